@@ -1,0 +1,171 @@
+package message_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"messaging_api/internal/message"
+)
+
+// memory is a Store that polices its caller: a key may be used once, a value
+// is never the caller's own memory, a ttl is whole seconds.
+type memory struct {
+	t      testing.TB
+	values map[message.Key][]byte
+	err    error
+}
+
+func newMemory(t testing.TB) *memory {
+	return &memory{t: t, values: make(map[message.Key][]byte)}
+}
+
+func (s *memory) Put(_ context.Context, key message.Key, value []byte, ttl time.Duration) error {
+	if s.err != nil {
+		return s.err
+	}
+	if ttl < time.Second || ttl%time.Second != 0 {
+		s.t.Errorf("Put with ttl %v, want whole seconds", ttl)
+	}
+	if _, taken := s.values[key]; taken {
+		s.t.Errorf("Put under a key that is taken")
+		return message.ErrExists
+	}
+	s.values[key] = bytes.Clone(value)
+	return nil
+}
+
+func (s *memory) Get(_ context.Context, key message.Key) ([]byte, error) {
+	if s.err != nil {
+		return nil, s.err
+	}
+	value, ok := s.values[key]
+	if !ok {
+		return nil, message.ErrNotFound
+	}
+	return bytes.Clone(value), nil
+}
+
+var noon = time.Date(2026, 11, 24, 12, 0, 0, 123_456_789, time.UTC)
+
+func TestBoxReadsWhatItCreated(t *testing.T) {
+	for _, text := range []string{"x", "hello", "żółć 👋", "a\x00b\nc", strings.Repeat("long ", 50_000)} {
+		box := message.NewBox(newMemory(t))
+		id, expires, err := box.Create(t.Context(), []byte(text), time.Hour, noon)
+		if err != nil {
+			t.Fatalf("Create(%.20q): %v", text, err)
+		}
+		if want := noon.Add(time.Hour).Truncate(time.Millisecond); !expires.Equal(want) {
+			t.Errorf("Create: expires %v, want %v", expires, want)
+		}
+		m, err := box.Read(t.Context(), id.Reveal(), noon)
+		if err != nil {
+			t.Fatalf("Read(%.20q): %v", text, err)
+		}
+		if string(m.Text) != text {
+			t.Errorf("Read: got %.20q, want %.20q", m.Text, text)
+		}
+		if !m.Expires.Equal(expires) || !m.Created.Equal(noon.Truncate(time.Millisecond)) {
+			t.Errorf("Read: created %v expires %v, want %v and %v", m.Created, m.Expires, noon, expires)
+		}
+		if _, err := box.Read(t.Context(), strings.ToUpper(id.Reveal()), noon); err != nil {
+			t.Errorf("Read in upper case: %v", err)
+		}
+	}
+}
+
+func TestBoxForgetsAtExpiry(t *testing.T) {
+	box := message.NewBox(newMemory(t)) // a store that never forgets by itself
+	id, expires, err := box.Create(t.Context(), []byte("x"), time.Second, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := box.Read(t.Context(), id.Reveal(), expires.Add(-time.Nanosecond)); err != nil {
+		t.Errorf("Read a moment before expiry: %v", err)
+	}
+	if _, err := box.Read(t.Context(), id.Reveal(), expires); !errors.Is(err, message.ErrNotFound) {
+		t.Errorf("Read at expiry: got %v, want ErrNotFound", err)
+	}
+}
+
+func TestBoxPassesTheStoresErrors(t *testing.T) {
+	for _, want := range []error{message.ErrFull, message.ErrUnavailable} {
+		store := newMemory(t)
+		store.err = want
+		box := message.NewBox(store)
+		if id, _, err := box.Create(t.Context(), []byte("x"), time.Hour, noon); !errors.Is(err, want) || id != (message.ID{}) {
+			t.Errorf("Create: got error %v, want %v and no id", err, want)
+		}
+		if _, err := box.Read(t.Context(), message.NewID().Reveal(), noon); !errors.Is(err, want) {
+			t.Errorf("Read: got %v, want %v", err, want)
+		}
+	}
+}
+
+func TestBoxStoresNothingThatShowsTextOrID(t *testing.T) {
+	store := newMemory(t)
+	box := message.NewBox(store)
+	text := []byte("attack at dawn, attack at dawn")
+	id, _, err := box.Create(t.Context(), text, time.Hour, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := []byte(strings.ReplaceAll(id.Reveal(), "-", ""))
+	for key, value := range store.values {
+		if bytes.Contains(value, text[:8]) || bytes.Contains([]byte(key.Hex()), raw[:8]) {
+			t.Errorf("the store holds the text or the id: %x %x", key, value)
+		}
+	}
+}
+
+// Each byte of an envelope counts, and so does the key that it lies under.
+func TestBoxRefusesTamperedEnvelopes(t *testing.T) {
+	store := newMemory(t)
+	box := message.NewBox(store)
+	id, _, err := box.Create(t.Context(), []byte("hi"), time.Hour, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var key message.Key
+	for key = range store.values {
+	}
+	good := store.values[key]
+	read := func(envelope []byte) error {
+		store.values[key] = envelope
+		_, err := box.Read(t.Context(), id.Reveal(), noon)
+		return err
+	}
+	for i := range good {
+		for bit := range 8 {
+			bad := bytes.Clone(good)
+			bad[i] ^= 1 << bit
+			if err := read(bad); !errors.Is(err, message.ErrTampered) {
+				t.Fatalf("byte %d bit %d flipped: got %v, want ErrTampered", i, bit, err)
+			}
+		}
+		if err := read(good[:i]); !errors.Is(err, message.ErrTampered) {
+			t.Fatalf("cut to %d bytes: got %v, want ErrTampered", i, err)
+		}
+	}
+	if err := read(append(bytes.Clone(good), 0)); !errors.Is(err, message.ErrTampered) {
+		t.Errorf("one byte longer: got %v, want ErrTampered", err)
+	}
+	other, _, err := box.Create(t.Context(), []byte("other"), time.Hour, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for k, v := range store.values {
+		if k != key {
+			err = read(v)
+		}
+	}
+	if !errors.Is(err, message.ErrTampered) {
+		t.Errorf("another message's envelope: got %v, want ErrTampered", err)
+	}
+	if strings.Contains(err.Error(), id.Reveal()) || strings.Contains(err.Error(), other.Reveal()) || strings.Contains(err.Error(), key.Hex()) {
+		t.Errorf("the error shows an id or a whole key: %v", err)
+	}
+}
