@@ -1,0 +1,84 @@
+package tlscert
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"fmt"
+	"net"
+	"time"
+)
+
+// Apple's limit on what a server's certificate may last; browsers refuse longer
+// ones even where the user trusts them.
+const selfSignedLifetime = 397 * 24 * time.Hour
+
+// SelfSigned is a source for development: one certificate that nobody vouches
+// for, whose key exists only in this process.
+type SelfSigned struct {
+	cert  *tls.Certificate
+	hosts []string
+}
+
+// NewSelfSigned makes a certificate for localhost, 127.0.0.1, ::1 and each of
+// hosts, which are DNS names or IP addresses, valid from now on.
+func NewSelfSigned(hosts []string, now time.Time) (*SelfSigned, error) {
+	// P-256 is the curve that every client has.
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("tlscert: make a self-signed certificate: %w", err)
+	}
+	template := &x509.Certificate{
+		// A fresh subject each time: with one name for all of them, a client
+		// that was told to trust yesterday's would take today's for a forgery
+		// of it instead of for an unknown one.
+		Subject: pkix.Name{CommonName: "messaging_api self-signed " + rand.Text()[:8]},
+		// A clock that runs a little behind ours must not see the future.
+		NotBefore: now.Add(-time.Hour),
+		NotAfter:  now.Add(selfSignedLifetime - time.Hour),
+		KeyUsage:  x509.KeyUsageDigitalSignature,
+		// Clients that honour extended key usage refuse a server without it.
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+		// Not a CA: whoever trusts this certificate trusts these names only,
+		// and none that its key could sign.
+		BasicConstraintsValid: true,
+	}
+	hosts = normalized(hosts)
+	for _, host := range normalized(append([]string{"localhost", "127.0.0.1", "::1"}, hosts...)) {
+		// An address that is listed as a DNS name matches nothing.
+		if ip := net.ParseIP(host); ip != nil {
+			template.IPAddresses = append(template.IPAddresses, ip)
+		} else {
+			template.DNSNames = append(template.DNSNames, host)
+		}
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return nil, fmt.Errorf("tlscert: make a self-signed certificate: %w", err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		return nil, fmt.Errorf("tlscert: make a self-signed certificate: %w", err)
+	}
+	cert := &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
+	return &SelfSigned{cert, hosts}, nil
+}
+
+// Leaf returns the certificate, to print its [Fingerprint] and its [Pin].
+func (s *SelfSigned) Leaf() *x509.Certificate { return s.cert.Leaf }
+
+// GetCertificate is for [Config]. Where no hosts were given it answers for any
+// name, as the service itself does then.
+func (s *SelfSigned) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	name := serverName(hello)
+	if name != "" && len(s.hosts) > 0 && !covers(s.cert, name) {
+		return nil, nil // the alert unrecognized_name
+	}
+	return s.cert, nil
+}
+
+// Certificates returns the one certificate.
+func (s *SelfSigned) Certificates() []Info { return []Info{describe("self-signed", s.cert.Leaf)} }
