@@ -71,7 +71,13 @@ func (b *Box) Create(ctx context.Context, text []byte, ttl time.Duration, now ti
 	created := now.Truncate(time.Millisecond)
 	expires := created.Add(ttl)
 	sealed := keys.seal(Message{Text: text, Created: created, Expires: expires})
-	if err := b.store.Put(ctx, keys.store, sealed, ttl); err != nil {
+	err := b.store.Put(ctx, keys.store, sealed, ttl)
+	if errors.Is(err, ErrExists) {
+		// 122 random bits do not meet: a back end has repeated this very write
+		// after an answer got lost, and cannot say which of the two took place.
+		err = fmt.Errorf("%w: the key was taken", ErrUnavailable)
+	}
+	if err != nil {
 		return ID{}, time.Time{}, err
 	}
 	return id, expires, nil

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"strings"
+	"time"
+)
+
+// release is the version, set by the linker where a build has one.
+var release string
+
+// version is the release, or what the module's build knows of itself.
+func version() string {
+	if release != "" {
+		return release
+	}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	return info.Main.Version
+}
+
+// healthTimeout bounds the health command; a container's own bound is longer.
+const healthTimeout = 3 * time.Second
+
+// health asks /readyz of the service on this machine.
+func health(ctx context.Context, o *options) error {
+	host, port, err := net.SplitHostPort(o.ListenOps)
+	if err != nil {
+		return usageError{err}
+	}
+	if addr, err := netip.ParseAddr(host); host == "" || err == nil && addr.IsUnspecified() {
+		host = "localhost"
+	}
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/readyz", nil) //nolint:gosec // the operator names the address
+	if err != nil {
+		return err
+	}
+	transport := &http.Transport{DisableKeepAlives: true} // no proxy from the environment
+	answer, err := transport.RoundTrip(request)
+	if err != nil {
+		return fmt.Errorf("not healthy: %w", err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	if answer.StatusCode != http.StatusOK {
+		report, _ := io.ReadAll(io.LimitReader(answer.Body, 4<<10))
+		return fmt.Errorf("not ready: %s: %s", answer.Status, strings.TrimSpace(string(report)))
+	}
+	return nil
+}
+
+// check reads all that serve would read before it listens, and says what it
+// found.
+func check(o *options, stdout io.Writer) error {
+	log := slog.New(slog.NewTextHandler(stdout, nil))
+	now := time.Now()
+	source, err := o.certificates(now, log)
+	if err != nil {
+		return err
+	}
+	if _, isFile := o.filePath(); !isFile {
+		r, err := o.redisStore(log)
+		if err != nil {
+			return err
+		}
+		if err := r.Close(); err != nil {
+			return err
+		}
+	}
+	if source != nil {
+		for _, c := range source.Certificates() {
+			_, err = fmt.Fprintf(stdout, "certificate %s: for %s, issued by %s, %d days left\n",
+				c.Source, strings.Join(c.Names, ", "), c.Issuer, c.DaysLeft(now))
+			if err != nil {
+				return err
+			}
+		}
+	}
+	_, err = fmt.Fprintln(stdout, "the configuration is valid")
+	return err
+}

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"messaging_api/internal/store"
+	"messaging_api/internal/tlscert"
+	"messaging_api/internal/web"
+)
+
+// The range of --max-bytes. Redis takes values of 512 MiB; a body is held in
+// memory, so what a single request may cost ends well before.
+const (
+	leastMaxBytes = 1
+	mostMaxBytes  = 64 << 20
+)
+
+// validate checks what flags mean, each alone and together, and brings hosts
+// into the form in which they are compared. Files are read by those who need
+// them; check reads them all.
+func (o *options) validate() error {
+	for i, host := range o.Host {
+		name, port, ok := web.ParseHost(host)
+		if !ok || port != "" {
+			return fmt.Errorf("--host %q: must be a host name or an address, without scheme and port", host)
+		}
+		o.Host[i] = name
+	}
+	for flag, address := range map[string]string{"listen": o.Listen, "listen-ops": o.ListenOps} {
+		if _, _, err := net.SplitHostPort(address); err != nil {
+			return fmt.Errorf("--%s %q: must be [HOST]:PORT", flag, address)
+		}
+	}
+	switch {
+	case o.MaxBytes < leastMaxBytes || o.MaxBytes > mostMaxBytes:
+		return fmt.Errorf("--max-bytes %d: must be from %d to %d bytes", o.MaxBytes, leastMaxBytes, mostMaxBytes)
+	case o.TTLMax < time.Second || o.TTLMax%time.Second != 0:
+		return fmt.Errorf("--ttl-max %v: must be whole seconds, at least one", o.TTLMax)
+	case o.TTL < time.Second || o.TTL%time.Second != 0:
+		return fmt.Errorf("--ttl %v: must be whole seconds, at least one", o.TTL)
+	case o.TTL > o.TTLMax:
+		return fmt.Errorf("--ttl %v: must not be longer than --ttl-max %v", o.TTL, o.TTLMax)
+	case o.Drain < 0:
+		return fmt.Errorf("--drain %v: must not be negative", o.Drain)
+	}
+	return errors.Join(o.validateTLS(), o.validateStore())
+}
+
+func (o *options) validateTLS() error {
+	files := len(o.TLSCert) + len(o.TLSKey)
+	switch {
+	case o.TLS == "files" && (len(o.TLSCert) == 0 || len(o.TLSCert) != len(o.TLSKey)):
+		return fmt.Errorf("--tls files: needs --tls-cert and --tls-key in pairs, got %d and %d", len(o.TLSCert), len(o.TLSKey))
+	case o.TLS != "files" && files > 0:
+		return fmt.Errorf("--tls %s: does not go with --tls-cert and --tls-key", o.TLS)
+	case o.TLS == "off" && !isLoopback(o.Listen) && len(o.TrustedProxy) == 0:
+		return fmt.Errorf("--tls off: --listen %q is not loopback; name the proxy that terminates TLS with --trusted-proxy, or messages would cross the network in clear", o.Listen)
+	}
+	return nil
+}
+
+// isLoopback reports whether only this machine reaches an address.
+func isLoopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	addr, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && addr.IsLoopback()
+}
+
+func (o *options) validateStore() error {
+	redisFiles := map[string]string{
+		"redis-password-file": o.RedisPasswordFile, "redis-ca": o.RedisCA,
+		"redis-cert": o.RedisCert, "redis-key": o.RedisKey,
+	}
+	if path, isFile := strings.CutPrefix(o.Store, "file:"); isFile {
+		if path == "" {
+			return errors.New("--store file: needs a path such as file:var/messages.db")
+		}
+		for flag, value := range redisFiles {
+			if value != "" {
+				return fmt.Errorf("--%s: does not go with a file: store", flag)
+			}
+		}
+		return nil
+	}
+	if (o.RedisCert == "") != (o.RedisKey == "") {
+		return errors.New("--redis-cert and --redis-key: one needs the other")
+	}
+	u, err := url.Parse(o.Store)
+	if err != nil || (u.Scheme != "redis" && u.Scheme != "rediss") {
+		return errors.New("--store: must be file:PATH, or a redis:// or rediss:// URL")
+	}
+	return nil
+}
+
+// limits are the bounds of what a client may create.
+func (o *options) limits() web.Limits {
+	return web.Limits{MaxBytes: int64(o.MaxBytes), TTL: o.TTL, TTLMax: o.TTLMax}
+}
+
+// filePath returns the embedded store's file, if that is the store.
+func (o *options) filePath() (string, bool) { return strings.CutPrefix(o.Store, "file:") }
+
+// redisStore makes the Redis store. It does not connect. Its errors are
+// usageErrors.
+func (o *options) redisStore(log *slog.Logger) (*store.Redis, error) {
+	extra, err := o.redisOptions()
+	if err != nil {
+		return nil, usageError{err}
+	}
+	r, err := store.NewRedis(o.Store, extra, log)
+	if err != nil {
+		return nil, usageError{fmt.Errorf("--store: %w", err)}
+	}
+	return r, nil
+}
+
+// redisOptions reads the files that Redis needs.
+func (o *options) redisOptions() (store.RedisOptions, error) {
+	var extra store.RedisOptions
+	if o.RedisPasswordFile != "" {
+		b, err := os.ReadFile(o.RedisPasswordFile) //nolint:gosec // the operator names the file
+		if err != nil {
+			return extra, fmt.Errorf("--redis-password-file: %w", err)
+		}
+		extra.Password = string(bytes.TrimRight(b, "\r\n"))
+		if extra.Password == "" {
+			return extra, fmt.Errorf("--redis-password-file %s: is empty", o.RedisPasswordFile)
+		}
+	}
+	if o.RedisCA != "" {
+		b, err := os.ReadFile(o.RedisCA) //nolint:gosec // the operator names the file
+		if err != nil {
+			return extra, fmt.Errorf("--redis-ca: %w", err)
+		}
+		extra.RootCAs = x509.NewCertPool()
+		if !extra.RootCAs.AppendCertsFromPEM(b) {
+			return extra, fmt.Errorf("--redis-ca %s: holds no PEM certificate", o.RedisCA)
+		}
+	}
+	if o.RedisCert != "" {
+		pair, err := tls.LoadX509KeyPair(o.RedisCert, o.RedisKey)
+		if err != nil {
+			return extra, fmt.Errorf("--redis-cert %s, --redis-key %s: %w", o.RedisCert, o.RedisKey, err)
+		}
+		extra.Certificate = &pair
+	}
+	return extra, nil
+}
+
+// certificates is where TLS gets its certificates from.
+type certificates interface {
+	GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	Certificates() []tlscert.Info
+}
+
+// certificates opens the source that --tls names; it is nil for off. Errors of
+// files are usageErrors.
+func (o *options) certificates(now time.Time, log *slog.Logger) (certificates, error) {
+	switch o.TLS {
+	case "files":
+		pairs := make([]tlscert.Pair, len(o.TLSCert))
+		for i := range pairs {
+			pairs[i] = tlscert.Pair{Cert: o.TLSCert[i], Key: o.TLSKey[i]}
+		}
+		files, err := tlscert.NewFiles(pairs, o.Host, now, log)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		return files, nil
+	case "self-signed":
+		return tlscert.NewSelfSigned(o.Host, now)
+	default:
+		return nil, nil
+	}
+}
+
+// tlsMin is the lowest TLS version as crypto/tls numbers it.
+func (o *options) tlsMin() uint16 {
+	if o.TLSMin == "1.3" {
+		return tls.VersionTLS13
+	}
+	return tls.VersionTLS12
+}

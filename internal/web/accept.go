@@ -1,0 +1,96 @@
+package web
+
+import "strings"
+
+// An offer is a form in which the service can answer.
+type offer int
+
+const (
+	asNothing offer = iota // the client takes none of ours
+	asJSON
+	asText
+)
+
+// negotiate chooses by the client's Accept fields (RFC 9110, section 12.5.1):
+// the higher weight wins, then the more specific range, then JSON, which is
+// also the answer where there is no preference at all. Of a list element's
+// parameters only the weight counts; an element that is malformed is passed
+// over, so that it cannot turn the rest of the list into a refusal.
+func negotiate(accept []string) offer {
+	var json, text preference
+	empty := true
+	for _, field := range accept {
+		for element := range strings.SplitSeq(field, ",") {
+			name, params, _ := strings.Cut(element, ";")
+			name = strings.TrimSpace(name)
+			if name == "" {
+				continue
+			}
+			empty = false
+			weight, ok := parseWeight(params)
+			if !ok {
+				continue
+			}
+			json.consider(name, "application/json", "application/*", weight)
+			text.consider(name, "text/plain", "text/*", weight)
+		}
+	}
+	switch {
+	case empty:
+		return asJSON
+	case json.weight == 0 && text.weight == 0:
+		return asNothing
+	case text.weight > json.weight, text.weight == json.weight && text.specific > json.specific:
+		return asText
+	}
+	return asJSON
+}
+
+// A preference is what a list says of one of our types: the weight of the most
+// specific range that covers it.
+type preference struct {
+	specific int // 3: the type itself, 2: its family, 1: anything, 0: not named
+	weight   int // 0 to 1000
+}
+
+func (p *preference) consider(name, exact, family string, weight int) {
+	specific := 0
+	switch {
+	case strings.EqualFold(name, exact):
+		specific = 3
+	case strings.EqualFold(name, family):
+		specific = 2
+	case name == "*/*":
+		specific = 1
+	}
+	if specific > p.specific {
+		*p = preference{specific, weight}
+	}
+}
+
+// parseWeight returns the parameter q in thousandths, 1000 where it is absent
+// (RFC 9110, section 12.4.2).
+func parseWeight(params string) (int, bool) {
+	for param := range strings.SplitSeq(params, ";") {
+		name, value, _ := strings.Cut(strings.TrimSpace(param), "=")
+		if !strings.EqualFold(name, "q") {
+			continue
+		}
+		whole, fraction, _ := strings.Cut(value, ".")
+		if (whole != "0" && whole != "1") || len(fraction) > 3 {
+			return 0, false
+		}
+		weight := int(whole[0] - '0')
+		for i := range 3 {
+			weight *= 10
+			if i < len(fraction) {
+				if fraction[i] < '0' || fraction[i] > '9' {
+					return 0, false
+				}
+				weight += int(fraction[i] - '0')
+			}
+		}
+		return weight, weight <= 1000
+	}
+	return 1000, true
+}

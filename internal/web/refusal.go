@@ -1,0 +1,102 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"strconv"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"messaging_api/internal/message"
+)
+
+// A refusal is an error that says what the client may know of it. All handlers'
+// errors become one.
+type refusal struct {
+	status int
+	detail string // for the client: names the input and the rule
+	header header // one more field, if it has a name
+	cause  error  // for the log: never shown to the client
+}
+
+func (e refusal) Error() string { return e.detail }
+
+// notFound is the one 404: it does not tell a malformed id from an unknown, an
+// expired or a foreign one.
+const notFound = "There is nothing here. A link works until its message expires."
+
+// ourFault is the one 500.
+const ourFault = "Something went wrong on our side; it has been logged."
+
+// refusalOf maps every error to what the client gets. It is the only place
+// that knows which error is which status.
+func refusalOf(err error) refusal {
+	var e refusal
+	switch {
+	case errors.As(err, &e):
+		return e
+	case errors.Is(err, message.ErrNotFound):
+		return refusal{status: http.StatusNotFound, detail: notFound}
+	case errors.Is(err, message.ErrTampered):
+		return refusal{status: http.StatusNotFound, detail: notFound, cause: err}
+	case errors.Is(err, message.ErrFull):
+		return refusal{
+			status: http.StatusInsufficientStorage, cause: err,
+			detail: "The store is full. Nothing was stored; messages that expire will make room.",
+		}
+	case errors.Is(err, message.ErrUnavailable):
+		return refusal{
+			status: http.StatusServiceUnavailable, cause: err,
+			detail: "The store does not answer. Nothing is known of the message; try again.",
+			header: retryAfter(storeRetry),
+		}
+	default:
+		return refusal{
+			status: http.StatusInternalServerError, cause: err,
+			detail: ourFault,
+		}
+	}
+}
+
+// storeRetry is how many seconds a client waits before it asks again for what
+// the store could not answer: about as long as a restart takes.
+const storeRetry = 5
+
+func retryAfter(seconds int) header {
+	return header{"Retry-After", []string{strconv.Itoa(seconds)}}
+}
+
+// refuse answers with err: as problem+json (RFC 9457), or as text for a client
+// that prefers it.
+func (x *Exchange) refuse(r *http.Request, err error) {
+	e := refusalOf(err)
+	x.cause = e.cause
+	if e.header.name != "" {
+		x.w.Header()[e.header.name] = e.header.value
+	}
+	if negotiate(r.Header["Accept"]) == asText {
+		x.send(r, e.status, textType, []byte(e.detail+"\n"))
+		return
+	}
+	x.send(r, e.status, problemType, problem(e.status, e.detail))
+}
+
+// problem is the body of a refusal. Its type is about:blank: the status says
+// all that a program needs (RFC 9457, section 4.2.1), the detail is for people.
+func problem(status int, detail string) []byte {
+	b := make([]byte, 0, 96+len(detail))
+	b = append(b, `{"type":"about:blank","title":`...)
+	b = appendString(b, http.StatusText(status))
+	b = append(b, `,"status":`...)
+	b = strconv.AppendInt(b, int64(status), 10)
+	b = append(b, `,"detail":`...)
+	b = appendString(b, detail)
+	return append(b, "}\n"...)
+}
+
+// appendString appends s as a JSON string; what is not UTF-8 in it becomes the
+// replacement character.
+func appendString[T ~string | ~[]byte](b []byte, s T) []byte {
+	b, _ = jsontext.AppendQuote(b, s)
+	return b
+}

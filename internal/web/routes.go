@@ -1,0 +1,184 @@
+package web
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"messaging_api/internal/message"
+)
+
+// The two URLs, as patterns for log lines, and their methods.
+const (
+	rootRoute    = "/"
+	messageRoute = "/msg/{id}"
+	otherRoute   = "other"
+
+	messagePath = "/msg/"
+
+	rootMethods    = "GET, HEAD, POST"
+	messageMethods = "GET, HEAD"
+)
+
+// expiryFormat is RFC 3339 in UTC with milliseconds, the precision that is kept.
+const expiryFormat = "2006-01-02T15:04:05.000Z"
+
+// Routes returns the handler of the service's two URLs. net/http's ServeMux is
+// not used because it redirects paths that it would rather see written in
+// another way; here everything but the two is a 404.
+func Routes(messages *message.Box, limits Limits) Handler {
+	s := &routes{messages: messages, limits: limits}
+	s.json, s.text = describe(limits)
+	return s.route
+}
+
+type routes struct {
+	messages   *message.Box
+	limits     Limits
+	json, text []byte // the description of the service
+}
+
+// route finds the handler for a path and a method, in this order: an unknown
+// path is a 404 whatever the method; then the allow list decides.
+func (s *routes) route(x *Exchange, r *http.Request) error {
+	path := r.URL.Path
+	if id, found := strings.CutPrefix(path, messagePath); found {
+		x.route = messageRoute
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			return methodNotAllowed(messageMethods)
+		}
+		return s.read(x, r, id)
+	}
+	// "OPTIONS *" and CONNECT have no path: they ask about the service as such.
+	if path != "/" && path != "*" && path != "" {
+		x.route = otherRoute
+		return message.ErrNotFound
+	}
+	x.route = rootRoute
+	switch r.Method {
+	case http.MethodGet, http.MethodHead:
+		return s.describe(x, r)
+	case http.MethodPost:
+		return s.create(x, r)
+	default:
+		return methodNotAllowed(rootMethods)
+	}
+}
+
+func methodNotAllowed(allow string) error {
+	return refusal{
+		status: http.StatusMethodNotAllowed,
+		detail: "The method is not one of " + allow + ".",
+		header: header{"Allow", []string{allow}},
+	}
+}
+
+// accepted returns the form that the client takes.
+func accepted(r *http.Request) (offer, error) {
+	as := negotiate(r.Header["Accept"])
+	if as == asNothing {
+		return as, refusal{
+			status: http.StatusNotAcceptable,
+			detail: "The Accept field admits neither application/json nor text/plain.",
+		}
+	}
+	return as, nil
+}
+
+// create stores a message and answers with its link.
+func (s *routes) create(x *Exchange, r *http.Request) error {
+	as, err := accepted(r)
+	if err != nil {
+		return err
+	}
+	c, err := s.limits.readCreation(x, r)
+	if err != nil {
+		return err
+	}
+	id, expires, err := s.messages.Create(r.Context(), c.text, c.ttl, time.Now())
+	if err != nil {
+		return err
+	}
+	link := x.origin() + messagePath + id.Reveal()
+	x.w.Header()["Location"] = []string{link}
+	if as == asText {
+		x.send(r, http.StatusOK, textType, []byte(link+"\n"))
+		return nil
+	}
+	b := make([]byte, 0, 256)
+	b = append(b, `{"status":200,"message_id":`...)
+	b = appendString(b, id.Reveal())
+	b = append(b, `,"url":`...)
+	b = appendString(b, link)
+	b = appendExpiry(b, expires)
+	x.send(r, http.StatusOK, jsonType, b)
+	return nil
+}
+
+// read answers with a message.
+func (s *routes) read(x *Exchange, r *http.Request, id string) error {
+	as, err := accepted(r)
+	if err != nil {
+		return err
+	}
+	m, err := s.messages.Read(r.Context(), id, time.Now())
+	if err != nil {
+		return err
+	}
+	if as == asText {
+		x.send(r, http.StatusOK, textType, m.Text)
+		return nil
+	}
+	b := make([]byte, 0, 96+len(m.Text)+len(m.Text)/16)
+	b = append(b, `{"status":200,"message":`...)
+	b = appendString(b, m.Text)
+	b = appendExpiry(b, m.Expires)
+	x.send(r, http.StatusOK, jsonType, b)
+	return nil
+}
+
+// appendExpiry ends an answer with its last member.
+func appendExpiry(b []byte, expires time.Time) []byte {
+	b = append(b, `,"expires_at":"`...)
+	b = expires.UTC().AppendFormat(b, expiryFormat)
+	return append(b, "\"}\n"...)
+}
+
+// describe answers with what the service is and its limits.
+func (s *routes) describe(x *Exchange, r *http.Request) error {
+	as, err := accepted(r)
+	if err != nil {
+		return err
+	}
+	if as == asText {
+		x.send(r, http.StatusOK, textType, s.text)
+	} else {
+		x.send(r, http.StatusOK, jsonType, s.json)
+	}
+	return nil
+}
+
+// describe returns the description as JSON and as text.
+func describe(l Limits) (json, text []byte) {
+	ttl, ttlMax := int64(l.TTL/time.Second), int64(l.TTLMax/time.Second)
+	json = fmt.Appendf(nil, `{"status":200,"service":"messaging_api",`+
+		`"create":{"method":"POST","path":"/","content_types":["%s","%s","%s"],"members":["message","ttl"]},`+
+		`"read":{"method":"GET","path":"%s"},`+
+		`"limits":{"max_bytes":%d,"ttl_default":%d,"ttl_max":%d}}`+"\n",
+		mediaJSON, mediaText, mediaForm, messageRoute, l.MaxBytes, ttl, ttlMax)
+	text = []byte("messaging_api: post a message to /, hand on the link that you get; whoever has the link can read it.\n" +
+		"A request's body has at most " + strconv.FormatInt(l.MaxBytes, 10) + " bytes. A message lives " +
+		strconv.FormatInt(ttl, 10) + " seconds unless ttl says otherwise, at most " + strconv.FormatInt(ttlMax, 10) + ".\n")
+	return json, text
+}
+
+// origin is the service as this client addressed it. Links are always https: a
+// proxy terminates TLS where we do not.
+func (x *Exchange) origin() string {
+	if strings.Contains(x.host, ":") {
+		return "https://[" + x.host + "]" + x.port
+	}
+	return "https://" + x.host + x.port
+}

@@ -1,0 +1,162 @@
+// Package web is the public face: two URLs, their methods and media types, and
+// for everything else a refusal that says how to mend the request.
+//
+// A request passes [Serve], which gives every answer its id and its security
+// headers, turns errors and panics into answers and writes the one log line;
+// then [Hosts]; then [Routes], which know messages. [Listener] does the same
+// for what net/http refuses before any handler runs.
+package web
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// A Handler answers a request through the exchange, or returns why it does not:
+// Serve turns the error into the answer. It never does both.
+type Handler func(x *Exchange, r *http.Request) error
+
+// An Exchange is one request on its way to one answer. It is used by one
+// goroutine at a time.
+type Exchange struct {
+	w         http.ResponseWriter
+	requestID [1]string // as a header value: no allocation of its own
+	length    [1]string // likewise
+	host      string    // as ParseHost returns it
+	port      string    // with its colon, or empty
+	route     string    // the pattern, never the path
+	status    int       // 0: nothing has been answered yet
+	bytes     int       // of the body
+	cause     error     // of a refusal, for the log only
+}
+
+// RequestIDHeader names the header that ties an answer to its log line.
+const RequestIDHeader = "X-Request-Id"
+
+// Serve returns the outermost handler. Whatever next does, return an error or
+// panic included, the client gets one answer with every security header and
+// the log gets one line, which holds no path, query, body or id.
+func Serve(log *slog.Logger, next Handler) http.Handler {
+	headers := securityHeaders()
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		if c, ok := r.Context().Value(connKey{}).(*conn); ok {
+			c.answering = true // from here on the conn's writes are ours, not net/http's own refusals
+		}
+		x := &Exchange{w: w, requestID: [1]string{uuid.NewString()}}
+		h := w.Header()
+		for i := range headers {
+			h[headers[i].name] = headers[i].value
+		}
+		h[RequestIDHeader] = x.requestID[:]
+		defer func() {
+			v := recover()
+			abort := v != nil && x.recovered(log, r, v)
+			x.log(log, r, time.Since(start))
+			if abort {
+				panic(http.ErrAbortHandler)
+			}
+		}()
+		if err := next(x, r); err != nil {
+			x.refuse(r, err)
+		}
+	})
+}
+
+// recovered answers a panic with a 500 and logs where it came from. Neither the
+// value nor the arguments on the stack are logged: both can hold a text or an
+// id. What the runtime panics with is safe. It reports whether an answer had
+// begun, so that only ending the connection shows the client that it is broken.
+func (x *Exchange) recovered(log *slog.Logger, r *http.Request, v any) (abort bool) {
+	if v == http.ErrAbortHandler { //nolint:errorlint // compared as net/http does
+		return true
+	}
+	what := "a value that is not shown"
+	var fault runtime.Error
+	if err, ok := v.(error); ok && errors.As(err, &fault) {
+		what = fault.Error()
+	}
+	log.LogAttrs(r.Context(), slog.LevelError, "panic in a handler", slog.String("event", "panic"),
+		slog.String("request_id", x.requestID[0]), slog.String("panic", what), slog.Any("stack", callers()))
+	if x.status != 0 {
+		return true
+	}
+	x.refuse(r, refusal{status: http.StatusInternalServerError, detail: ourFault})
+	return false
+}
+
+// callers names the functions and lines above a panic, without arguments.
+func callers() []string {
+	pcs := make([]uintptr, 32)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(4, pcs)])
+	var stack []string
+	for {
+		frame, more := frames.Next()
+		stack = append(stack, frame.Function+":"+strconv.Itoa(frame.Line))
+		if !more {
+			return stack
+		}
+	}
+}
+
+// log writes the request's line.
+func (x *Exchange) log(log *slog.Logger, r *http.Request, took time.Duration) {
+	level := slog.LevelInfo
+	if x.status >= http.StatusInternalServerError || x.cause != nil {
+		level = slog.LevelError
+	}
+	if !log.Enabled(r.Context(), level) {
+		return
+	}
+	attrs := [...]slog.Attr{
+		slog.String("request_id", x.requestID[0]),
+		slog.String("method", knownMethod(r.Method)),
+		slog.String("route", x.route),
+		slog.String("proto", r.Proto),
+		slog.Int("status", x.status),
+		slog.Int("bytes", x.bytes),
+		slog.Float64("ms", float64(took.Microseconds())/1000),
+		{}, // slog leaves out an empty one
+	}
+	if x.cause != nil {
+		attrs[len(attrs)-1] = slog.String("error", x.cause.Error())
+	}
+	log.LogAttrs(r.Context(), level, "request", attrs[:]...)
+}
+
+// knownMethod keeps a method that a client invented out of the log.
+func knownMethod(m string) string {
+	switch m {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
+		http.MethodDelete, http.MethodConnect, http.MethodOptions, http.MethodTrace:
+		return m
+	}
+	return "other"
+}
+
+// send writes the answer, whole, with its length: HEAD needs that too.
+func (x *Exchange) send(r *http.Request, status int, contentType []string, body []byte) {
+	h := x.w.Header()
+	h["Content-Type"] = contentType
+	x.length[0] = strconv.Itoa(len(body))
+	h["Content-Length"] = x.length[:]
+	x.status = status
+	x.w.WriteHeader(status)
+	if r.Method == http.MethodHead {
+		return
+	}
+	x.bytes, _ = x.w.Write(body) // an error means that the client has gone
+}
+
+// The media types that we send, as header values.
+var (
+	jsonType    = []string{"application/json"}
+	problemType = []string{"application/problem+json"}
+	textType    = []string{"text/plain; charset=utf-8"}
+)
