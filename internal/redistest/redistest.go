@@ -1,0 +1,168 @@
+// Package redistest runs real redis-servers for tests, with the configuration
+// and the access rules that the project ships.
+package redistest
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"encoding/hex"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// The shipped user, and its password in tests.
+const (
+	User     = "messaging_api"
+	Password = "a password for tests"
+	// AdminUser may do everything, with Password: for what a test looks into.
+	AdminUser = "admin"
+)
+
+// A Server is one redis-server process on loopback. Its data outlives Kill and
+// Start, like a container's volume.
+type Server struct {
+	Addr string // 127.0.0.1:PORT, the same for all its life
+	Dir  string // its data
+
+	t       testing.TB
+	args    []string
+	process *exec.Cmd
+	logs    *bufio.Scanner
+}
+
+// New starts a server with the shipped redis.conf and users.acl, an admin
+// beside the shipped user, and further arguments as on redis-server's command
+// line ("--maxmemory", "2mb"). It ends with the test. Without redis-server the
+// test is skipped, loudly, or fails where CI is set.
+func New(t testing.TB, args ...string) *Server {
+	t.Helper()
+	Need(t, "redis-server")
+	dir := t.TempDir()
+	acl := filepath.Join(dir, "users.acl")
+	if err := os.WriteFile(acl, usersACL(t), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	addr := FreeAddr(t)
+	_, port, _ := net.SplitHostPort(addr)
+	s := &Server{Addr: addr, Dir: dir, t: t}
+	s.args = append([]string{
+		filepath.Join(deployDir(), "redis.conf"),
+		"--bind", "127.0.0.1", "--port", port, "--dir", dir, "--aclfile", acl,
+	}, args...)
+	t.Cleanup(s.Kill)
+	s.Start()
+	return s
+}
+
+// Start starts the process again, after Kill, and waits until it answers.
+func (s *Server) Start() {
+	s.t.Helper()
+	s.process = exec.Command("redis-server", s.args...) //nolint:gosec,noctx // a test's own arguments; Kill ends it
+	out, err := s.process.StdoutPipe()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := s.process.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.logs = bufio.NewScanner(out)
+	var said []string
+	for s.logs.Scan() {
+		said = append(said, s.logs.Text())
+		if strings.Contains(s.logs.Text(), "Ready to accept connections") {
+			go func(logs *bufio.Scanner) { // until the process ends and closes its side
+				for logs.Scan() {
+				} // a full pipe would stop it
+			}(s.logs)
+			return
+		}
+	}
+	s.t.Fatalf("redis-server did not start: %s", strings.Join(said, "\n"))
+}
+
+// Kill ends the process at once, as a crash does.
+func (s *Server) Kill() { s.end(syscall.SIGKILL) }
+
+// Stop ends the process in order.
+func (s *Server) Stop() { s.end(syscall.SIGTERM) }
+
+// Freeze stops the process from answering, without closing anything; Thaw lets
+// it go on.
+func (s *Server) Freeze() { s.signal(syscall.SIGSTOP) }
+
+// Thaw undoes Freeze.
+func (s *Server) Thaw() { s.signal(syscall.SIGCONT) }
+
+func (s *Server) signal(sig os.Signal) {
+	s.t.Helper()
+	if err := s.process.Process.Signal(sig); err != nil {
+		s.t.Errorf("redis-server: %v", err)
+	}
+}
+
+func (s *Server) end(sig os.Signal) {
+	if s.process == nil {
+		return
+	}
+	_ = s.process.Process.Signal(sig)
+	_ = s.process.Wait() // the signal, as an error
+	s.process = nil
+}
+
+// URL is how the service reaches the server as the shipped user, the password
+// left out or in.
+func (s *Server) URL(withPassword bool) string {
+	user := User
+	if withPassword {
+		user += ":" + strings.ReplaceAll(Password, " ", "%20")
+	}
+	return "redis://" + user + "@" + s.Addr + "/0"
+}
+
+// Need skips a test that lacks a real part, and fails it where CI is set.
+func Need(t testing.TB, command string) {
+	t.Helper()
+	if _, err := exec.LookPath(command); err == nil {
+		return
+	}
+	if os.Getenv("CI") != "" {
+		t.Fatalf("%s is not installed; scripts/test installs it", command)
+	}
+	t.Skipf("NOT TESTED: %s is not installed; scripts/test installs it", command)
+}
+
+// FreeAddr returns an address on loopback that nobody listens on.
+func FreeAddr(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed at once
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+// usersACL fills in the shipped template as an operator's set-up does.
+func usersACL(t testing.TB) []byte {
+	t.Helper()
+	b, err := os.ReadFile(filepath.Join(deployDir(), "users.acl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256([]byte(Password))
+	acl := strings.ReplaceAll(string(b), "@PASSWORD_SHA256@", hex.EncodeToString(sum[:]))
+	acl += "user " + AdminUser + " on #" + hex.EncodeToString(sum[:]) + " ~* &* +@all\n"
+	return []byte(acl)
+}
+
+// deployDir is where the shipped configuration lies.
+func deployDir() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(file), "..", "..", "deploy", "redis")
+}
