@@ -139,7 +139,7 @@ func (b *Bolt) Put(ctx context.Context, key message.Key, value []byte, ttl time.
 	select {
 	case b.puts <- p:
 	case <-b.quit:
-		return unavailable(errors.New("the store is closed"))
+		return unavailable(errClosed)
 	case <-ctx.Done():
 		return unavailable(context.Cause(ctx))
 	}
@@ -196,7 +196,7 @@ func (b *Bolt) write() {
 	for {
 		select {
 		case p := <-b.puts:
-			b.commit(b.gather(p))
+			b.commit(gather(p, b.puts, putBatch))
 		case now := <-timer.C:
 			n, err := b.sweep(now)
 			if err != nil {
@@ -212,20 +212,6 @@ func (b *Bolt) write() {
 			return
 		}
 	}
-}
-
-// gather returns first and the puts that wait behind it.
-func (b *Bolt) gather(first *put) []*put {
-	batch := []*put{first}
-	for len(batch) < putBatch {
-		select {
-		case p := <-b.puts:
-			batch = append(batch, p)
-		default:
-			return batch
-		}
-	}
-	return batch
 }
 
 // commit writes a batch in one transaction and tells each put its outcome.

@@ -30,7 +30,8 @@ type RedisOptions struct {
 // A Redis is a [message.Store] in Redis: one server, a Sentinel's master, or a
 // Cluster. Every operation is one command on one key.
 type Redis struct {
-	client redis.UniversalClient
+	client  redis.UniversalClient
+	reading *reading
 }
 
 // NewRedis returns a store at rawURL, as go-redis's parsers read it: redis:// or
@@ -54,7 +55,7 @@ func NewRedis(rawURL string, opts RedisOptions, log *slog.Logger) (*Redis, error
 		return nil, err
 	}
 	redis.SetLogger(redisLog{log}) // go-redis has one logger for the process
-	return &Redis{client}, nil
+	return &Redis{client, newReading(client)}, nil
 }
 
 func newClient(u *url.URL, opts RedisOptions) (redis.UniversalClient, error) {
@@ -67,7 +68,7 @@ func newClient(u *url.URL, opts RedisOptions) (redis.UniversalClient, error) {
 		}
 		tune{
 			&o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout, &o.PoolTimeout, &o.MaxRetries, &o.DialerRetries,
-			&o.ContextTimeoutEnabled, &o.DisableIdentity, nil, &o.Password, o.TLSConfig,
+			&o.ContextTimeoutEnabled, &o.DisableIdentity, &o.Protocol, nil, &o.Password, o.TLSConfig,
 		}.apply(opts)
 		return redis.NewFailoverClient(o), nil
 	case query.Has("addr"):
@@ -77,7 +78,7 @@ func newClient(u *url.URL, opts RedisOptions) (redis.UniversalClient, error) {
 		}
 		tune{
 			&o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout, &o.PoolTimeout, &o.MaxRetries, &o.DialerRetries,
-			&o.ContextTimeoutEnabled, &o.DisableIdentity, &o.MaintNotificationsConfig, &o.Password, o.TLSConfig,
+			&o.ContextTimeoutEnabled, &o.DisableIdentity, &o.Protocol, &o.MaintNotificationsConfig, &o.Password, o.TLSConfig,
 		}.apply(opts)
 		o.DisableRoutingPolicies = true // they ask for COMMAND, which the ACL denies and GET and SET do not need
 		return redis.NewClusterClient(o), nil
@@ -88,7 +89,7 @@ func newClient(u *url.URL, opts RedisOptions) (redis.UniversalClient, error) {
 		}
 		tune{
 			&o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout, &o.PoolTimeout, &o.MaxRetries, &o.DialerRetries,
-			&o.ContextTimeoutEnabled, &o.DisableIdentity, &o.MaintNotificationsConfig, &o.Password, o.TLSConfig,
+			&o.ContextTimeoutEnabled, &o.DisableIdentity, &o.Protocol, &o.MaintNotificationsConfig, &o.Password, o.TLSConfig,
 		}.apply(opts)
 		return redis.NewClient(o), nil
 	}
@@ -100,6 +101,7 @@ type tune struct {
 	dial, read, write, pool *time.Duration
 	retries, dialRetries    *int
 	contexts, noIdentity    *bool
+	protocol                *int
 	maintenance             **maintnotifications.Config
 	password                *string
 	tls                     *tls.Config
@@ -121,6 +123,7 @@ func (t tune) apply(opts RedisOptions) {
 	*t.dialRetries = 1
 	*t.contexts = true        // otherwise a context does not bound the socket's reads
 	*t.noIdentity = true      // CLIENT SETINFO is a command that the ACL denies
+	*t.protocol = 2           // 3 looks for pushed messages at each answer, and none ever come
 	if t.maintenance != nil { // Sentinel's clients have them off by themselves
 		*t.maintenance = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	}
@@ -152,20 +155,6 @@ func (r *Redis) Put(ctx context.Context, key message.Key, value []byte, ttl time
 	return nil
 }
 
-// Get implements [message.Store].
-func (r *Redis) Get(ctx context.Context, key message.Key) ([]byte, error) {
-	ctx, cancel := withTimeout(ctx)
-	defer cancel()
-	value, err := r.client.Get(ctx, keyPrefix+key.Hex()).Bytes()
-	switch {
-	case errors.Is(err, redis.Nil):
-		return nil, message.ErrNotFound
-	case err != nil:
-		return nil, unavailable(err)
-	}
-	return value, nil
-}
-
 // Ping reports whether Redis answers.
 func (r *Redis) Ping(ctx context.Context) error {
 	ctx, cancel := withTimeout(ctx)
@@ -177,7 +166,10 @@ func (r *Redis) Ping(ctx context.Context) error {
 }
 
 // Close ends all connections.
-func (r *Redis) Close() error { return r.client.Close() }
+func (r *Redis) Close() error {
+	r.reading.close()
+	return r.client.Close()
+}
 
 // redisLog takes go-redis's own log. It speaks of connections and topology,
 // never of keys or values.

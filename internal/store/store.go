@@ -17,6 +17,8 @@ import (
 // hangs cannot pile requests up for longer.
 const opTimeout = 1500 * time.Millisecond
 
+var errTimeout = fmt.Errorf("no answer within %v", opTimeout)
+
 // unavailable reports a back end's error as message.ErrUnavailable. Only the
 // cause's text survives: a foreign sentinel must not cross the package.
 func unavailable(cause error) error {
@@ -26,5 +28,20 @@ func unavailable(cause error) error {
 // withTimeout is context.WithTimeoutCause with this package's bound, which
 // says what ran out in place of the bare "deadline exceeded".
 func withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, opTimeout, fmt.Errorf("no answer within %v", opTimeout))
+	return context.WithTimeoutCause(ctx, opTimeout, errTimeout)
+}
+
+// gather returns first and what waits behind it, at most most of them: whoever
+// comes while one batch is worked on shares the next.
+func gather[T any](first T, waiting <-chan T, most int) []T {
+	batch := []T{first}
+	for len(batch) < most {
+		select {
+		case next := <-waiting:
+			batch = append(batch, next)
+		default:
+			return batch
+		}
+	}
+	return batch
 }
