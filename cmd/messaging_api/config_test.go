@@ -1,0 +1,203 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// outcome runs the program to its end.
+func outcome(t *testing.T, env []string, args ...string) (code int, stdout, stderr string) {
+	t.Helper()
+	command := program(t, env, args...)
+	var out, errs bytes.Buffer
+	command.Stdout, command.Stderr = &out, &errs
+	err := command.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		t.Fatal(err)
+	}
+	return command.ProcessState.ExitCode(), out.String(), errs.String()
+}
+
+// Bad configuration ends in exit 2 and one line that names the input and the
+// rule, before anything listens.
+func TestBadConfiguration(t *testing.T) {
+	dir := t.TempDir()
+	empty := filepath.Join(dir, "empty")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// An address that is taken: whoever listens first fails in another way.
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	busy := "--listen=" + taken.Addr().String()
+
+	redis := "--store=redis://messaging_api@127.0.0.1/"
+	for _, c := range []struct {
+		name string
+		args []string
+		env  []string
+		want []string // all in the line
+	}{
+		{name: "unknown flag", args: []string{"--hots=x"}, want: []string{"--hots"}},
+		{name: "unknown command", args: []string{"sevre"}, want: []string{"sevre"}},
+		{name: "unknown variable", env: []string{"MESSAGING_API_TLL=1h"}, want: []string{"MESSAGING_API_TLL"}},
+		{name: "bad variable", env: []string{"MESSAGING_API_TTL=week"}, want: []string{"ttl", "week"}},
+		{name: "host with scheme", args: []string{"--host=https://a.example"}, want: []string{"--host", "https://a.example", "scheme"}},
+		{name: "host with port", args: []string{"--host=a.example:443"}, want: []string{"--host", "port"}},
+		{name: "listen without port", args: []string{"--listen=localhost"}, want: []string{"--listen", "PORT"}},
+		{name: "ops without port", args: []string{"--listen-ops=localhost"}, want: []string{"--listen-ops", "PORT"}},
+		{name: "size", args: []string{"--max-bytes=lots"}, want: []string{"--max-bytes", "lots", "256KiB"}},
+		{name: "size zero", args: []string{"--max-bytes=0"}, want: []string{"--max-bytes 0", "from 1"}},
+		{name: "size huge", args: []string{"--max-bytes=1GiB"}, want: []string{"--max-bytes", "67108864"}},
+		{name: "ttl fraction", args: []string{"--ttl=1500ms"}, want: []string{"--ttl 1.5s", "whole seconds"}},
+		{name: "ttl zero", args: []string{"--ttl=0s"}, want: []string{"--ttl", "at least one"}},
+		{name: "ttl over max", args: []string{"--ttl=2h", "--ttl-max=1h"}, want: []string{"--ttl 2h0m0s", "--ttl-max 1h0m0s"}},
+		{name: "ttl-max", args: []string{"--ttl-max=-1s"}, want: []string{"--ttl-max"}},
+		{name: "drain", args: []string{"--drain=-1s"}, want: []string{"--drain"}},
+		{name: "log level", args: []string{"--log-level=loud"}, want: []string{"--log-level", "loud"}},
+		{name: "proxy", args: []string{"--trusted-proxy=proxy"}, want: []string{"--trusted-proxy", "proxy"}},
+		{name: "tls", args: []string{"--tls=on"}, want: []string{"--tls", "self-signed"}},
+		{name: "tls-min", args: []string{"--tls-min=1.1"}, want: []string{"--tls-min", "1.1"}},
+		{name: "tls files without files", args: []string{"--tls=files"}, want: []string{"--tls files", "--tls-cert", "--tls-key"}},
+		{name: "tls files unpaired", args: []string{"--tls=files", "--tls-cert=a"}, want: []string{"in pairs"}},
+		{name: "tls files missing", args: []string{"--tls=files", "--tls-cert=" + dir + "/none", "--tls-key=" + dir + "/none"}, want: []string{dir + "/none"}},
+		{name: "tls files empty", args: []string{"--tls=files", "--tls-cert=" + empty, "--tls-key=" + empty}, want: []string{empty}},
+		{name: "files without tls files", args: []string{"--tls-cert=a", "--tls-key=b"}, want: []string{"--tls self-signed", "--tls-cert"}},
+		{name: "tls off in public", args: []string{"--tls=off", "--listen=:8443"}, want: []string{"--tls off", "not loopback", "--trusted-proxy"}},
+		{name: "store scheme", args: []string{"--store=postgres://x"}, want: []string{"--store", "redis://"}},
+		{name: "store no path", args: []string{"--store=file:"}, want: []string{"--store", "file:var/messages.db"}},
+		{name: "store bad option", args: []string{"--store=redis://h/?no_such=1"}, want: []string{"--store", "no_such"}},
+		{name: "redis flag with file", args: []string{"--redis-ca=x"}, want: []string{"--redis-ca", "file: store"}},
+		{name: "redis cert alone", args: []string{redis, "--redis-cert=x"}, want: []string{"--redis-cert", "--redis-key"}},
+		{name: "redis password missing", args: []string{redis, "--redis-password-file=" + dir + "/none"}, want: []string{"--redis-password-file", dir + "/none"}},
+		{name: "redis password empty", args: []string{redis, "--redis-password-file=" + empty}, want: []string{"--redis-password-file", "empty"}},
+		{name: "redis ca empty", args: []string{"--store=rediss://h", "--redis-ca=" + empty}, want: []string{"--redis-ca", "PEM"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			args := c.args
+			if !strings.Contains(strings.Join(args, " "), "--listen=") {
+				args = append([]string{busy}, args...)
+			}
+			if c.name == "unknown command" {
+				args = c.args
+			}
+			code, stdout, stderr := outcome(t, c.env, args...)
+			if code != 2 {
+				t.Errorf("exit code: got %d, want 2", code)
+			}
+			if stdout != "" {
+				t.Errorf("stdout: got %q, want nothing", stdout)
+			}
+			if strings.Count(stderr, "\n") != 1 || !strings.HasPrefix(stderr, "messaging_api: ") {
+				t.Errorf("stderr: got %q, want one line", stderr)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(stderr, want) {
+					t.Errorf("stderr: got %q, want it to name %q", stderr, want)
+				}
+			}
+		})
+	}
+}
+
+// A password in a bad URL must not end up on a terminal or in a log.
+func TestBadStoreURLHidesThePassword(t *testing.T) {
+	for _, url := range []string{"redis://u:sekrit@h:port/", "redis://u:sekrit@h/?x=1", "redis://u:sek%zzrit@h/", "http://u:sekrit@h"} {
+		code, stdout, stderr := outcome(t, nil, "check", "--store="+url)
+		if code != 2 || strings.Contains(stdout+stderr, "rit@") || strings.Contains(stdout+stderr, "sekrit") {
+			t.Errorf("--store %s: exit %d, %s%s", url, code, stdout, stderr)
+		}
+	}
+}
+
+// What fails for a reason outside the configuration is exit 1 and one line.
+func TestStartFailures(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = taken.Close() }()
+	junk := filepath.Join(t.TempDir(), "junk")
+	if err := os.WriteFile(junk, bytes.Repeat([]byte("not a database\n"), 4096), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	locked := filepath.Join(t.TempDir(), "locked.db")
+	start(t, "--store=file:"+locked)
+	for name, c := range map[string]struct {
+		args []string
+		want string
+	}{
+		"listen":     {[]string{"--listen=" + taken.Addr().String()}, "--listen"},
+		"listen-ops": {[]string{"--listen=127.0.0.1:0", "--listen-ops=" + taken.Addr().String()}, "--listen-ops"},
+		"junk":       {[]string{"--listen=127.0.0.1:0", "--store=file:" + junk}, junk},
+		"locked":     {[]string{"--listen=127.0.0.1:0", "--store=file:" + locked}, "another process"},
+		"health":     {[]string{"health", "--listen-ops=127.0.0.1:1"}, "not healthy"},
+	} {
+		code, _, stderr := outcome(t, nil, c.args...)
+		if code != 1 || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, c.want) {
+			t.Errorf("%s: got exit %d, %q; want 1 and one line with %q", name, code, stderr, c.want)
+		}
+	}
+}
+
+func TestFlagsWinOverTheEnvironment(t *testing.T) {
+	env := []string{"MESSAGING_API_TTL=1m", "MESSAGING_API_HOST=a.example,b.example", "MESSAGING_API_STORE="}
+	o, command, err := parse([]string{"--ttl=2m"}, env, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.TTL.Minutes() != 2 || strings.Join(o.Host, " ") != "a.example b.example" || command != "serve" {
+		t.Errorf("parse: got ttl %v, hosts %v, command %s", o.TTL, o.Host, command)
+	}
+	if o.Store != "file:var/messages.db" {
+		t.Errorf("an empty variable: got store %q, want the default", o.Store)
+	}
+}
+
+func TestCheckCommand(t *testing.T) {
+	code, stdout, stderr := outcome(t, nil, "check", "--host=msg.example")
+	if code != 0 || !strings.Contains(stdout, "msg.example") || !strings.Contains(stdout, "days left") || !strings.Contains(stdout, "valid") {
+		t.Errorf("check: got exit %d, %q %q", code, stdout, stderr)
+	}
+	if _, err := os.Stat("var"); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("check made files: %v", err)
+	}
+}
+
+func TestVersionCommand(t *testing.T) {
+	code, stdout, _ := outcome(t, nil, "version")
+	if code != 0 || strings.TrimSpace(stdout) == "" {
+		t.Errorf("version: got exit %d, %q", code, stdout)
+	}
+}
+
+// Behind a proxy the service is plain HTTP on loopback.
+func TestTLSOff(t *testing.T) {
+	s := start(t, "--tls=off")
+	if _, err := (&service{t: t, address: s.address}).post(client(1), "x"); err == nil {
+		t.Error("HTTPS works although TLS is off")
+	}
+	conn, err := net.Dial("tcp", s.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	if _, err := conn.Write([]byte("GET / HTTP/1.1\r\nHost: msg.example\r\nConnection: close\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	answer := new(bytes.Buffer)
+	if _, err := answer.ReadFrom(conn); err != nil || !strings.HasPrefix(answer.String(), "HTTP/1.1 200") {
+		t.Errorf("plain HTTP: got %v %.80q", err, answer)
+	}
+	s.stop()
+}
