@@ -230,10 +230,11 @@ func TestPrintedCommandWorks(t *testing.T) {
 	redistest.Need(t, "curl")
 	for name, args := range map[string][]string{"no host": nil, "host": {"--host", "msg.example"}} {
 		s := start(t, args...)
-		_, command, found := strings.Cut(s.stderr.String(), "curl ")
-		if !found {
-			t.Fatalf("%s: no curl line on stderr: %s", name, s.stderr)
-		}
+		var command string
+		eventually(t, 10*time.Second, "a curl line on stderr", func() (found bool) {
+			_, command, found = strings.Cut(s.stderr.String(), "curl ")
+			return found && strings.HasSuffix(command, "\n")
+		})
 		shell := exec.CommandContext(t.Context(), "sh", "-c", "curl --silent --show-error "+command)
 		out, err := shell.CombinedOutput()
 		if err != nil {
