@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"slices"
 	"strings"
+	"time"
 )
 
 // choice is what a hello is answered from: certificates by the names that they
@@ -15,10 +16,10 @@ type choice struct {
 	fallback []*tls.Certificate            // for a client that names no server
 }
 
-// newChoice indexes certs by what they are for. hosts are normalized.
-func newChoice(certs []*tls.Certificate, hosts []string) *choice {
+// newChoice indexes certs by what they are for, as of now. hosts are normalized.
+func newChoice(certs []*tls.Certificate, hosts []string, now time.Time) *choice {
 	c := &choice{hosts: hosts, byName: make(map[string][]*tls.Certificate)}
-	for _, cert := range preferred(certs) {
+	for _, cert := range preferred(certs, now) {
 		if len(hosts) > 0 {
 			for _, host := range hosts {
 				if covers(cert, host) {
@@ -40,20 +41,21 @@ func newChoice(certs []*tls.Certificate, hosts []string) *choice {
 	return c
 }
 
-// preferred returns certs in the order in which a client is offered them: RSA
-// last, since signing with it costs a server twenty times as much, and each
-// kind as it came.
-func preferred(certs []*tls.Certificate) []*tls.Certificate {
+// preferred returns certs in the order in which a client is offered them:
+// expired ones last, and before them RSA, since signing with it costs a server many
+// times as much. Otherwise they stay as they came.
+func preferred(certs []*tls.Certificate, now time.Time) []*tls.Certificate {
 	rank := func(cert *tls.Certificate) int {
-		if cert.Leaf.PublicKeyAlgorithm == x509.RSA {
+		switch {
+		case now.After(cert.Leaf.NotAfter):
+			return 2
+		case cert.Leaf.PublicKeyAlgorithm == x509.RSA:
 			return 1
 		}
 		return 0
 	}
 	sorted := slices.Clone(certs)
-	slices.SortStableFunc(sorted, func(a, b *tls.Certificate) int {
-		return rank(a) - rank(b)
-	})
+	slices.SortStableFunc(sorted, func(a, b *tls.Certificate) int { return rank(a) - rank(b) })
 	return sorted
 }
 

@@ -16,6 +16,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -148,4 +149,64 @@ func missing(t testing.TB, part string) {
 		t.Fatalf("%s is not installed, and CI must not pass without it", part)
 	}
 	t.Skipf("SKIPPED: %s is not installed", part)
+}
+
+// listen shakes hands with all who come to the returned address, says hello to
+// them and closes, until the test ends.
+func listen(t testing.TB, config *tls.Config) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	var conns sync.WaitGroup
+	conns.Go(func() {
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			conns.Go(func() { greet(tls.Server(conn, config)) })
+		}
+	})
+	t.Cleanup(func() {
+		must(t, listener.Close())
+		conns.Wait()
+	})
+	return listener.Addr().String()
+}
+
+// greet is the server's side of a connection that dial makes. What fails here
+// fails there too, where it is reported.
+func greet(conn *tls.Conn) {
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	_, _ = io.WriteString(conn, "hello")
+	_ = conn.Close()
+}
+
+// dial shakes hands with a listener and waits for its greeting, by which the
+// server too is sure to be done.
+func dial(ctx context.Context, address string, config *tls.Config) (tls.ConnectionState, error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	conn, err := (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", address)
+	if err != nil {
+		return tls.ConnectionState{}, err
+	}
+	_, err = io.ReadAll(conn)
+	return conn.(*tls.Conn).ConnectionState(), errors.Join(err, conn.Close())
+}
+
+// until waits for something that another goroutine brings about.
+func until(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	ticker := time.NewTicker(5 * time.Millisecond)
+	defer ticker.Stop()
+	deadline := time.NewTimer(30 * time.Second)
+	defer deadline.Stop()
+	for !ok() {
+		select {
+		case <-ticker.C:
+		case <-deadline.C:
+			t.Fatalf("gave up waiting for %s", what)
+		}
+	}
 }

@@ -1,6 +1,7 @@
 package tlscert
 
 import (
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -19,6 +20,10 @@ type Pair struct {
 
 // content is what the two files hold.
 type content struct{ cert, key []byte }
+
+func (c content) equal(other content) bool {
+	return bytes.Equal(c.cert, other.cert) && bytes.Equal(c.key, other.key)
+}
 
 // read reads both files. Its errors name the file.
 func (p Pair) read() (content, error) {
