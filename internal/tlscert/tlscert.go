@@ -1,9 +1,11 @@
 // Package tlscert is how the service proves its name: a TLS profile, and the
 // sources of the certificates that it is used with, one file each. [SelfSigned]
-// makes one in memory for development and [Files] reads an operator's own.
+// makes one in memory for development, and [Files] reads an operator's own and
+// follows what the files come to hold.
+//
 // Every source answers a handshake through its GetCertificate method and tells
 // through Certificates what it serves, so that health and metrics see an
-// expiry coming.
+// expiry coming. Redirect is what the plain-text listener beside them serves.
 //
 // A source answers only for names that it knows: GetCertificate returns neither
 // a certificate nor an error for any other, which crypto/tls turns into the
@@ -66,20 +68,6 @@ func describe(source string, cert *x509.Certificate) Info {
 		names = append(names, ip.String())
 	}
 	return Info{Source: source, Names: names, Issuer: cert.Issuer.String(), NotAfter: cert.NotAfter}
-}
-
-// normalized returns hosts in the one form in which names are compared here:
-// lower case, each once.
-func normalized(hosts []string) []string {
-	seen := make(map[string]bool, len(hosts))
-	out := make([]string, 0, len(hosts))
-	for _, h := range hosts {
-		if h = strings.ToLower(h); !seen[h] {
-			seen[h] = true
-			out = append(out, h)
-		}
-	}
-	return out
 }
 
 // serverName returns the name that the client asked for, in lower case.

@@ -1,0 +1,163 @@
+package tlscert_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"messaging_api/internal/tlscert"
+)
+
+// plain serves handler as the plain-text listener does and returns its address.
+func plain(t testing.TB, handler http.Handler) string {
+	t.Helper()
+	server := httptest.NewUnstartedServer(handler)
+	server.Config.DisableGeneralOptionsHandler = true
+	server.Start()
+	t.Cleanup(server.Close)
+	return server.Listener.Addr().String()
+}
+
+// ask sends raw bytes and returns the answer.
+func ask(t testing.TB, address, raw string) (status int, header http.Header, body string) {
+	t.Helper()
+	conn, err := net.Dial("tcp", address)
+	must(t, err)
+	defer func() { must(t, conn.Close()) }()
+	must(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	_, err = io.WriteString(conn, raw)
+	must(t, err)
+	method, _, _ := strings.Cut(raw, " ")
+	resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
+	must(t, err)
+	defer func() { must(t, resp.Body.Close()) }()
+	data, err := io.ReadAll(resp.Body)
+	must(t, err)
+	return resp.StatusCode, resp.Header, string(data)
+}
+
+func TestRedirect(t *testing.T) {
+	for _, tt := range []struct {
+		hosts    []string
+		line     string // method and target
+		host     string
+		status   int
+		location string
+	}{
+		{[]string{"A.example", "b.example"}, "GET /", "a.example", 308, "https://a.example/"},
+		{[]string{"a.example"}, "HEAD /x/y?q=1&r=%2F", "a.example:8080", 308, "https://a.example/x/y?q=1&r=%2F"},
+		{[]string{"a.example", "b.example"}, "GET /x", "b.example", 308, "https://a.example/x"},
+		{[]string{"a.example"}, "GET /x", "evil.example", 308, "https://a.example/x"},
+		{[]string{"2001:db8::1"}, "GET /x", "evil.example", 308, "https://[2001:db8::1]/x"},
+		{[]string{"a.example"}, "GET //evil.example/x", "a.example", 308, "https://a.example//evil.example/x"},
+		{[]string{"a.example"}, "GET //evil.example", "a.example", 308, "https://a.example//evil.example"},
+		{[]string{"a.example"}, "GET ///evil.example", "a.example", 308, "https://a.example///evil.example"},
+		{[]string{"a.example"}, `GET /\evil.example`, "a.example", 308, "https://a.example/%5Cevil.example"},
+		{[]string{"a.example"}, "GET /@evil.example", "a.example", 308, "https://a.example/@evil.example"},
+		{[]string{"a.example"}, "GET /../x/./y", "a.example", 308, "https://a.example/../x/./y"},
+		{[]string{"a.example"}, "GET /a%2Fb%0d%0aSet-Cookie:%20x?%0d%0a", "a.example", 308, "https://a.example/a%2Fb%0d%0aSet-Cookie:%20x?%0d%0a"},
+		{[]string{"a.example"}, "GET /?", "a.example", 308, "https://a.example/?"},
+		{[]string{"a.example"}, "GET /?q=\xff", "a.example", 308, "https://a.example/?q=%ff"},
+		{[]string{"a.example"}, "GET http://evil.example/x", "a.example", 308, "https://a.example/x"},
+		{[]string{"a.example"}, "GET http://evil.example//x", "evil.example", 308, "https://a.example//x"},
+		{[]string{"a.example"}, "GET https://evil.example", "evil.example", 308, "https://a.example/"},
+		{[]string{"a.example"}, "GET http://user@evil.example/x", "evil.example", 308, "https://a.example/x"},
+		{[]string{"a.example"}, "GET http:evil.example", "a.example", 400, ""},
+		{[]string{"a.example"}, "GET *", "a.example", 400, ""},
+		{[]string{"a.example"}, "POST /", "a.example", 405, ""},
+		{[]string{"a.example"}, "OPTIONS *", "a.example", 405, ""},
+		{[]string{"a.example"}, "OPTIONS /", "a.example", 405, ""},
+		{[]string{"a.example"}, "TRACE /", "a.example", 405, ""},
+		{[]string{"a.example"}, "BREW /", "a.example", 405, ""},
+		{[]string{"a.example"}, "CONNECT evil.example:443", "evil.example:443", 405, ""},
+		{[]string{"a.example"}, "CONNECT /x", "a.example", 405, ""},
+		{nil, "GET /x?y", "A.example:8080", 308, "https://a.example/x?y"},
+		{nil, "GET /x", "a.example.", 308, "https://a.example/x"},
+		{nil, "GET /x", "localhost", 308, "https://localhost/x"},
+		{nil, "GET /x", "127.0.0.1:80", 308, "https://127.0.0.1/x"},
+		{nil, "GET /x", "[::1]:80", 308, "https://[::1]/x"},
+		{nil, "GET /x", "[fe80::1%25eth0]", 400, ""},
+		{nil, "GET //evil.example/x", "a.example", 308, "https://a.example//evil.example/x"},
+		{nil, "GET /x", "", 400, ""},
+		{nil, "GET /x", "a.example@evil.example", 400, ""},
+		{nil, "GET /x", "a_b.example", 400, ""},
+		{nil, "GET /x", "a..example", 400, ""},
+		{nil, "GET /x", "-a.example", 400, ""},
+		{nil, "GET /x", "a.example:x", 400, ""},
+		{nil, "GET /x", strings.Repeat("a", 64) + ".example", 400, ""},
+	} {
+		address := plain(t, tlscert.Redirect(tt.hosts))
+		status, header, body := ask(t, address, fmt.Sprintf("%s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", tt.line, tt.host))
+		if status != tt.status || header.Get("Location") != tt.location {
+			t.Errorf("hosts %q, %q, Host %q: got %d to %q, want %d to %q", tt.hosts, tt.line, tt.host, status, header.Get("Location"), tt.status, tt.location)
+		}
+		if tt.status == 308 && (body != "" || header.Get("Set-Cookie") != "") {
+			t.Errorf("%q: got the body %q and cookies %q, want none", tt.line, body, header.Get("Set-Cookie"))
+		}
+		if tt.status == 405 && header.Get("Allow") != "GET, HEAD" {
+			t.Errorf("%q: got Allow %q, want GET, HEAD", tt.line, header.Get("Allow"))
+		}
+	}
+}
+
+// Requests that do not even get to the handler: nothing but a refusal is known
+// of them.
+func TestRedirectListenerRefusesWhatIsNoRequest(t *testing.T) {
+	address := plain(t, tlscert.Redirect([]string{"a.example"}))
+	for _, raw := range []string{
+		"GET / HTTP/1.1\r\n\r\n", // no Host
+		"GET / HTTP/1.1\r\nHost: a.example\r\nHost: evil.example\r\n\r\n", // two
+		"GET / HTTP/1.1\r\nHost: a.example\r\nX: a\rb\r\n\r\n",            // a bare CR
+		"GET /a b HTTP/1.1\r\nHost: a.example\r\n\r\n",                    // a space in the path
+		"GET x HTTP/1.1\r\nHost: a.example\r\n\r\n",                       // no path
+		"GET /\x01 HTTP/1.1\r\nHost: a.example\r\n\r\n",                   // a control character
+		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",                                // HTTP/2 without TLS
+		"\x16\x03\x01\x00\x05hello\r\n\r\n",                               // TLS
+	} {
+		status, header, _ := ask(t, address, raw)
+		if status < 400 || header.Get("Location") != "" {
+			t.Errorf("%q: got %d to %q, want a refusal", raw, status, header.Get("Location"))
+		}
+	}
+}
+
+// Whatever the request, the answer is a refusal or leads to the same path and
+// query at the first host.
+func FuzzRedirect(f *testing.F) {
+	f.Add("GET", "/x?y", "a.example")
+	f.Add("GET", "//evil.example", "evil.example")
+	f.Add("GET", "http://evil.example/x", "a.example:80")
+	f.Add("CONNECT", "evil.example:443", "evil.example:443")
+	f.Add("GET", "*", "")
+	handler := tlscert.Redirect([]string{"a.example"})
+	f.Fuzz(func(t *testing.T, method, target, host string) {
+		raw := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: %s\r\n\r\n", method, target, host)
+		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(raw)))
+		if err != nil {
+			return
+		}
+		w := httptest.NewRecorder()
+		handler.ServeHTTP(w, r)
+		location := w.Header().Get("Location")
+		if w.Code == http.StatusBadRequest || w.Code == http.StatusMethodNotAllowed {
+			if location != "" {
+				t.Errorf("%q: got %d with a Location %q", raw, w.Code, location)
+			}
+			return
+		}
+		u, err := url.Parse(location)
+		if err != nil || w.Code != http.StatusPermanentRedirect || u.Scheme != "https" || u.Host != "a.example" || u.User != nil {
+			t.Fatalf("%q: got %d to %q (%v), want 308 to https://a.example", raw, w.Code, location, err)
+		}
+		if want := r.URL.Path; u.Path != want && want != "" {
+			t.Errorf("%q: got the path %q, want %q", raw, u.Path, want)
+		}
+	})
+}
