@@ -4,9 +4,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"net/http"
+	"net/http/httptest"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -92,6 +95,33 @@ func TestFingerprintAndPin(t *testing.T) {
 	want = "sha256//" + run(`"$0" x509 -in "$1" -noout -pubkey | "$0" pkey -pubin -outform der | "$0" dgst -sha256 -binary | "$0" base64`)
 	if got := tlscert.Pin(source.Leaf()); got != want {
 		t.Errorf("Pin: got %s, openssl says %s", got, want)
+	}
+}
+
+// A client that was told the pin needs nothing else, and one that was told
+// another is protected.
+func TestCurlTakesThePin(t *testing.T) {
+	curl, err := exec.LookPath("curl")
+	if err != nil {
+		missing(t, "curl")
+	}
+	source, err := tlscert.NewSelfSigned(nil, time.Now())
+	must(t, err)
+	other, err := tlscert.NewSelfSigned(nil, time.Now())
+	must(t, err)
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	config := tlscert.Config(tls.VersionTLS12, source.GetCertificate)
+	config.NextProtos = []string{"http/1.1"} // all that a listener's own TLS leads to
+	server.Listener = tls.NewListener(server.Listener, config)
+	server.Start()
+	t.Cleanup(server.Close)
+	url := "https://localhost:" + strconv.Itoa(port(server.Listener))
+	for pin, want := range map[string]int{tlscert.Pin(source.Leaf()): 0, tlscert.Pin(other.Leaf()): 90} {
+		cmd := exec.CommandContext(t.Context(), curl, "--silent", "--insecure", "--pinnedpubkey", pin, url)
+		_ = cmd.Run()
+		if got := cmd.ProcessState.ExitCode(); got != want {
+			t.Errorf("curl with the pin %s: exit %d, want %d", pin, got, want)
+		}
 	}
 }
 
