@@ -157,6 +157,12 @@ func listen(t testing.TB, config *tls.Config) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
+	accept(t, listener, config)
+	return listener.Addr().String()
+}
+
+func accept(t testing.TB, listener net.Listener, config *tls.Config) {
+	t.Helper()
 	var conns sync.WaitGroup
 	conns.Go(func() {
 		for {
@@ -171,7 +177,6 @@ func listen(t testing.TB, config *tls.Config) string {
 		must(t, listener.Close())
 		conns.Wait()
 	})
-	return listener.Addr().String()
 }
 
 // greet is the server's side of a connection that dial makes. What fails here

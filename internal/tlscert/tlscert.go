@@ -1,7 +1,8 @@
 // Package tlscert is how the service proves its name: a TLS profile, and the
 // sources of the certificates that it is used with, one file each. [SelfSigned]
-// makes one in memory for development, and [Files] reads an operator's own and
-// follows what the files come to hold.
+// makes one in memory for development, [Files] reads an operator's own and
+// [ACME] orders them of a CA. The last two run: they follow what the files hold,
+// or renew, and a handshake never waits for either.
 //
 // Every source answers a handshake through its GetCertificate method and tells
 // through Certificates what it serves, so that health and metrics see an
