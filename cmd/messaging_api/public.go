@@ -34,10 +34,8 @@ type public struct {
 // newPublic returns a server on inner, with TLS unless config is nil.
 func newPublic(inner net.Listener, config *tls.Config, handler http.Handler, log *slog.Logger) *public {
 	p := &public{
-		listener: web.NewListener(inner, config, handshakeTimeout, func(_ net.Addr, err error) {
-			log.Debug("a TLS handshake failed", "event", "handshake", "error", err)
-		}),
-		served: make(chan struct{}),
+		listener: web.NewListener(inner, config, handshakeTimeout, log),
+		served:   make(chan struct{}),
 	}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)

@@ -8,10 +8,9 @@
 package web
 
 import (
-	"errors"
+	"crypto/rand"
 	"log/slog"
 	"net/http"
-	"runtime"
 	"strconv"
 	"time"
 
@@ -28,6 +27,7 @@ type Exchange struct {
 	w         http.ResponseWriter
 	requestID [1]string // as a header value: no allocation of its own
 	length    [1]string // likewise
+	location  [1]string // likewise
 	host      string    // as ParseHost returns it
 	port      string    // with its colon, or empty
 	route     string    // the pattern, never the path
@@ -49,7 +49,7 @@ func Serve(log *slog.Logger, next Handler) http.Handler {
 		if c, ok := r.Context().Value(connKey{}).(*conn); ok {
 			c.answering = true // from here on the conn's writes are ours, not net/http's own refusals
 		}
-		x := &Exchange{w: w, requestID: [1]string{uuid.NewString()}}
+		x := &Exchange{w: w, requestID: [1]string{newRequestID()}, route: otherRoute}
 		h := w.Header()
 		for i := range headers {
 			h[headers[i].name] = headers[i].value
@@ -69,40 +69,14 @@ func Serve(log *slog.Logger, next Handler) http.Handler {
 	})
 }
 
-// recovered answers a panic with a 500 and logs where it came from. Neither the
-// value nor the arguments on the stack are logged: both can hold a text or an
-// id. What the runtime panics with is safe. It reports whether an answer had
-// begun, so that only ending the connection shows the client that it is broken.
-func (x *Exchange) recovered(log *slog.Logger, r *http.Request, v any) (abort bool) {
-	if v == http.ErrAbortHandler { //nolint:errorlint // compared as net/http does
-		return true
-	}
-	what := "a value that is not shown"
-	var fault runtime.Error
-	if err, ok := v.(error); ok && errors.As(err, &fault) {
-		what = fault.Error()
-	}
-	log.LogAttrs(r.Context(), slog.LevelError, "panic in a handler", slog.String("event", "panic"),
-		slog.String("request_id", x.requestID[0]), slog.String("panic", what), slog.Any("stack", callers()))
-	if x.status != 0 {
-		return true
-	}
-	x.refuse(r, refusal{status: http.StatusInternalServerError, detail: ourFault})
-	return false
-}
-
-// callers names the functions and lines above a panic, without arguments.
-func callers() []string {
-	pcs := make([]uintptr, 32)
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(4, pcs)])
-	var stack []string
-	for {
-		frame, more := frames.Next()
-		stack = append(stack, frame.Function+":"+strconv.Itoa(frame.Line))
-		if !more {
-			return stack
-		}
-	}
+// newRequestID returns a fresh version 4 UUID (RFC 9562, section 5.4), as
+// uuid.NewString does, which allocates the bytes too.
+func newRequestID() string {
+	var id uuid.UUID
+	_, _ = rand.Read(id[:]) // never fails
+	id[6] = id[6]&0x0f | 0x40
+	id[8] = id[8]&0x3f | 0x80
+	return id.String()
 }
 
 // log writes the request's line.

@@ -1,0 +1,132 @@
+package web
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+type connKey struct{}
+
+// ConnContext is for http.Server: it lets Serve tell a connection that a
+// handler has taken over.
+func (l *Listener) ConnContext(ctx context.Context, c net.Conn) context.Context {
+	switch c := c.(type) {
+	case *conn:
+		return context.WithValue(ctx, connKey{}, c)
+	case *tlsConn:
+		return context.WithValue(ctx, connKey{}, &c.conn)
+	}
+	return ctx
+}
+
+// ConnState is for http.Server: a connection that is idle again has no handler.
+func (l *Listener) ConnState(c net.Conn, state http.ConnState) {
+	if state != http.StateIdle {
+		return
+	}
+	switch c := c.(type) {
+	case *conn:
+		c.answering = false
+	case *tlsConn:
+		c.answering = false
+	}
+}
+
+// A conn is an HTTP/1 connection that knows when net/http writes to it on its
+// own account: when no handler is answering.
+type conn struct {
+	net.Conn
+	listener  *Listener
+	answering bool // set by Serve, cleared when idle: both in the goroutine that serves this connection
+}
+
+// A tlsConn tells net/http its TLS state without being a *tls.Conn, which
+// net/http would write to directly.
+type tlsConn struct {
+	conn
+	secured *tls.Conn
+}
+
+// ConnectionState is what net/http fills Request.TLS from.
+func (c *tlsConn) ConnectionState() tls.ConnectionState { return c.secured.ConnectionState() }
+
+// CloseWrite lets net/http end its side first, so that a refusal is read before
+// the reset that unread request bytes cause.
+func (c *conn) CloseWrite() error { return closeWrite(c.Conn) }
+
+func closeWrite(c net.Conn) error {
+	if half, ok := c.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// Write passes on what a handler answers, and puts our own refusal in the place
+// of net/http's, which it writes in one piece.
+func (c *conn) Write(p []byte) (int, error) {
+	if c.answering {
+		return c.Conn.Write(p)
+	}
+	status, ok := refusedStatus(p)
+	if !ok {
+		return c.Conn.Write(p)
+	}
+	if _, err := c.Conn.Write(c.listener.refusal(status, serverRefusal(status))); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// refusedStatus returns the status in the status line that p starts with.
+func refusedStatus(p []byte) (int, bool) {
+	const line = "HTTP/1.1 400"
+	if len(p) < len(line) || !strings.HasPrefix(string(p[:len(line)]), "HTTP/1.") {
+		return 0, false
+	}
+	status, err := strconv.Atoi(string(p[len(line)-3 : len(line)]))
+	return status, err == nil && status >= http.StatusBadRequest
+}
+
+// serverRefusal says what net/http refuses with a status.
+func serverRefusal(status int) string {
+	switch status {
+	case http.StatusRequestHeaderFieldsTooLarge:
+		return "The request line and header fields are too large."
+	case http.StatusExpectationFailed:
+		return "The Expect field asks for something other than 100-continue."
+	case http.StatusNotImplemented:
+		return "The Transfer-Encoding is not chunked."
+	case http.StatusHTTPVersionNotSupported:
+		return "The HTTP version is not one of 1.0, 1.1 and 2."
+	default:
+		return "The request is malformed."
+	}
+}
+
+// refusal logs that a request was refused before it was one, and returns the
+// whole HTTP/1.1 answer, after which the connection closes.
+func (l *Listener) refusal(status int, detail string) []byte {
+	id := newRequestID()
+	body := problem(status, detail)
+	l.log.Info("request", "request_id", id, "route", otherRoute, "status", status, "bytes", len(body))
+	b := make([]byte, 0, 512+len(l.headers)+len(body))
+	b = append(b, "HTTP/1.1 "...)
+	b = strconv.AppendInt(b, int64(status), 10)
+	b = append(b, ' ')
+	b = append(b, http.StatusText(status)...)
+	b = append(b, "\r\nContent-Type: application/problem+json\r\nConnection: close\r\nContent-Length: "...)
+	b = strconv.AppendInt(b, int64(len(body)), 10)
+	b = append(b, "\r\nDate: "...)
+	b = time.Now().UTC().AppendFormat(b, http.TimeFormat)
+	b = append(b, "\r\n"+RequestIDHeader+": "...)
+	b = append(b, id...)
+	b = append(b, "\r\n"...)
+	b = append(b, l.headers...)
+	b = append(b, "\r\n"...)
+	return append(b, body...)
+}

@@ -1,0 +1,54 @@
+package web
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"strconv"
+)
+
+// recovered answers a panic with a 500 and logs where it came from. It reports
+// whether an answer had begun, so that only ending the connection shows the
+// client that it is broken.
+func (x *Exchange) recovered(log *slog.Logger, r *http.Request, v any) (abort bool) {
+	if v == http.ErrAbortHandler { //nolint:errorlint // compared as net/http does
+		return true
+	}
+	log.LogAttrs(r.Context(), slog.LevelError, "panic in a handler", slog.String("event", "panic"),
+		slog.String("request_id", x.requestID[0]), panicValue(v), panicStack())
+	if x.status != 0 {
+		return true
+	}
+	x.refuse(r, refusal{status: http.StatusInternalServerError, detail: ourFault})
+	return false
+}
+
+// panicValue shows what was panicked with only where the runtime did it: any
+// other value can hold a text or an id.
+func panicValue(v any) slog.Attr {
+	what := "a value that is not shown"
+	var fault runtime.Error
+	if err, ok := v.(error); ok && errors.As(err, &fault) {
+		what = fault.Error()
+	}
+	return slog.String("panic", what)
+}
+
+// panicStack names the functions and lines that led to the panic which is being
+// recovered, without arguments: a text or an id could be among them.
+func panicStack() slog.Attr {
+	pcs := make([]uintptr, 64)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])
+	var stack []string
+	for {
+		frame, more := frames.Next()
+		stack = append(stack, frame.Function+":"+strconv.Itoa(frame.Line))
+		if frame.Function == "runtime.gopanic" {
+			stack = nil // so far it was the recovery
+		}
+		if !more {
+			return slog.Any("stack", stack)
+		}
+	}
+}
