@@ -17,28 +17,41 @@ func ParseHost(s string) (name, port string, ok bool) {
 	name = s
 	if i := strings.LastIndexByte(s, ':'); i >= 0 && !strings.HasSuffix(s, "]") {
 		name, port = s[:i], s[i:]
-		if n, err := strconv.ParseUint(port[1:], 10, 16); err != nil || n == 0 || port[1] == '+' {
-			return "", "", false
-		}
 	}
-	if bracketed, found := strings.CutPrefix(name, "["); found {
-		bracketed, found = strings.CutSuffix(bracketed, "]")
-		addr, err := netip.ParseAddr(bracketed)
-		if !found || err != nil || !addr.Is6() || addr.Zone() != "" {
-			return "", "", false
-		}
-		return addr.String(), port, true
+	name, ok = parseName(name)
+	if !ok || !validPort(port) {
+		return "", "", false
 	}
-	if addr, err := netip.ParseAddr(name); err == nil {
-		return addr.String(), port, addr.Is4()
-	}
-	name = strings.ToLower(strings.TrimSuffix(name, "."))
-	return name, port, validName(name)
+	return name, port, true
 }
 
-// validName reports whether s is a host name in lower case (RFC 1123, section
-// 2.1, and the underscore that people use), of at most 253 characters. A name
-// whose last label is a number is an address that did not parse.
+// validPort reports whether s is empty, or a colon and a port.
+func validPort(s string) bool {
+	if s == "" {
+		return true
+	}
+	n, err := strconv.ParseUint(s[1:], 10, 16)
+	return err == nil && n > 0
+}
+
+// parseName returns a host without a port in the form in which it is compared.
+func parseName(s string) (string, bool) {
+	if inside, found := strings.CutPrefix(s, "["); found {
+		inside, found = strings.CutSuffix(inside, "]")
+		addr, err := netip.ParseAddr(inside)
+		return addr.String(), found && err == nil && addr.Is6() && addr.Zone() == ""
+	}
+	if name := strings.TrimSuffix(s, "."); validName(name) {
+		return strings.ToLower(name), true
+	}
+	addr, err := netip.ParseAddr(s)
+	return s, err == nil && addr.Is4()
+}
+
+// validName reports whether s is a host name (RFC 1123, section 2.1, and the
+// underscore that people use), of at most 253 characters. A name whose last
+// label is a number is none: it may be an address. Capitals are judged here and
+// not lowered first, since Unicode has others that become ASCII letters.
 func validName(s string) bool {
 	if len(s) > 253 {
 		return false
@@ -50,7 +63,7 @@ func validName(s string) bool {
 		}
 		for i := range len(label) {
 			c := label[i]
-			if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' && c != '_' {
+			if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' {
 				return false
 			}
 		}
@@ -69,10 +82,10 @@ func Hosts(names []string, next Handler) Handler {
 	return func(x *Exchange, r *http.Request) error {
 		name, port, ok := ParseHost(r.Host)
 		switch {
+		case !ok: // RFC 9112, section 3.2
+			return refusal{status: http.StatusBadRequest, detail: "The Host field is missing or is not a host name."}
 		case len(known) > 0 && !known[name]:
 			return refusal{status: http.StatusMisdirectedRequest, detail: "This service does not answer to that host name."}
-		case !ok:
-			return refusal{status: http.StatusBadRequest, detail: "The Host field is missing or is not a host name."}
 		}
 		x.host, x.port = name, port
 		return next(x, r)
