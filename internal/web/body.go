@@ -4,19 +4,13 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
-	"maps"
 	"mime"
 	"net/http"
-	"net/url"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // Limits are the bounds of what a client may create.
@@ -85,11 +79,13 @@ func badRequest(format string, args ...any) error {
 // mediaType returns which of the three types the body is of; without a
 // Content-Type it is JSON. Only UTF-8 and no content coding are taken.
 func mediaType(h http.Header) (string, error) {
-	if coding := h.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-		return "", refusal{
-			status: http.StatusUnsupportedMediaType,
-			detail: "The body has a Content-Encoding; send it as it is.",
-			header: header{"Accept-Encoding", []string{"identity"}}, // RFC 9110, section 12.5.3
+	for _, coding := range h["Content-Encoding"] {
+		if coding != "" && !strings.EqualFold(coding, "identity") {
+			return "", refusal{
+				status: http.StatusUnsupportedMediaType,
+				detail: "The body has a Content-Encoding; send it as it is.",
+				header: header{"Accept-Encoding", []string{"identity"}}, // RFC 9110, section 12.5.3
+			}
 		}
 	}
 	fields := h["Content-Type"]
@@ -117,12 +113,8 @@ func mediaType(h http.Header) (string, error) {
 // readBody reads at most MaxBytes. Memory grows with what has come, not with
 // what was announced.
 func (l Limits) readBody(x *Exchange, r *http.Request) ([]byte, error) {
-	tooLarge := refusal{
-		status: http.StatusRequestEntityTooLarge,
-		detail: fmt.Sprintf("The body is over %d bytes.", l.MaxBytes),
-	}
 	if r.ContentLength > l.MaxBytes {
-		return nil, tooLarge
+		return nil, l.tooLarge()
 	}
 	const firstRead = 8 << 10
 	size := int64(firstRead)
@@ -136,11 +128,18 @@ func (l Limits) readBody(x *Exchange, r *http.Request) ([]byte, error) {
 	case err == nil:
 		return buffer.Bytes(), nil
 	case errors.As(err, &over):
-		return nil, tooLarge
+		return nil, l.tooLarge()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, refusal{status: http.StatusRequestTimeout, detail: "The body did not come in time."}
 	default:
 		return nil, badRequest("The body ended early or is malformed.")
+	}
+}
+
+func (l Limits) tooLarge() error {
+	return refusal{
+		status: http.StatusRequestEntityTooLarge,
+		detail: fmt.Sprintf("The body is over %d bytes.", l.MaxBytes),
 	}
 }
 
@@ -155,147 +154,6 @@ func (l Limits) parseTTL(s string) (time.Duration, error) {
 		return 0, badRequest(`"ttl" is %s; it must be a whole number of seconds from 1 to %d.`, quote(s), longest)
 	}
 	return time.Duration(n) * time.Second, nil
-}
-
-// parseQuery returns ttl from a query that may hold nothing else.
-func parseQuery(query string) (ttl string, err error) {
-	values, err := url.ParseQuery(query)
-	if err != nil {
-		return "", badRequest("The query is malformed.")
-	}
-	if err := onlyOnce(values, "query parameter", "ttl"); err != nil {
-		return "", err
-	}
-	return given(values, "ttl")
-}
-
-// parseForm reads message and ttl.
-func parseForm(body string) (text []byte, ttl string, err error) {
-	values, err := url.ParseQuery(body)
-	if err != nil {
-		return nil, "", badRequest("The form is malformed: it must be message=…&ttl=…, percent-encoded.")
-	}
-	if err := onlyOnce(values, "form field", "message", "ttl"); err != nil {
-		return nil, "", err
-	}
-	message := values.Get("message")
-	if !utf8.ValidString(message) {
-		return nil, "", badRequest(`The form field "message" is not UTF-8.`)
-	}
-	ttl, err = given(values, "ttl")
-	return []byte(message), ttl, err
-}
-
-// onlyOnce refuses names other than the known ones, so that a misspelt ttl does
-// not become the default, and repeated ones, of which either might be meant.
-func onlyOnce(values url.Values, kind string, known ...string) error {
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		if !slices.Contains(known, name) {
-			return badRequest("The %s %s is not known; known are: %s.", kind, quote(name), strings.Join(known, ", "))
-		}
-		if len(values[name]) > 1 {
-			return badRequest("The %s %s is given more than once.", kind, quote(name))
-		}
-	}
-	return nil
-}
-
-// given returns the named value; one that is there must not be empty.
-func given(values url.Values, name string) (string, error) {
-	if values.Has(name) && values.Get(name) == "" {
-		return "", badRequest("%s is empty.", quote(name))
-	}
-	return values.Get(name), nil
-}
-
-// parseJSON reads {"message": "…", "ttl": 3600}. The decoder refuses repeated
-// names, broken escapes and what follows the object.
-func parseJSON(body []byte) (text []byte, ttl string, err error) {
-	d := jsontext.NewDecoder(bytes.NewReader(body))
-	switch kind := d.PeekKind(); {
-	case len(bytes.TrimSpace(body)) == 0:
-		return nil, "", badRequest(`The body is empty; send {"message": "…"}.`)
-	case kind == jsontext.KindInvalid:
-		return nil, "", invalidJSON(d)
-	case kind != jsontext.KindBeginObject:
-		return nil, "", badRequest(`The body is not a JSON object; send {"message": "…"}, or the bare text with Content-Type: text/plain.`)
-	}
-	for {
-		token, err := d.ReadToken()
-		if err != nil {
-			return nil, "", jsonError(err)
-		}
-		switch token.Kind() {
-		case jsontext.KindBeginObject:
-			continue // the outermost one; members never hold another
-		case jsontext.KindEndObject:
-			return text, ttl, atEnd(d)
-		}
-		switch name := token.String(); name {
-		case "message":
-			text, err = stringMember(d)
-		case "ttl":
-			ttl, err = numberMember(d)
-		default:
-			return nil, "", badRequest(`The member %s is not known; known are: message, ttl.`, quote(name))
-		}
-		if err != nil {
-			return nil, "", err
-		}
-	}
-}
-
-func stringMember(d *jsontext.Decoder) ([]byte, error) {
-	kind := d.PeekKind()
-	if kind != jsontext.KindString && kind != jsontext.KindInvalid {
-		return nil, badRequest(`"message" must be a string.`)
-	}
-	token, err := d.ReadToken()
-	if err != nil {
-		return nil, jsonError(err)
-	}
-	return []byte(token.String()), nil
-}
-
-// numberMember returns a number as it is written: 3600.0 and 1e3 are for
-// parseTTL to refuse.
-func numberMember(d *jsontext.Decoder) (string, error) {
-	kind := d.PeekKind()
-	if kind != jsontext.KindNumber && kind != jsontext.KindInvalid {
-		return "", badRequest(`"ttl" must be a number.`)
-	}
-	value, err := d.ReadValue()
-	if err != nil {
-		return "", jsonError(err)
-	}
-	return string(value), nil
-}
-
-// atEnd refuses whatever follows the object.
-func atEnd(d *jsontext.Decoder) error {
-	if _, err := d.ReadToken(); !errors.Is(err, io.EOF) {
-		return badRequest("Something follows the JSON object.")
-	}
-	return nil
-}
-
-// invalidJSON returns the error that PeekKind found.
-func invalidJSON(d *jsontext.Decoder) error {
-	_, err := d.ReadToken()
-	return jsonError(err)
-}
-
-// jsonError says where and why the body is not JSON.
-func jsonError(err error) error {
-	var syntax *jsontext.SyntacticError
-	switch {
-	case errors.Is(err, jsontext.ErrDuplicateName) && errors.As(err, &syntax):
-		return badRequest("The member %s is given more than once.", quote(syntax.JSONPointer.LastToken()))
-	case errors.As(err, &syntax):
-		return badRequest("The body is not valid JSON, after %d bytes: %s.", syntax.ByteOffset, syntax.Err.Error())
-	default:
-		return badRequest("The body is not valid JSON: it ends early.")
-	}
 }
 
 // quote shows a client its own input, cut to what a person needs to find it.

@@ -1,0 +1,49 @@
+package web
+
+import (
+	"errors"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// parseJSON reads {"message": "…", "ttl": 3600}. Unlike encoding/json, this
+// library refuses repeated names, other capitals in a name, what is not UTF-8 and
+// surrogates without their other half, each of which would change what is stored
+// behind the client's back. A ttl is returned as it is written: 3600.0 and 1e3
+// are for parseTTL to refuse.
+func parseJSON(body []byte) (text []byte, ttl string, err error) {
+	var in struct {
+		Message jsontext.Value `json:"message"`
+		TTL     jsontext.Value `json:"ttl"`
+	}
+	if err := json.Unmarshal(body, &in, json.RejectUnknownMembers(true)); err != nil {
+		return nil, "", jsonError(err)
+	}
+	switch {
+	case in.Message != nil && in.Message.Kind() != jsontext.KindString:
+		return nil, "", badRequest(`"message" must be a string.`)
+	case in.TTL != nil && in.TTL.Kind() != jsontext.KindNumber:
+		return nil, "", badRequest(`"ttl" must be a number.`)
+	case in.Message == nil:
+		return nil, string(in.TTL), nil
+	}
+	text, err = jsontext.AppendUnquote(nil, in.Message)
+	return text, string(in.TTL), err
+}
+
+// jsonError says where and why a body is not what parseJSON reads.
+func jsonError(err error) error {
+	var syntax *jsontext.SyntacticError
+	var meaning *json.SemanticError
+	switch {
+	case errors.As(err, &syntax) && errors.Is(err, jsontext.ErrDuplicateName):
+		return badRequest("The member %s is given more than once.", quote(syntax.JSONPointer.LastToken()))
+	case errors.As(err, &syntax):
+		return badRequest("The body is not valid JSON, after %d bytes: %v.", syntax.ByteOffset, syntax.Err)
+	case errors.As(err, &meaning) && errors.Is(err, json.ErrUnknownName):
+		return badRequest("The member %s is not known; known are: message, ttl.", quote(meaning.JSONPointer.LastToken()))
+	default:
+		return badRequest(`The body is not a JSON object; send {"message": "…"}, or the bare text with Content-Type: text/plain.`)
+	}
+}
