@@ -43,17 +43,16 @@ type routes struct {
 // route finds the handler for a path and a method, in this order: an unknown
 // path is a 404 whatever the method; then the allow list decides.
 func (s *routes) route(x *Exchange, r *http.Request) error {
-	path := r.URL.Path
-	if id, found := strings.CutPrefix(path, messagePath); found {
+	// The path as it was sent: what is percent-encoded, an encoded slash above
+	// all, is another path than the one that we hand out.
+	if id, found := strings.CutPrefix(r.URL.EscapedPath(), messagePath); found {
 		x.route = messageRoute
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			return methodNotAllowed(messageMethods)
 		}
 		return s.read(x, r, id)
 	}
-	// "OPTIONS *" and CONNECT have no path: they ask about the service as such.
-	if path != "/" && path != "*" && path != "" {
-		x.route = otherRoute
+	if !isRoot(r) {
 		return message.ErrNotFound
 	}
 	x.route = rootRoute
@@ -65,6 +64,21 @@ func (s *routes) route(x *Exchange, r *http.Request) error {
 	default:
 		return methodNotAllowed(rootMethods)
 	}
+}
+
+// isRoot reports whether a request is about the service as such: its one path,
+// which an absolute target may leave out, and the targets of CONNECT and of
+// "OPTIONS *", which have none (RFC 9112, section 3.2).
+func isRoot(r *http.Request) bool {
+	switch r.URL.EscapedPath() {
+	case "/":
+		return true
+	case "":
+		return r.URL.Opaque == ""
+	case "*":
+		return r.Method == http.MethodOptions
+	}
+	return false
 }
 
 func methodNotAllowed(allow string) error {
@@ -101,15 +115,17 @@ func (s *routes) create(x *Exchange, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	link := x.origin() + messagePath + id.Reveal()
-	x.w.Header()["Location"] = []string{link}
+	name := id.Reveal()
+	link := x.link(name)
+	x.location[0] = link
+	x.w.Header()["Location"] = x.location[:]
 	if as == asText {
 		x.send(r, http.StatusOK, textType, []byte(link+"\n"))
 		return nil
 	}
 	b := make([]byte, 0, 256)
 	b = append(b, `{"status":200,"message_id":`...)
-	b = appendString(b, id.Reveal())
+	b = appendString(b, name)
 	b = append(b, `,"url":`...)
 	b = appendString(b, link)
 	b = appendExpiry(b, expires)
@@ -174,11 +190,11 @@ func describe(l Limits) (json, text []byte) {
 	return json, text
 }
 
-// origin is the service as this client addressed it. Links are always https: a
-// proxy terminates TLS where we do not.
-func (x *Exchange) origin() string {
+// link is the URL of a message on the service as this client addressed it. It
+// is always https: a proxy terminates TLS where we do not.
+func (x *Exchange) link(id string) string {
 	if strings.Contains(x.host, ":") {
-		return "https://[" + x.host + "]" + x.port
+		return "https://[" + x.host + "]" + x.port + messagePath + id
 	}
-	return "https://" + x.host + x.port
+	return "https://" + x.host + x.port + messagePath + id
 }
