@@ -1,0 +1,90 @@
+package web_test
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"messaging_api/internal/message"
+	"messaging_api/internal/web"
+)
+
+// A shelf is a Store that costs nothing, so that the stack is what is measured:
+// it keeps the first value, and lends it to one reader at a time.
+type shelf struct{ value, lent []byte }
+
+func (s *shelf) Put(_ context.Context, _ message.Key, value []byte, _ time.Duration) error {
+	if s.value == nil {
+		s.value = value
+	}
+	return nil
+}
+
+func (s *shelf) Get(context.Context, message.Key) ([]byte, error) {
+	s.lent = append(s.lent[:0], s.value...)
+	return s.lent, nil
+}
+
+// A blank is a ResponseWriter without a connection.
+type blank struct {
+	header http.Header
+	status int
+}
+
+func (w *blank) Header() http.Header         { return w.header }
+func (w *blank) WriteHeader(status int)      { w.status = status }
+func (w *blank) Write(p []byte) (int, error) { return len(p), nil }
+
+type body struct{ *strings.Reader }
+
+func (body) Close() error { return nil }
+
+func BenchmarkHandler(b *testing.B) {
+	limits := web.Limits{MaxBytes: 256 << 10, TTL: 168 * time.Hour, TTLMax: 168 * time.Hour}
+	store := new(shelf)
+	box := message.NewBox(store)
+	log := slog.New(slog.NewJSONHandler(io.Discard, nil)) //nolint:sloglint // what a line costs belongs to it
+	handler := web.Serve(log, web.Hosts([]string{"example.com"}, web.Routes(box, limits)))
+	id, _, err := box.Create(b.Context(), []byte(strings.Repeat("A text as people write it. ", 10)), time.Hour, time.Now())
+	if err != nil {
+		b.Fatal(err)
+	}
+	run := func(name, method, path, contentType, text string) {
+		b.Run(name, func(b *testing.B) {
+			u, err := url.ParseRequestURI(path)
+			if err != nil {
+				b.Fatal(err)
+			}
+			in := body{strings.NewReader(text)}
+			r := (&http.Request{
+				Method: method, URL: u, RequestURI: path, Host: "example.com",
+				Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+				Header: http.Header{"Accept": {"*/*"}, "User-Agent": {"bench"}},
+				Body:   in, ContentLength: int64(len(text)),
+			}).WithContext(b.Context())
+			if contentType != "" {
+				r.Header["Content-Type"] = []string{contentType}
+			}
+			w := &blank{header: make(http.Header)}
+			b.ReportAllocs()
+			for b.Loop() {
+				clear(w.header)
+				in.Reset(text)
+				handler.ServeHTTP(w, r)
+				if w.status != 200 {
+					b.Fatal(w.status)
+				}
+			}
+		})
+	}
+	text := strings.Repeat("A text as people write it. ", 10)
+	run("create/json", "POST", "/", "application/json", `{"message":"`+text+`","ttl":3600}`)
+	run("create/text", "POST", "/?ttl=3600", "text/plain", text)
+	run("create/form", "POST", "/", "application/x-www-form-urlencoded", "message="+url.QueryEscape(text)+"&ttl=3600")
+	run("read", "GET", "/msg/"+id.Reveal(), "", "")
+}
