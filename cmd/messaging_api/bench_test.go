@@ -67,8 +67,8 @@ func BenchmarkReadWholeProcess(b *testing.B) {
 	if err := admin.Set(b.Context(), "plain", text, 0).Err(); err != nil {
 		b.Fatal(err)
 	}
-	pidOurs := background(b, program(b, nil, "--listen="+ours, "--listen-ops=127.0.0.1:0", "--store="+server.URL(true)))
-	pidBare := background(b, program(b, []string{asBare + "=" + bare + " " + server.Addr + " plain"}))
+	pidOurs := spawn(b, program(b, nil, "--listen="+ours, "--listen-ops=127.0.0.1:0", "--store="+server.URL(true)))
+	pidBare := spawn(b, program(b, []string{asBare + "=" + bare + " " + server.Addr + " plain"}))
 	s := &service{t: b, address: ours}
 	var link string
 	eventually(b, 20*time.Second, "both serve", func() (ok bool) {
@@ -99,8 +99,8 @@ func BenchmarkReadWholeProcess(b *testing.B) {
 	b.ReportMetric(float64((processorTime(b, pidBare)-cpuBare).Microseconds())/requests, "bare-cpu-µs")
 }
 
-// background runs a command for the length of a benchmark and returns its pid.
-func background(b *testing.B, command *exec.Cmd) int {
+// spawn runs a command for the length of a benchmark and returns its pid.
+func spawn(b *testing.B, command *exec.Cmd) int {
 	b.Helper()
 	if err := command.Start(); err != nil {
 		b.Fatal(err)

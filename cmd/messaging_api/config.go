@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -37,9 +38,10 @@ func (o *options) validate() error {
 		}
 		o.Host[i] = name
 	}
-	for flag, address := range map[string]string{"listen": o.Listen, "listen-ops": o.ListenOps} {
-		if _, _, err := net.SplitHostPort(address); err != nil {
-			return fmt.Errorf("--%s %q: must be [HOST]:PORT", flag, address)
+	for _, way := range [][2]string{{"listen", o.Listen}, {"listen-http", o.ListenHTTP}, {"listen-ops", o.ListenOps}} {
+		_, _, err := net.SplitHostPort(way[1])
+		if err != nil && (way[0] != "listen-http" || way[1] != "") {
+			return fmt.Errorf("--%s %q: must be [HOST]:PORT", way[0], way[1])
 		}
 	}
 	switch {
@@ -64,6 +66,10 @@ func (o *options) validateTLS() error {
 		return fmt.Errorf("--tls files: needs --tls-cert and --tls-key in pairs, got %d and %d", len(o.TLSCert), len(o.TLSKey))
 	case o.TLS != "files" && files > 0:
 		return fmt.Errorf("--tls %s: does not go with --tls-cert and --tls-key", o.TLS)
+	case o.TLS == "acme" && len(o.Host) == 0:
+		return errors.New("--tls acme: needs --host, a name to order a certificate for")
+	case o.TLS != "acme" && o.ACMEEmail+o.ACMEDirectory+o.ACMECA+o.ACMEEABKid+o.ACMEEABKeyFile != "":
+		return fmt.Errorf("--tls %s: does not go with the --acme flags", o.TLS)
 	case o.TLS == "off" && !isLoopback(o.Listen) && len(o.TrustedProxy) == 0:
 		return fmt.Errorf("--tls off: --listen %q is not loopback; name the proxy that terminates TLS with --trusted-proxy, or messages would cross the network in clear", o.Listen)
 	}
@@ -161,15 +167,17 @@ func (o *options) redisOptions() (store.RedisOptions, error) {
 	return extra, nil
 }
 
-// certificates is where TLS gets its certificates from.
-type certificates interface {
+// A certificateSource is where TLS gets its certificates from.
+type certificateSource interface {
 	GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	Certificates() []tlscert.Info
+	Reload() // what an operator has changed, now
+	Run(context.Context)
 }
 
-// certificates opens the source that --tls names; it is nil for off. Errors of
-// files are usageErrors.
-func (o *options) certificates(now time.Time, log *slog.Logger) (certificates, error) {
+// certificates opens the source that --tls names; it is nil for off. What is
+// wrong with files is a usageError.
+func (o *options) certificates(now time.Time, log *slog.Logger) (certificateSource, error) {
 	switch o.TLS {
 	case "files":
 		pairs := make([]tlscert.Pair, len(o.TLSCert))
@@ -180,13 +188,45 @@ func (o *options) certificates(now time.Time, log *slog.Logger) (certificates, e
 		if err != nil {
 			return nil, usageError{err}
 		}
-		return files, nil
+		return watchedFiles{files}, nil
+	case "acme":
+		acme, err := tlscert.NewACME(tlscert.ACMEConfig{
+			Hosts:      o.Host,
+			CacheDir:   o.ACMECache,
+			Directory:  o.ACMEDirectory,
+			Email:      o.ACMEEmail,
+			CAFile:     o.ACMECA,
+			EABKeyID:   o.ACMEEABKid,
+			EABKeyFile: o.ACMEEABKeyFile,
+		}, log)
+		if err != nil {
+			return nil, usageError{err}
+		}
+		return acme, nil
 	case "self-signed":
-		return tlscert.NewSelfSigned(o.Host, now)
+		signed, err := tlscert.NewSelfSigned(o.Host, now)
+		if err != nil {
+			return nil, err
+		}
+		return fixed{signed}, nil
 	default:
 		return nil, nil
 	}
 }
+
+// watchInterval is how often the certificates' files are looked at.
+const watchInterval = 30 * time.Second
+
+// watchedFiles are Files that are looked at every watchInterval.
+type watchedFiles struct{ *tlscert.Files }
+
+func (f watchedFiles) Run(ctx context.Context) { f.Files.Run(ctx, watchInterval) }
+
+// fixed is a source in which nothing changes.
+type fixed struct{ *tlscert.SelfSigned }
+
+func (fixed) Reload()             {}
+func (fixed) Run(context.Context) {}
 
 // tlsMin is the lowest TLS version as crypto/tls numbers it.
 func (o *options) tlsMin() uint16 {

@@ -17,9 +17,10 @@ import (
 
 // options are the flags, as they were given. The tags are the manual.
 type options struct {
-	Listen    string   `default:":8443" placeholder:"ADDRESS" help:"Public HTTPS address, [HOST]:PORT."`
-	ListenOps string   `default:"127.0.0.1:8081" placeholder:"ADDRESS" help:"Health address, plain HTTP; never public."`
-	Host      []string `placeholder:"NAME" help:"A name that the service answers to; repeatable. Others get a 421. None: any."`
+	Listen     string   `default:":8443" placeholder:"ADDRESS" help:"Public HTTPS address, [HOST]:PORT."`
+	ListenHTTP string   `name:"listen-http" placeholder:"ADDRESS" help:"Plain HTTP address, for ACME challenges and redirects to https; off when empty."`
+	ListenOps  string   `default:"127.0.0.1:8081" placeholder:"ADDRESS" help:"Health address, plain HTTP; never public."`
+	Host       []string `placeholder:"NAME" help:"A name that the service answers to; repeatable. Others get a 421. None: any."`
 
 	Store             string `default:"file:var/messages.db" placeholder:"URL" help:"Where messages are kept: file:PATH (embedded), redis:// or rediss:// URLs; with ?addr=HOST:PORT a Cluster, with ?master_name=NAME a Sentinel."`
 	RedisPasswordFile string `placeholder:"FILE" help:"File with the password of the Redis user."`
@@ -27,10 +28,17 @@ type options struct {
 	RedisCert         string `placeholder:"FILE" help:"PEM chain to show to Redis, for rediss://."`
 	RedisKey          string `placeholder:"FILE" help:"PEM key of --redis-cert."`
 
-	TLS     string   `name:"tls" default:"self-signed" enum:"self-signed,files,off" placeholder:"SOURCE" help:"Where the certificate comes from: self-signed (in memory, for development), files, or off (a proxy terminates TLS)."`
+	TLS     string   `name:"tls" default:"self-signed" enum:"self-signed,files,acme,off" placeholder:"SOURCE" help:"Where the certificate comes from: self-signed (in memory, for development), files, acme (ordered for each --host), or off (a proxy terminates TLS)."`
 	TLSCert []string `name:"tls-cert" placeholder:"FILE" help:"PEM chain for --tls files; repeatable, in pairs with --tls-key."`
 	TLSKey  []string `name:"tls-key" placeholder:"FILE" help:"PEM key of the --tls-cert in the same place."`
 	TLSMin  string   `name:"tls-min" default:"1.2" enum:"1.2,1.3" placeholder:"VERSION" help:"Lowest TLS version: 1.2 or 1.3."`
+
+	ACMEEmail      string `name:"acme-email" placeholder:"ADDRESS" help:"Where the CA may write to."`
+	ACMEDirectory  string `name:"acme-directory" placeholder:"URL" help:"The CA's directory; Let's Encrypt when empty."`
+	ACMECA         string `name:"acme-ca" placeholder:"FILE" help:"PEM certificates that sign the CA's own server; the system's when empty."`
+	ACMECache      string `name:"acme-cache" default:"var/acme" placeholder:"DIR" help:"Where the account and the certificates outlive a restart."`
+	ACMEEABKid     string `name:"acme-eab-kid" placeholder:"ID" help:"Key ID of an external account binding."`
+	ACMEEABKeyFile string `name:"acme-eab-key-file" placeholder:"FILE" help:"File with the base64url key of --acme-eab-kid."`
 
 	MaxBytes byteSize      `default:"256KiB" placeholder:"SIZE" help:"Largest request body."`
 	TTL      time.Duration `name:"ttl" default:"168h" placeholder:"DURATION" help:"Lifetime of a message that names none."`
@@ -43,7 +51,7 @@ type options struct {
 
 	Serve   struct{} `cmd:"" default:"withargs" help:"Serve (the default command)."`
 	Health  struct{} `cmd:"" help:"Ask a running service whether it is ready; exit 0 or 1."`
-	Check   struct{} `cmd:"" help:"Validate the configuration; nothing is opened or changed."`
+	Check   struct{} `cmd:"" help:"Validate the configuration and the files that it names; nothing listens."`
 	Version struct{} `cmd:"" help:"Print the version."`
 }
 

@@ -53,6 +53,7 @@ type service struct {
 	t       testing.TB
 	command *exec.Cmd
 	address string // of public HTTPS
+	http    string // of plain HTTP, if it is on
 	ops     string
 	stderr  *lines
 	stdout  *lines
@@ -100,10 +101,11 @@ func start(t testing.TB, args ...string) *service {
 			var line struct {
 				Event   string `json:"event"`
 				Address string `json:"address"`
+				HTTP    string `json:"http_address"`
 				Ops     string `json:"ops_address"`
 			}
 			if s.address == "" && json.Unmarshal(scanner.Bytes(), &line) == nil && line.Event == "start" {
-				s.address, s.ops = line.Address, line.Ops
+				s.address, s.http, s.ops = line.Address, line.HTTP, line.Ops
 				close(started)
 			}
 		}

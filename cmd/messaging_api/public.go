@@ -24,7 +24,7 @@ const lameDuck = time.Second
 
 // A public server is the one that clients reach.
 type public struct {
-	server   http.Server
+	server   *http.Server
 	listener *web.Listener
 	draining atomic.Bool
 	open     sync.WaitGroup // connections
@@ -40,27 +40,18 @@ func newPublic(inner net.Listener, config *tls.Config, handler http.Handler, log
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true) // over TLS only
-	p.server = http.Server{
-		Handler:                      p.lastAnswers(handler),
-		DisableGeneralOptionsHandler: true, // "OPTIONS *" goes through the allow list like anything else
-		ReadHeaderTimeout:            readHeaderTimeout,
-		ReadTimeout:                  readTimeout,
-		WriteTimeout:                 writeTimeout,
-		IdleTimeout:                  idleTimeout,
-		MaxHeaderBytes:               maxHeaderBytes,
-		Protocols:                    &protocols,
-		HTTP2: &http.HTTP2Config{
-			MaxConcurrentStreams:          50,
-			MaxReceiveBufferPerConnection: 256 << 10,
-			MaxReceiveBufferPerStream:     64 << 10,
-			SendPingTimeout:               15 * time.Second,
-			PingTimeout:                   15 * time.Second,
-			WriteByteTimeout:              writeTimeout,
-		},
-		ConnContext: p.listener.ConnContext,
-		ConnState:   p.connState,
-		ErrorLog:    slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+	p.server = newServer(p.lastAnswers(handler), log)
+	p.server.Protocols = &protocols
+	p.server.HTTP2 = &http.HTTP2Config{
+		MaxConcurrentStreams:          50,
+		MaxReceiveBufferPerConnection: 256 << 10,
+		MaxReceiveBufferPerStream:     64 << 10,
+		SendPingTimeout:               15 * time.Second,
+		PingTimeout:                   15 * time.Second,
+		WriteByteTimeout:              writeTimeout,
 	}
+	p.server.ConnContext = p.listener.ConnContext
+	p.server.ConnState = p.connState
 	return p
 }
 

@@ -10,8 +10,11 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/signal"
 	"runtime/debug"
 	"strings"
+	"sync"
+	"syscall"
 	"time"
 
 	"messaging_api/internal/message"
@@ -59,26 +62,27 @@ func serve(ctx context.Context, o *options, stdout, stderr io.Writer) (err error
 		web.Hosts(o.Host,
 			web.Routes(message.NewBox(messages), o.limits())))
 
-	listener, err := listen(ctx, o.Listen)
+	ways, err := o.listen(ctx)
 	if err != nil {
-		return fmt.Errorf("--listen: %w", err)
+		return err
 	}
-	public := newPublic(listener, o.tlsConfig(source), handler, log)
-	opsListener, err := listen(ctx, o.ListenOps)
-	if err != nil {
-		return errors.Join(fmt.Errorf("--listen-ops: %w", err), public.Close())
-	}
+	public := newPublic(ways.https, o.tlsConfig(source), handler, log)
+	plain := o.newPlain(ways.http, source, log)
 	ready := ops.NewReadiness(storeCheck(messages), certificateCheck(source), public.check())
-	operations := newOperations(ops.NewHandler(ready, nil), log)
+	operations := newServer(ops.NewHandler(ready, nil), log)
 
-	failed := make(chan error, 2)
+	background := runBackground(ctx, source, log)
+	failed := make(chan error, 3)
 	go func() { failed <- public.serve() }()
-	go func() { failed <- operations.Serve(opsListener) }()
-	if s, ok := source.(*tlscert.SelfSigned); ok {
-		announce(stderr, o.Host, listener.Addr(), s)
+	if plain != nil {
+		go func() { failed <- plain.serve() }()
 	}
-	log.Info("serving", "event", "start", "version", version(), "address", listener.Addr().String(),
-		"ops_address", opsListener.Addr().String(), "tls", o.TLS, "store", o.storeKind())
+	go func() { failed <- operations.Serve(ways.ops) }()
+	if s, ok := source.(fixed); ok {
+		announce(stderr, o.Host, ways.https.Addr(), s.SelfSigned)
+	}
+	log.Info("serving", "event", "start", "version", version(), "address", address(ways.https),
+		"http_address", address(ways.http), "ops_address", address(ways.ops), "tls", o.TLS, "store", o.storeKind())
 
 	select {
 	case <-ctx.Done():
@@ -90,9 +94,55 @@ func serve(ctx context.Context, o *options, stdout, stderr io.Writer) (err error
 	if !public.drain(stopped) {
 		log.Warn("requests were still in flight when the drain's time was over", "event", "drain")
 	}
-	err = errors.Join(err, operations.Close(), ready.Close(stopped))
+	err = errors.Join(err, plain.Close(), operations.Close(), ready.Close(stopped))
+	background.stop()
 	log.Info("stopped", "event", "stop")
 	return err
+}
+
+// address is for the log: empty for a listener that is off.
+func address(l net.Listener) string {
+	if l == nil {
+		return ""
+	}
+	return l.Addr().String()
+}
+
+// background is the work that goes on beside serving requests.
+type background struct {
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+}
+
+// runBackground lets the certificates follow their source, and SIGHUP.
+func runBackground(ctx context.Context, source certificateSource, log *slog.Logger) *background {
+	b := new(background)
+	ctx, b.cancel = context.WithCancel(context.WithoutCancel(ctx)) // until everything is drained
+	if source != nil {
+		b.work.Go(func() { source.Run(ctx) })
+	}
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	b.work.Go(func() {
+		defer signal.Stop(hangups)
+		for {
+			select {
+			case <-hangups:
+				log.Info("reloading", "event", "reload")
+				if source != nil {
+					source.Reload()
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	})
+	return b
+}
+
+func (b *background) stop() {
+	b.cancel()
+	b.work.Wait()
 }
 
 // A messageStore is what the service needs of a store besides its messages.
@@ -117,31 +167,28 @@ func (o *options) storeKind() string {
 }
 
 // tlsConfig is nil where TLS ends elsewhere.
-func (o *options) tlsConfig(source certificates) *tls.Config {
+func (o *options) tlsConfig(source certificateSource) *tls.Config {
 	if source == nil {
 		return nil
 	}
-	return tlscert.Config(o.tlsMin(), source.GetCertificate)
+	config := tlscert.Config(o.tlsMin(), source.GetCertificate)
+	if o.TLS == "acme" {
+		config.NextProtos = append(config.NextProtos, tlscert.ACMEProtocol)
+	}
+	return config
 }
 
-// listen opens a TCP listener. Multipath TCP stays off: its sockets escape the
-// rules of sandboxes that know TCP.
-func listen(ctx context.Context, address string) (net.Listener, error) {
-	var config net.ListenConfig
-	config.SetMultipathTCP(false)
-	return config.Listen(ctx, "tcp", address)
-}
-
-// newOperations is the server of health checks.
-func newOperations(handler http.Handler, log *slog.Logger) *http.Server {
+// newServer is an http.Server in which no wait and no size is without a bound.
+func newServer(handler http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: readHeaderTimeout,
-		ReadTimeout:       readTimeout,
-		WriteTimeout:      writeTimeout,
-		IdleTimeout:       idleTimeout,
-		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		Handler:                      handler,
+		DisableGeneralOptionsHandler: true, // "OPTIONS *" goes through the handler like anything else
+		ReadHeaderTimeout:            readHeaderTimeout,
+		ReadTimeout:                  readTimeout,
+		WriteTimeout:                 writeTimeout,
+		IdleTimeout:                  idleTimeout,
+		MaxHeaderBytes:               maxHeaderBytes,
+		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 }
 
@@ -149,21 +196,35 @@ func storeCheck(s messageStore) ops.Check {
 	return ops.Check{Name: "store", Run: func(ctx context.Context) (string, error) { return "", s.Ping(ctx) }}
 }
 
-// certificateCheck fails when a certificate that is served has expired.
-func certificateCheck(source certificates) ops.Check {
+// certificateCheck fails when a certificate that is served has expired, and
+// where there is none at all. It tells what an operator has to know of each.
+func certificateCheck(source certificateSource) ops.Check {
 	return ops.Check{Name: "certificate", Run: func(context.Context) (string, error) {
 		if source == nil {
 			return "TLS is off", nil
 		}
 		var details []string
+		served, expired := 0, false
 		for _, info := range source.Certificates() {
-			left := info.DaysLeft(time.Now())
-			if left < 0 {
-				return "", fmt.Errorf("%s has expired", info.Source)
+			detail := fmt.Sprintf("%s: %d days left", info.Source, info.DaysLeft(time.Now()))
+			switch {
+			case info.NotAfter.IsZero():
+				detail = info.Source + ": none yet"
+			case time.Now().After(info.NotAfter):
+				detail, expired = info.Source+": expired", true
+			default:
+				served++
 			}
-			details = append(details, fmt.Sprintf("%s: %d days left", info.Source, left))
+			if info.Err != nil {
+				detail += " (" + info.Err.Error() + ")"
+			}
+			details = append(details, detail)
 		}
-		return strings.Join(details, "; "), nil
+		report := strings.Join(details, "; ")
+		if expired || served == 0 {
+			return "", errors.New(report)
+		}
+		return report, nil
 	}}
 }
 

@@ -72,8 +72,14 @@ func validName(s string) bool {
 	return strings.Trim(last, "0123456789") != ""
 }
 
+// sameName reports whether a TLS server name (RFC 6066, section 3) is name.
+func sameName(serverName, name string) bool {
+	return strings.EqualFold(strings.TrimSuffix(serverName, "."), name)
+}
+
 // Hosts lets through requests to one of the names (as ParseHost returns them);
-// others get a 421. Where names is empty any well-formed host is served.
+// others get a 421, and so do those that reached us by a TLS server name other
+// than their Host. Where names is empty any well-formed host is served.
 func Hosts(names []string, next Handler) Handler {
 	known := make(map[string]bool, len(names))
 	for _, name := range names {
@@ -86,6 +92,11 @@ func Hosts(names []string, next Handler) Handler {
 			return refusal{status: http.StatusBadRequest, detail: "The Host field is missing or is not a host name."}
 		case len(known) > 0 && !known[name]:
 			return refusal{status: http.StatusMisdirectedRequest, detail: "This service does not answer to that host name."}
+		case r.TLS != nil && r.TLS.ServerName != "" && !sameName(r.TLS.ServerName, name):
+			// The certificate vouched for another name than the one that is asked
+			// here (RFC 9110, section 7.4): a client that reuses a connection for
+			// several names asks again on a new one.
+			return refusal{status: http.StatusMisdirectedRequest, detail: "The Host field and the TLS server name differ."}
 		}
 		x.host, x.port = name, port
 		return next(x, r)

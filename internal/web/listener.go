@@ -50,6 +50,10 @@ type result struct {
 // handed on as they are (TLS ends elsewhere). A handshake may take as long as
 // handshake says; one that fails is logged at debug level. Close it.
 func NewListener(inner net.Listener, config *tls.Config, handshake time.Duration, log *slog.Logger) *Listener {
+	return newListener(inner, config, handshake, log, securityHeaders())
+}
+
+func newListener(inner net.Listener, config *tls.Config, handshake time.Duration, log *slog.Logger, headers []header) *Listener {
 	l := &Listener{
 		inner:     inner,
 		config:    config,
@@ -58,7 +62,7 @@ func NewListener(inner net.Listener, config *tls.Config, handshake time.Duration
 		results:   make(chan result),
 		quit:      make(chan struct{}),
 	}
-	for _, h := range securityHeaders() {
+	for _, h := range headers {
 		l.headers = append(l.headers, h.name+": "+h.value[0]+"\r\n"...)
 	}
 	l.pending.Go(l.accept)
@@ -131,10 +135,14 @@ func (l *Listener) prepare(raw net.Conn) {
 			l.refuseHandshake(raw, err)
 			return
 		}
-		if secured.ConnectionState().NegotiatedProtocol == "h2" {
+		switch secured.ConnectionState().NegotiatedProtocol {
+		case "h2":
 			ready = secured // net/http knows HTTP/2 by this type
-		} else {
+		case "http/1.1", "":
 			ready = &tlsConn{conn{Conn: secured, listener: l}, secured}
+		default: // an ACME challenge, which the handshake has answered
+			_ = secured.Close()
+			return
 		}
 	}
 	select {

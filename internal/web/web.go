@@ -43,7 +43,10 @@ const RequestIDHeader = "X-Request-Id"
 // panic included, the client gets one answer with every security header and
 // the log gets one line, which holds no path, query, body or id.
 func Serve(log *slog.Logger, next Handler) http.Handler {
-	headers := securityHeaders()
+	return serve(log, securityHeaders(), next)
+}
+
+func serve(log *slog.Logger, headers []header, next Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		if c, ok := r.Context().Value(connKey{}).(*conn); ok {

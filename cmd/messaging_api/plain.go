@@ -1,0 +1,50 @@
+package main
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+
+	"messaging_api/internal/tlscert"
+	"messaging_api/internal/web"
+)
+
+// A plain server is the one on plain HTTP: ACME challenges, and redirects to
+// https. Nothing of the application is reachable there. A nil one is off.
+type plain struct {
+	server   *http.Server
+	listener *web.Listener
+}
+
+// newPlain returns the server on inner, or nil where that is nil.
+func (o *options) newPlain(inner net.Listener, source certificateSource, log *slog.Logger) *plain {
+	if inner == nil {
+		return nil
+	}
+	handler := tlscert.Redirect(o.Host)
+	if acme, ok := source.(*tlscert.ACME); ok {
+		handler = acme.HTTPHandler(handler)
+	}
+	p := &plain{listener: web.NewPlainListener(inner, log)}
+	p.server = newServer(web.ServePlain(log, handler), log)
+	p.server.ConnContext = p.listener.ConnContext
+	p.server.ConnState = p.listener.ConnState
+	return p
+}
+
+// serve accepts connections until Close; only then does it return nil.
+func (p *plain) serve() error {
+	if err := p.server.Serve(p.listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// Close ends it at once: there is nothing to lose.
+func (p *plain) Close() error {
+	if p == nil {
+		return nil
+	}
+	return p.server.Close()
+}

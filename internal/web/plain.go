@@ -1,0 +1,58 @@
+package web
+
+import (
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+)
+
+// plainRoute is what log lines call everything on plain HTTP: paths of ACME
+// challenges are credentials of a kind too.
+const plainRoute = "plain"
+
+// ServePlain is [Serve] around a handler of plain HTTP. It sends no
+// Strict-Transport-Security, which a server must not do there (RFC 6797, section
+// 7.2).
+func ServePlain(log *slog.Logger, next http.Handler) http.Handler {
+	return serve(log, plainHeaders(), func(x *Exchange, r *http.Request) error {
+		x.route = plainRoute
+		next.ServeHTTP(recorder{x}, r)
+		return nil
+	})
+}
+
+// NewPlainListener is [NewListener] for plain HTTP and ServePlain.
+func NewPlainListener(inner net.Listener, log *slog.Logger) *Listener {
+	// Without TLS nothing is waited for but that the server takes the connection.
+	return newListener(inner, nil, time.Second, log, plainHeaders())
+}
+
+func plainHeaders() []header {
+	var headers []header
+	for _, h := range securityHeaders() {
+		if h.name != "Strict-Transport-Security" {
+			headers = append(headers, h)
+		}
+	}
+	return headers
+}
+
+// A recorder lets an http.Handler answer through an exchange.
+type recorder struct{ x *Exchange }
+
+func (r recorder) Header() http.Header { return r.x.w.Header() }
+
+func (r recorder) WriteHeader(status int) {
+	r.x.status = status
+	r.x.w.WriteHeader(status)
+}
+
+func (r recorder) Write(p []byte) (int, error) {
+	if r.x.status == 0 {
+		r.x.status = http.StatusOK
+	}
+	n, err := r.x.w.Write(p)
+	r.x.bytes += n
+	return n, err
+}
