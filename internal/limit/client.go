@@ -1,0 +1,156 @@
+package limit
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// A Client is who is limited: an address cut to the prefix that counts as one
+// client, IPv4 in its mapped form. The same client is the same value.
+type Client [16]byte
+
+// String returns the client's address, without the length of its prefix.
+func (c Client) String() string { return netip.AddrFrom16(c).Unmap().String() }
+
+// A Resolver finds out who a request or a connection comes from.
+type Resolver struct {
+	proxies            []netip.Prefix
+	v4Prefix, v6Prefix int
+}
+
+// NewResolver returns a Resolver for which an IPv4 client is a prefix of
+// v4Prefix bits (1 to 32), an IPv6 client one of v6Prefix bits (1 to 128): most
+// hosts have a whole /64 to take their addresses from. Only what comes from the
+// proxies is believed about who it was forwarded for.
+func NewResolver(proxies []netip.Prefix, v4Prefix, v6Prefix int) (*Resolver, error) {
+	if v4Prefix < 1 || v4Prefix > 32 {
+		return nil, fmt.Errorf("limit: IPv4 prefix of %d bits: want 1 to 32", v4Prefix)
+	}
+	if v6Prefix < 1 || v6Prefix > 128 {
+		return nil, fmt.Errorf("limit: IPv6 prefix of %d bits: want 1 to 128", v6Prefix)
+	}
+	r := &Resolver{v4Prefix: v4Prefix, v6Prefix: v6Prefix}
+	for _, p := range proxies {
+		if !p.IsValid() {
+			return nil, fmt.Errorf("limit: trusted proxy %v is not a prefix", p)
+		}
+		// Addresses are compared in their unmapped form, which a mapped prefix
+		// would never contain.
+		if p.Addr().Is4In6() && p.Bits() >= 96 {
+			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+		}
+		r.proxies = append(r.proxies, p.Masked())
+	}
+	return r, nil
+}
+
+// Client returns who sent a request that came from remoteAddr
+// (http.Request.RemoteAddr) with these headers. That is the peer, unless the
+// peer is a trusted proxy: then it is the rightmost hop of X-Forwarded-For that
+// is not one. Further left stands what the client itself may have sent. No
+// other header is read at all. A peer without an IP address is the client
+// 0.0.0.0, which no peer on the network has.
+func (r *Resolver) Client(remoteAddr string, header http.Header) Client {
+	peer, ok := parseHop(remoteAddr)
+	if ok && r.Trusted(peer) {
+		peer = r.forwardedFor(peer, header["X-Forwarded-For"])
+	}
+	return r.Of(peer)
+}
+
+// Of returns the client that addr belongs to.
+func (r *Resolver) Of(addr netip.Addr) Client {
+	addr = plain(addr)
+	bits := r.v6Prefix
+	if addr.Is4() {
+		bits = r.v4Prefix
+	}
+	p, err := addr.Prefix(bits)
+	if err != nil || !p.IsValid() {
+		return Client(netip.IPv4Unspecified().As16()) // only the zero Addr
+	}
+	return Client(p.Addr().As16())
+}
+
+// Trusted reports whether addr is that of a trusted proxy.
+func (r *Resolver) Trusted(addr netip.Addr) bool {
+	addr = plain(addr)
+	for _, p := range r.proxies {
+		if p.Contains(addr) {
+			return true
+		}
+	}
+	return false
+}
+
+// maxHops is how many hops of a header are looked at, and maxHop how long one
+// may be: "[", the longest address, "%" and a zone, "]:65535". More than that
+// is no chain of proxies but somebody's attempt to keep us busy.
+const (
+	maxHops = 32
+	maxHop  = 80
+)
+
+// forwardedFor returns the last hop that peer, a trusted proxy, vouches for.
+// The lines are one list (RFC 9110, section 5.3), read from its right end. A hop
+// that is malformed ends it: what stands left of it has no trusted witness, so
+// the request counts as that of the proxy which passed it on.
+func (r *Resolver) forwardedFor(peer netip.Addr, lines []string) netip.Addr {
+	hops := 0
+	for i := len(lines) - 1; i >= 0 && hops < maxHops; i-- {
+		rest, more := lines[i], true
+		for more && hops < maxHops {
+			var hop string
+			rest, hop, more = cutLast(rest)
+			hops++
+			if hop == "" {
+				continue // an empty element says nothing (RFC 9110, section 5.6.1.2)
+			}
+			addr, ok := parseHop(hop)
+			if !ok {
+				return peer
+			}
+			if !r.Trusted(addr) {
+				return addr
+			}
+			peer = addr
+		}
+	}
+	return peer
+}
+
+// cutLast cuts the last element, without the space around it, off a list. It
+// looks for its comma no further than the longest hop goes, and returns what has
+// none there as it stands, which parseHop refuses.
+func cutLast(list string) (rest, hop string, more bool) {
+	list = strings.TrimRight(list, " \t")
+	tail := list[max(0, len(list)-maxHop-1):]
+	comma := strings.LastIndexByte(tail, ',')
+	if comma < 0 && len(list) > maxHop {
+		return "", list, false
+	}
+	rest = list[:max(0, len(list)-len(tail)+comma)]
+	return rest, strings.TrimLeft(tail[comma+1:], " \t"), comma >= 0
+}
+
+// parseHop reads an address with or without a port and brackets, since proxies
+// write all of these. Names, "unknown" and the like are no hops.
+func parseHop(s string) (netip.Addr, bool) {
+	if len(s) > maxHop {
+		return netip.Addr{}, false
+	}
+	inner, bracketed := strings.CutPrefix(s, "[")
+	inner, closed := strings.CutSuffix(inner, "]")
+	if bracketed != closed || strings.Count(s, ":") == 1 { // [IPv6]:port or IPv4:port
+		ap, err := netip.ParseAddrPort(s)
+		return plain(ap.Addr()), err == nil
+	}
+	addr, err := netip.ParseAddr(inner)
+	return plain(addr), err == nil
+}
+
+// plain returns addr unmapped and without its zone: the same host is the same
+// address whichever socket it came in through.
+func plain(addr netip.Addr) netip.Addr { return addr.Unmap().WithZone("") }
