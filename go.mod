@@ -12,6 +12,7 @@ require (
 	github.com/unrolled/secure v1.17.0
 	go.etcd.io/bbolt v1.5.0
 	golang.org/x/crypto v0.58.0
+	golang.org/x/time v0.16.0
 )
 
 require (

@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"fmt"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -66,6 +67,26 @@ func TestClientPrefixes(t *testing.T) {
 	}
 	if _, err := NewResolver([]netip.Prefix{{}}, 32, 64); err == nil {
 		t.Error("NewResolver with an invalid proxy: got no error")
+	}
+}
+
+// A host that takes another address of its /64 for each request is one client,
+// and gets one budget.
+func TestRotatingAddressesOfOnePrefixAreOneClient(t *testing.T) {
+	r := newResolver(t)
+	table := NewTable(Limits{Create: mustRate(t, "1/s:30")}, 1024, noon)
+	granted := 0
+	for i := range 10_000 {
+		remote := fmt.Sprintf("[2001:db8:1:2:%x:%x:%x:%x]:443", i*7919%65536, i, i*31%65536, i*i%65536)
+		if table.Take(r.Client(remote, nil), Create, 1, noon).Allowed {
+			granted++
+		}
+	}
+	if granted != 30 {
+		t.Errorf("10,000 addresses of one /64 were granted %d creates, want 30", granted)
+	}
+	if n := table.Stats().Clients; n != 1 {
+		t.Errorf("they are %d clients, want 1", n)
 	}
 }
 

@@ -16,6 +16,24 @@ var (
 	_ encoding.TextMarshaler   = Size(0)
 )
 
+func mustRate(t testing.TB, text string) Rate {
+	t.Helper()
+	r, err := ParseRate(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func mustByteRate(t testing.TB, text string) ByteRate {
+	t.Helper()
+	r, err := ParseByteRate(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
 func TestParseRate(t *testing.T) {
 	for _, test := range []struct {
 		text   string
@@ -171,7 +189,8 @@ func TestTextOfRates(t *testing.T) {
 	}
 }
 
-// Whatever is accepted means the same when it is written and read again.
+// Whatever is accepted means the same when it is written and read again, and
+// can be counted without overflow.
 func FuzzParseRate(f *testing.F) {
 	for _, text := range []string{"off", "1/s:30", "12/m:30", "64KiB/s:4MiB", "999999999999999/d:999999999999999", "7MiB/d:1GiB"} {
 		f.Add(text)
@@ -181,11 +200,26 @@ func FuzzParseRate(f *testing.F) {
 			if back, err := ParseRate(r.String()); err != nil || back != r {
 				t.Errorf("ParseRate(%q) = %v, which reads as %v, %v", text, r, back, err)
 			}
+			checkScale(t, r)
 		}
 		if r, err := ParseByteRate(text); err == nil {
 			if back, err := ParseByteRate(r.String()); err != nil || back != r {
 				t.Errorf("ParseByteRate(%q) = %v, which reads as %v, %v", text, r, back, err)
 			}
+			checkScale(t, r.Rate)
 		}
 	})
+}
+
+func checkScale(t *testing.T, r Rate) {
+	if r.Off() {
+		return
+	}
+	s := newScale(r)
+	if s.token < 1 || s.refill < 1 || s.full < 1 || s.full > maxUnits || s.full/s.token != s.quota || s.window < 1 {
+		t.Errorf("%v: scale %+v", r, s)
+	}
+	if d := s.decide(Create, maxUsed, s.quota, false); d.Reset < 1 || d.RetryAfter < 1 {
+		t.Errorf("%v: in the deepest debt: %+v", r, d)
+	}
 }

@@ -1,0 +1,96 @@
+package limit
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"runtime"
+	"testing"
+	"time"
+)
+
+// tracked is what the defaults track, and the number for which the issue of
+// speed and memory is decided.
+const tracked = 262_144
+
+// fullTable returns a table in which so many clients have used each budget.
+func fullTable(b *testing.B, now time.Time) *Table {
+	table := NewTable(defaults(b), tracked*11/10, now) // room for chance among the shards
+	for n := range tracked {
+		for budget := range budgets {
+			table.Take(client(n), budget, 1, now)
+		}
+	}
+	if st := table.Stats(); st.Clients != tracked {
+		b.Fatalf("%+v, want %d clients", st, tracked)
+	}
+	return table
+}
+
+// BenchmarkTake is one local decision about a random one of 262,144 clients,
+// with the clock read for it. Run it with -cpu 1,2.
+func BenchmarkTake(b *testing.B) {
+	table := fullTable(b, time.Now())
+	b.ReportAllocs()
+	b.ResetTimer()
+	b.RunParallel(func(pb *testing.PB) {
+		rnd := rand.New(rand.NewPCG(rand.Uint64(), 1))
+		for pb.Next() {
+			table.Take(client(int(rnd.Uint32()%tracked)), Create, 1, time.Now())
+		}
+	})
+}
+
+// BenchmarkTakeRefused is the decision about a client that floods.
+func BenchmarkTakeRefused(b *testing.B) {
+	now := time.Now()
+	table := fullTable(b, now)
+	table.Take(client(1), Create, 29, now)
+	b.ReportAllocs()
+	for b.Loop() {
+		if table.Take(client(1), Create, 1, now).Allowed {
+			b.Fatal("allowed")
+		}
+	}
+}
+
+// BenchmarkTakeNewcomer is the decision about clients that were never there
+// before, in a table that is full of clients which cannot be forgotten.
+func BenchmarkTakeNewcomer(b *testing.B) {
+	now := time.Now()
+	table := NewTable(defaults(b), tracked, now)
+	for n := range 2 * tracked {
+		table.Take(client(n), Create, 1, now)
+	}
+	n := 2 * tracked
+	b.ReportAllocs()
+	for b.Loop() {
+		n++
+		table.Take(client(n), Create, 1, now)
+	}
+}
+
+// BenchmarkMemory reports what a client takes that has used all its budgets.
+func BenchmarkMemory(b *testing.B) {
+	for b.Loop() {
+		before := liveHeap()
+		now := time.Now()
+		table := NewTable(defaults(b), tracked, now)
+		for n := range 2 * tracked { // so many that every place is taken
+			for budget := range budgets {
+				table.Take(client(n), budget, 1, now)
+			}
+		}
+		b.ReportMetric(float64(liveHeap()-before)/float64(table.Stats().Clients), "B/client")
+		runtime.KeepAlive(table)
+	}
+}
+
+func BenchmarkSetHeaders(b *testing.B) {
+	now := time.Now()
+	table := NewTable(defaults(b), 1, now)
+	create, bytes := table.Take(client(1), Create, 1, now), table.Take(client(1), Bytes, 1000, now)
+	b.ReportAllocs()
+	for b.Loop() {
+		SetHeaders(make(http.Header, 4), create, bytes)
+	}
+}
