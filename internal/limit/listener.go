@@ -1,0 +1,166 @@
+package limit
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// A Listener lets in only as many connections as it may, before any of them
+// costs a TLS handshake, and closes the others at once. It never blocks Accept,
+// unlike netutil.LimitListener, of which one client can hold every slot.
+//
+// When all places are taken, the oldest connection that serves no request, of
+// the client with the most connections, goes to make room for a client with
+// fewer. For this ConnState has to be the server's.
+type Listener struct {
+	net.Listener
+	resolver *Resolver
+	table    *Table
+
+	mu    sync.Mutex // guards what follows
+	gate  gate
+	stats ConnStats
+}
+
+// ConnStats count connections since the start, but for Open, which is now.
+type ConnStats struct {
+	Open              int
+	Accepted          uint64
+	RefusedTotal      uint64 // no place, and none to be made
+	RefusedClient     uint64 // the client had all its places
+	RefusedHandshakes uint64 // the client's handshake budget was spent
+	Displaced         uint64 // accepted, and closed to make room
+}
+
+// NewListener returns a Listener on top of inner with at most conns
+// connections, and perClient from each client (0: no limit), whose Handshake
+// budget is in table. A trusted proxy's connections count only in the total,
+// and do not have to make room: they may be anyone's.
+func NewListener(inner net.Listener, resolver *Resolver, table *Table, conns, perClient int) *Listener {
+	return &Listener{Listener: inner, resolver: resolver, table: table, gate: newGate(conns, perClient)}
+}
+
+// Accept returns the next connection that is let in. Its errors are those of
+// the listener below.
+func (l *Listener) Accept() (net.Conn, error) {
+	for {
+		raw, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		c := &conn{Conn: raw, listener: l}
+		c.place.conn = c
+		displaced, ok := l.admit(c, time.Now())
+		if displaced != nil {
+			_ = displaced.Close() // it is gone either way
+		}
+		if ok {
+			return c, nil
+		}
+		refuse(raw)
+	}
+}
+
+// admit decides about c, and about another connection that has to go for it.
+func (l *Listener) admit(c *conn, now time.Time) (displaced *conn, ok bool) {
+	peer := peerOf(c)
+	proxy := l.resolver.Trusted(peer)
+	client := l.resolver.Of(peer)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !proxy && l.gate.crowded(client) {
+		l.stats.RefusedClient++
+		return nil, false
+	}
+	var victim *place
+	if l.gate.full() {
+		if !proxy {
+			victim = l.gate.yield(client, now)
+		}
+		if victim == nil {
+			l.stats.RefusedTotal++
+			return nil, false
+		}
+	}
+	// Last, so that a connection that is refused anyway costs no token, and one
+	// that has none makes nobody yield.
+	if !proxy && !l.table.Take(client, Handshake, 1, now).Allowed {
+		l.stats.RefusedHandshakes++
+		return nil, false
+	}
+	if victim != nil {
+		l.gate.remove(victim)
+		l.stats.Displaced++
+		displaced = victim.conn
+	}
+	l.gate.add(&c.place, client, proxy)
+	l.stats.Accepted++
+	return displaced, true
+}
+
+// peerOf returns the address at the other end of a connection, or the zero Addr
+// where it has none.
+func peerOf(conn net.Conn) netip.Addr {
+	switch a := conn.RemoteAddr().(type) {
+	case *net.TCPAddr:
+		return a.AddrPort().Addr()
+	case nil:
+		return netip.Addr{}
+	default:
+		addr, _ := parseHop(a.String())
+		return addr
+	}
+}
+
+// refuse closes a connection that was not let in with a reset, which leaves
+// nothing of it in the kernel either.
+func refuse(raw net.Conn) {
+	if tcp, ok := raw.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // the worst is an orderly close
+	}
+	_ = raw.Close() // it is gone either way
+}
+
+// ConnState is for http.Server.ConnState, and tells the listener which of its
+// connections serve nothing: those that have not got as far as a request, be it
+// in the handshake or in the header, and those idle since their last one. Only
+// these make room for others; without this hook none does.
+func (l *Listener) ConnState(nc net.Conn, state http.ConnState) {
+	if secure, ok := nc.(interface{ NetConn() net.Conn }); ok { // *tls.Conn
+		nc = secure.NetConn()
+	}
+	c, ok := nc.(*conn)
+	if !ok || c.listener != l {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.gate.setSpare(&c.place, state == http.StateNew || state == http.StateIdle, time.Now())
+}
+
+// Stats returns the counts.
+func (l *Listener) Stats() ConnStats {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	st := l.stats
+	st.Open = l.gate.open
+	return st
+}
+
+// A conn is a connection that has been let in.
+type conn struct {
+	net.Conn
+	listener *Listener
+	place    place // guarded by listener.mu
+}
+
+// Close closes the connection and gives its place back, once.
+func (c *conn) Close() error {
+	c.listener.mu.Lock()
+	c.listener.gate.remove(&c.place)
+	c.listener.mu.Unlock()
+	return c.Conn.Close()
+}

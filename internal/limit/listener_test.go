@@ -1,0 +1,396 @@
+package limit
+
+import (
+	"crypto/tls"
+	"errors"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// open starts a Listener on loopback, where each address of 127.0.0.0/8 is a
+// client of its own.
+func open(t testing.TB, limits Limits, conns, perClient int, proxies ...string) *Listener {
+	t.Helper()
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := NewListener(inner, newResolver(t, proxies...), NewTable(limits, 1000, time.Now()), conns, perClient)
+	t.Cleanup(func() { _ = l.Close() })
+	return l
+}
+
+// accept accepts connections until the listener is closed.
+func accept(t testing.TB, l *Listener) <-chan net.Conn {
+	accepted := make(chan net.Conn, 1000)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			accepted <- c
+		}
+	})
+	t.Cleanup(func() { _ = l.Close(); wg.Wait() })
+	return accepted
+}
+
+// connect connects from the address.
+func connect(t testing.TB, l *Listener, from string) (net.Conn, error) {
+	t.Helper()
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+	c, err := d.DialContext(t.Context(), "tcp", l.Addr().String())
+	if err == nil {
+		t.Cleanup(func() { _ = c.Close() })
+	}
+	return c, err
+}
+
+// dial is connect for a connection that is let in.
+func dial(t testing.TB, l *Listener, from string) net.Conn {
+	t.Helper()
+	c, err := connect(t, l, from)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// refused reports whether a connection from the address is closed at once: it
+// may be before the dialer has seen it open.
+func refused(t testing.TB, l *Listener, from string) bool {
+	t.Helper()
+	c, err := connect(t, l, from)
+	if errors.Is(err, syscall.ECONNRESET) {
+		return true
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = c.SetReadDeadline(time.Now().Add(20 * time.Second)) // Read tells
+	_, err = c.Read(make([]byte, 1))
+	return err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
+}
+
+// eventually waits until ok, or until there is no hope left.
+func eventually(ok func() bool) bool {
+	deadline := time.After(20 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			return ok()
+		}
+	}
+	return true
+}
+
+func TestListenerLimitsEachClient(t *testing.T) {
+	l := open(t, Limits{}, 0, 2)
+	accepted := accept(t, l)
+	dial(t, l, "127.0.0.2")
+	first := <-accepted
+	dial(t, l, "127.0.0.2")
+	<-accepted
+	if !refused(t, l, "127.0.0.2") {
+		t.Error("the third connection of a client stays open")
+	}
+	dial(t, l, "127.0.0.3")
+	<-accepted
+	want := ConnStats{Open: 3, Accepted: 3, RefusedClient: 1}
+	if got := l.Stats(); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	_ = first.Close()
+	_ = first.Close() // gives back nothing more
+	dial(t, l, "127.0.0.2")
+	<-accepted
+	if !refused(t, l, "127.0.0.2") {
+		t.Error("closing a connection twice made room for two")
+	}
+	want = ConnStats{Open: 3, Accepted: 4, RefusedClient: 2}
+	if got := l.Stats(); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+func TestListenerLimitsHandshakes(t *testing.T) {
+	l := open(t, Limits{Handshake: mustRate(t, "1/h:3")}, 0, 0)
+	accepted := accept(t, l)
+	for range 3 {
+		dial(t, l, "127.0.0.2")
+		_ = (<-accepted).Close()
+	}
+	for range 5 {
+		if !refused(t, l, "127.0.0.2") {
+			t.Error("a connection beyond the handshakes stays open")
+		}
+	}
+	dial(t, l, "127.0.0.3")
+	<-accepted
+	want := ConnStats{Open: 1, Accepted: 4, RefusedHandshakes: 5}
+	if got := l.Stats(); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+// Without http.Server's hook nothing is known to be spare, and a full house
+// stays as it is; Accept goes on refusing, and never blocks.
+func TestListenerLimitsTheTotal(t *testing.T) {
+	l := open(t, Limits{}, 2, 0)
+	accepted := accept(t, l)
+	dial(t, l, "127.0.0.2")
+	first := <-accepted
+	dial(t, l, "127.0.0.2")
+	<-accepted
+	for range 20 {
+		if !refused(t, l, "127.0.0.3") {
+			t.Error("a connection beyond the total stays open")
+		}
+	}
+	_ = first.Close()
+	dial(t, l, "127.0.0.3")
+	<-accepted
+	want := ConnStats{Open: 2, Accepted: 3, RefusedTotal: 20}
+	if got := l.Stats(); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+// A connection that is refused for want of room has cost no handshake.
+func TestRefusedConnectionsCostNoHandshake(t *testing.T) {
+	l := open(t, Limits{Handshake: mustRate(t, "1/h:2")}, 1, 0)
+	accepted := accept(t, l)
+	dial(t, l, "127.0.0.2")
+	first := <-accepted
+	for range 5 {
+		if !refused(t, l, "127.0.0.2") {
+			t.Error("a connection beyond the total stays open")
+		}
+	}
+	_ = first.Close()
+	dial(t, l, "127.0.0.2")
+	<-accepted
+	if got := l.Stats(); got.Accepted != 2 || got.RefusedTotal != 5 {
+		t.Errorf("got %+v, want 2 accepted and 5 refused", got)
+	}
+}
+
+// Behind a trusted proxy everyone has the proxy's address: neither its
+// connections nor its handshakes are limited as those of one client.
+func TestListenerCountsNoProxyAsAClient(t *testing.T) {
+	l := open(t, Limits{Handshake: mustRate(t, "1/h:1")}, 10, 1, "127.0.0.2/32")
+	accepted := accept(t, l)
+	for range 9 {
+		dial(t, l, "127.0.0.2")
+		l.ConnState(<-accepted, http.StateNew)
+	}
+	dial(t, l, "127.0.0.3")
+	<-accepted
+	if !refused(t, l, "127.0.0.2") || !refused(t, l, "127.0.0.4") {
+		t.Error("a proxy's connections do not count in the total, or make room")
+	}
+	want := ConnStats{Open: 10, Accepted: 10, RefusedTotal: 2}
+	if got := l.Stats(); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+// A client that fills the house with connections on which it says nothing
+// loses them to those who have something to say, and who is being served stays.
+func TestIdleConnectionsMakeRoom(t *testing.T) {
+	l := open(t, Limits{}, 20, 18)
+	busy, release := make(chan struct{}), make(chan struct{})
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/slow" {
+			close(busy)
+			<-release
+		}
+		_, _ = io.WriteString(w, "ok") // the client tells
+	}))
+	_ = server.Listener.Close() // httptest made one; ours is used instead
+	server.Listener = l
+	server.Config.ConnState = l.ConnState
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that never came
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	get := func(from, path string) (int, error) {
+		d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+		tr := server.Client().Transport.(*http.Transport).Clone()
+		tr.DialContext = d.DialContext
+		defer tr.CloseIdleConnections()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL+path, nil)
+		if err != nil {
+			return 0, err
+		}
+		res, err := (&http.Client{Transport: tr}).Do(req)
+		if err != nil {
+			return 0, err
+		}
+		return res.StatusCode, res.Body.Close()
+	}
+
+	// The attacker has one request that is being worked on, one connection past
+	// its handshake, and the rest are silent.
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if status, err := get("127.0.0.66", "/slow"); err != nil || status != http.StatusOK {
+			t.Errorf("the request that was being served: %d, %v", status, err)
+		}
+	})
+	<-busy
+	idle := tls.Client(dial(t, l, "127.0.0.66"), &tls.Config{InsecureSkipVerify: true})
+	if err := idle.HandshakeContext(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for range 16 {
+		dial(t, l, "127.0.0.66")
+	}
+	modest := []net.Conn{dial(t, l, "127.0.0.67"), dial(t, l, "127.0.0.67")}
+	if !eventually(func() bool { return l.Stats().Open == 20 }) {
+		t.Fatalf("the house is not full: %+v", l.Stats())
+	}
+	const honest = 40
+	for i := range honest {
+		if status, err := get("127.0.0.5", "/"); err != nil || status != http.StatusOK {
+			t.Errorf("honest request %d: %d, %v", i, status, err)
+		}
+	}
+	for _, c := range modest {
+		_ = c.SetReadDeadline(time.Now()) // Read tells
+		if _, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("a client with two connections lost one to them: %v", err)
+		}
+	}
+	close(release)
+	wg.Wait()
+	st := l.Stats()
+	if st.Displaced == 0 || st.RefusedTotal != 0 || st.Open > 20 {
+		t.Errorf("%+v, want some displaced and none refused", st)
+	}
+	t.Logf("%d honest requests: %+v", honest, st)
+}
+
+// A connection makes room before its first request and after each, and not
+// while one is being served.
+func TestWhoIsServedDoesNotYield(t *testing.T) {
+	for _, test := range []struct {
+		states []http.ConnState
+		yields bool
+	}{
+		{nil, false}, // the hook is not set: nothing is known
+		{[]http.ConnState{http.StateNew}, true},
+		{[]http.ConnState{http.StateNew, http.StateActive}, false},
+		{[]http.ConnState{http.StateNew, http.StateActive, http.StateIdle}, true},
+		{[]http.ConnState{http.StateNew, http.StateActive, http.StateIdle, http.StateActive}, false},
+		{[]http.ConnState{http.StateNew, http.StateActive, http.StateHijacked}, false},
+	} {
+		l := open(t, Limits{}, 2, 0)
+		accepted := accept(t, l)
+		for range 2 {
+			dial(t, l, "127.0.0.2")
+			c := <-accepted
+			for _, state := range test.states {
+				l.ConnState(tls.Server(c, nil), state)
+			}
+		}
+		if test.yields {
+			dial(t, l, "127.0.0.3")
+			<-accepted
+		} else if !refused(t, l, "127.0.0.3") {
+			t.Errorf("%v: a full house let another one in", test.states)
+		}
+		if got := l.Stats(); got.Open != 2 || got.Displaced == 1 != test.yields {
+			t.Errorf("%v: %+v, want it to yield: %v", test.states, got, test.yields)
+		}
+	}
+}
+
+// Connections that come and go from many clients at once leave nothing behind.
+func TestListenerForgetsWhoIsGone(t *testing.T) {
+	l := open(t, Limits{Handshake: mustRate(t, "1000/s:1000")}, 30, 5)
+	server := &http.Server{
+		Handler:           http.NotFoundHandler(),
+		ConnState:         l.ConnState,
+		ReadHeaderTimeout: time.Minute,
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	var wg sync.WaitGroup
+	for g := range 16 {
+		wg.Go(func() {
+			d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 1, byte(g%8+1))}}
+			for i := range 30 {
+				c, err := d.DialContext(t.Context(), "tcp", l.Addr().String())
+				if err != nil {
+					continue // reset already
+				}
+				if i%2 == 0 {
+					_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n") // it may be refused
+					_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))       // Read tells
+					_, _ = c.Read(make([]byte, 1))                                // the same
+				}
+				_ = c.Close()
+			}
+		})
+	}
+	wg.Wait()
+	if !eventually(func() bool { return l.Stats().Open == 0 }) {
+		t.Errorf("all are gone, and still: %+v", l.Stats())
+	}
+	_ = server.Close()
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		t.Error(err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.gate.members) != 0 || len(l.gate.byLoad) != 0 {
+		t.Errorf("%d clients are remembered, %d in the heap", len(l.gate.members), len(l.gate.byLoad))
+	}
+	st := l.stats
+	if sum := st.Accepted + st.RefusedClient + st.RefusedTotal + st.RefusedHandshakes; sum == 0 || st.Accepted == 0 {
+		t.Errorf("%+v", st)
+	}
+	t.Logf("%+v", st)
+}
+
+func TestListenerPassesErrorsOn(t *testing.T) {
+	l := open(t, Limits{}, 0, 0)
+	_ = l.Close()
+	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Accept after Close: got %v, want net.ErrClosed", err)
+	}
+	l.ConnState(&net.TCPConn{}, http.StateNew) // another listener's: nothing happens
+}
+
+func BenchmarkAdmit(b *testing.B) {
+	l := open(b, Limits{Handshake: mustRate(b, "1000000/s:999999999999")}, 8192, 64)
+	now := time.Now()
+	b.ReportAllocs()
+	for b.Loop() {
+		c := &conn{Conn: addressed{}, listener: l}
+		if _, ok := l.admit(c, now); !ok {
+			b.Fatal("refused")
+		}
+		_ = c.Close()
+	}
+}
+
+// addressed is a connection that only has an address.
+type addressed struct{ net.Conn }
+
+func (addressed) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(203, 0, 113, 9), Port: 1} }
+func (addressed) Close() error         { return nil }
