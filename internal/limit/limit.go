@@ -54,8 +54,9 @@ type Decision struct {
 	Reset      int64 // seconds until one more is left, rounded up, at least 1
 	RetryAfter int64 // seconds after which the same cost would be granted, rounded up; 0 when it was
 
-	// What Refund needs: how much was taken, and when, in microseconds by the
-	// table's clock.
+	// What Refund needs: how much was taken, whether from Redis, and when, in
+	// microseconds by the clock of who granted it.
 	taken int64
+	redis bool
 	at    int64
 }

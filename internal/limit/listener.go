@@ -129,16 +129,28 @@ func refuse(raw net.Conn) {
 // in the handshake or in the header, and those idle since their last one. Only
 // these make room for others; without this hook none does.
 func (l *Listener) ConnState(nc net.Conn, state http.ConnState) {
-	if secure, ok := nc.(interface{ NetConn() net.Conn }); ok { // *tls.Conn
-		nc = secure.NetConn()
-	}
-	c, ok := nc.(*conn)
-	if !ok || c.listener != l {
+	c := unwrap(nc)
+	if c == nil || c.listener != l {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.gate.setSpare(&c.place, state == http.StateNew || state == http.StateIdle, time.Now())
+}
+
+// unwrap returns the connection that this package made, under *tls.Conn and
+// whatever else shows what it stands on, or nil.
+func unwrap(nc net.Conn) *conn {
+	for {
+		if c, ok := nc.(*conn); ok {
+			return c
+		}
+		upper, ok := nc.(interface{ NetConn() net.Conn })
+		if !ok {
+			return nil
+		}
+		nc = upper.NetConn()
+	}
 }
 
 // Stats returns the counts.
@@ -163,4 +175,12 @@ func (c *conn) Close() error {
 	c.listener.gate.remove(&c.place)
 	c.listener.mu.Unlock()
 	return c.Conn.Close()
+}
+
+// CloseWrite ends this side of the connection, where the one below can.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
 }

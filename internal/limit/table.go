@@ -140,6 +140,19 @@ func (t *Table) Refund(c Client, d Decision, n int64, now time.Time) {
 	sh.mu.Unlock()
 }
 
+// note charges what Redis has granted to the client's own bucket, if it has a
+// place or there is one, and never to the overflow bucket: while Redis answers,
+// nobody is limited by that.
+func (t *Table) note(c Client, b Budget, n int64, now time.Time) {
+	at, cost := t.since(now), t.scales[b].cost(n)
+	sh, hash := t.shard(c)
+	sh.mu.Lock()
+	if e := sh.track(t, c, hash, at); e != nil {
+		e.used[b] = min(e.used[b]+cost, maxUsed)
+	}
+	sh.mu.Unlock()
+}
+
 // view tells whether n tokens are there, without taking them or a place.
 func (t *Table) view(c Client, b Budget, n int64, now time.Time) Decision {
 	s, at := &t.scales[b], t.since(now)

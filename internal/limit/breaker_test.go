@@ -1,0 +1,68 @@
+package limit
+
+import (
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+func TestBreaker(t *testing.T) {
+	var b breaker
+	now := time.Hour
+	for range 3 {
+		if !b.allow(now) || b.succeed() {
+			t.Fatal("a new breaker is not closed")
+		}
+	}
+	if !b.fail(now) {
+		t.Error("the first failure does not open it")
+	}
+	if b.fail(now) {
+		t.Error("the second failure opens it again")
+	}
+	if b.allow(now) || b.allow(now+retryAfter-1) {
+		t.Error("open, it lets someone through")
+	}
+	now += retryAfter
+	if !b.allow(now) {
+		t.Error("it lets nobody try again")
+	}
+	if b.allow(now) || b.allow(now+retryAfter-1) {
+		t.Error("it lets a second one try while the first does")
+	}
+	now += retryAfter
+	if !b.allow(now) {
+		t.Error("nobody may try after one who never told how it went")
+	}
+	if b.fail(now) || b.allow(now+retryAfter-1) {
+		t.Error("a failed attempt closes it")
+	}
+	now += retryAfter
+	if !b.allow(now) || !b.succeed() || b.succeed() {
+		t.Error("a success does not close it, once")
+	}
+	for range 3 {
+		if !b.allow(now) {
+			t.Error("closed again, it lets nobody through")
+		}
+	}
+}
+
+func TestBreakerLetsOneTry(t *testing.T) {
+	var b breaker
+	b.fail(time.Hour)
+	var through atomic.Int32
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			if b.allow(time.Hour + retryAfter) {
+				through.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if got := through.Load(); got != 1 {
+		t.Errorf("%d of 16 at once may try again, want 1", got)
+	}
+}

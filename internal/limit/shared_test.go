@@ -1,0 +1,463 @@
+package limit
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// patient is a Shared that waits for a slow machine, for tests of what Redis
+// decides rather than of how long it takes.
+func patient(client redis.Scripter, limits Limits) *Shared {
+	s := NewShared(client, NewTable(limits, 100, time.Now()), slog.New(slog.DiscardHandler))
+	s.timeout = time.Minute
+	return s
+}
+
+// A spy sees each call of a script, and how long it may take.
+type spy struct {
+	redis.Scripter
+	calls   atomic.Int64
+	longest atomic.Int64
+}
+
+func (s *spy) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
+	s.calls.Add(1)
+	deadline, ok := ctx.Deadline()
+	if left := time.Until(deadline); !ok {
+		s.longest.Store(int64(time.Hour))
+	} else if int64(left) > s.longest.Load() {
+		s.longest.Store(int64(left))
+	}
+	return s.Scripter.EvalSha(ctx, sha, keys, args...)
+}
+
+// slowLimits refill so slowly that a test sees only what it takes.
+func slowLimits(t testing.TB) Limits {
+	return Limits{Create: mustRate(t, "1/h:30"), Read: mustRate(t, "1/h:100"), Miss: mustRate(t, "1/h:3"), Bytes: mustByteRate(t, "1KiB/d:4MiB")}
+}
+
+func TestSharedDecidesAsATableDoes(t *testing.T) {
+	server := startRedis(t)
+	client1 := server.client(&redis.Options{})
+	ctx, c := t.Context(), client(1)
+	check := func(name string, got, want Decision) {
+		t.Helper()
+		got.taken, got.at, got.redis = 0, 0, false
+		want.taken, want.at = 0, 0
+		// The table's clock stands still, and Redis's does not.
+		late := func(got, want int64) bool { return got <= want && got > want-60 }
+		if late(got.Reset, want.Reset) && late(got.RetryAfter, want.RetryAfter) {
+			got.Reset, got.RetryAfter = want.Reset, want.RetryAfter
+		}
+		if got != want {
+			t.Errorf("%s: got %+v, want %+v", name, got, want)
+		}
+	}
+	limits := slowLimits(t)
+	shared, table := patient(client1, limits), NewTable(limits, 1, noon)
+	for i := range 32 {
+		check(fmt.Sprintf("create %d", i), shared.Take(ctx, c, Create, 1, time.Now()), table.Take(c, Create, 1, noon))
+	}
+	for i, n := range []int64{1 << 20, 4 << 20, 4<<20 + 1, 3 << 20, 1} {
+		check(fmt.Sprintf("bytes %d", i), shared.Take(ctx, c, Bytes, n, time.Now()), table.Take(c, Bytes, n, noon))
+	}
+	for i := range 5 {
+		check(fmt.Sprintf("peek %d", i), shared.Peek(ctx, c, Miss, time.Now()), table.Peek(c, Miss, noon))
+		check(fmt.Sprintf("charge %d", i), shared.Charge(ctx, c, Miss, 1, time.Now()), table.Charge(c, Miss, 1, noon))
+	}
+	check("off", shared.Take(ctx, c, Handshake, 1, time.Now()), table.Take(c, Handshake, 1, noon))
+	check("off", shared.Peek(ctx, c, Handshake, time.Now()), table.Peek(c, Handshake, noon))
+	check("off", shared.Charge(ctx, c, Handshake, 1, time.Now()), table.Charge(c, Handshake, 1, noon))
+
+	d := shared.Take(ctx, c, Read, 7, time.Now())
+	shared.Refund(ctx, c, d, 5, time.Now())
+	if got := shared.Peek(ctx, c, Read, time.Now()); got.Remaining != 98 {
+		t.Errorf("after 5 of 7 refunded: %+v, want 98 left", got)
+	}
+	// What would have come back since is not given back: no second burst.
+	d.at -= 3 * time.Hour.Microseconds() // three tokens
+	shared.Refund(ctx, c, d, 2, time.Now())
+	if got := shared.Peek(ctx, c, Read, time.Now()); got.Remaining != 98 {
+		t.Errorf("after 2 more refunded, three hours later: %+v, want 98 left", got)
+	}
+	if got := shared.Fallbacks(); got != 0 {
+		t.Errorf("the local table was asked %d times", got)
+	}
+}
+
+// With a script cache that was lost the script is sent again.
+func TestSharedSurvivesALostScriptCache(t *testing.T) {
+	server := startRedis(t)
+	admin := server.client(&redis.Options{})
+	shared := patient(admin, slowLimits(t))
+	for i := range 5 {
+		if err := admin.ScriptFlush(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if d := shared.Take(t.Context(), client(1), Create, 1, time.Now()); !d.redis || d.Remaining != int64(29-i) {
+			t.Fatalf("decision %d: %+v", i, d)
+		}
+	}
+}
+
+// What a bucket's client is does not show in Redis, and the key is gone when the
+// bucket is full.
+func TestSharedLeavesNothingBehind(t *testing.T) {
+	server := startRedis(t)
+	admin := server.client(&redis.Options{})
+	limits := slowLimits(t)
+	limits.Read = mustRate(t, "100/s:100")
+	shared := patient(admin, limits)
+	c := newResolver(t).Client("203.0.113.9:1", nil)
+	ctx := t.Context()
+	shared.Peek(ctx, c, Create, time.Now())
+	if n := admin.DBSize(ctx).Val(); n != 0 {
+		t.Errorf("a Peek left %d keys", n)
+	}
+	shared.Take(ctx, c, Create, 1, time.Now())
+	keys := admin.Keys(ctx, "*").Val()
+	if len(keys) != 1 || !strings.HasPrefix(keys[0], "rl:create:") || strings.Contains(keys[0], "203.0.113.9") || strings.Contains(keys[0], fmt.Sprintf("%x", c[12:])) {
+		t.Errorf("keys %q, want one rl:create: without the address", keys)
+	}
+	if ttl := admin.PTTL(ctx, keys[0]).Val(); ttl <= 0 || ttl > time.Hour+time.Second {
+		t.Errorf("a token that comes back in an hour is kept for %v", ttl)
+	}
+	for range 10 {
+		shared.Take(ctx, c, Read, 1, time.Now())
+	}
+	if !eventually(func() bool { return admin.DBSize(ctx).Val() == 1 }) {
+		t.Errorf("keys %q: the full bucket is still there", admin.Keys(ctx, "*").Val())
+	}
+	if got := shared.Fallbacks(); got != 0 {
+		t.Errorf("the local table was asked %d times", got)
+	}
+}
+
+// A clock that is set back must not make a client wait until it is there again.
+func TestSharedSurvivesAClockSetBack(t *testing.T) {
+	server := startRedis(t)
+	admin := server.client(&redis.Options{})
+	shared := patient(admin, Limits{Create: mustRate(t, "1000/s:1")})
+	ctx, c := t.Context(), client(1)
+	future := server.now(admin).Add(1000 * time.Hour).UnixMicro()
+	if err := admin.Set(ctx, shared.key(c, Create), fmt.Sprintf("%d %d", shared.local.scales[Create].full, future), 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if d := shared.Take(ctx, c, Create, 1, time.Now()); d.Allowed {
+		t.Errorf("the clock set back granted a token: %+v", d)
+	}
+	if !eventually(func() bool { return shared.Take(ctx, c, Create, 1, time.Now()).Allowed }) {
+		t.Error("the client waits for the old time")
+	}
+}
+
+// The user has the rights that the comment on Shared names, and no other.
+func TestSharedNeedsOnlyTheRightsItNames(t *testing.T) {
+	server := startRedis(t, strings.Fields(
+		"--user default off --user limits on >secret resetkeys ~rl:* resetchannels -@all +eval +evalsha +get +set +time")...)
+	shared := patient(server.client(&redis.Options{Username: "limits", Password: "secret"}), slowLimits(t))
+	useAll(t, shared)
+}
+
+func TestSharedOnCluster(t *testing.T) {
+	server := startRedis(t, clusterPort(t)...)
+	admin := server.client(&redis.Options{})
+	if err := admin.ClusterAddSlotsRange(t.Context(), 0, 16383).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if !eventually(func() bool { return strings.Contains(admin.ClusterInfo(t.Context()).Val(), "cluster_state:ok") }) {
+		t.Fatalf("the cluster is not up:\n%s", admin.ClusterInfo(t.Context()).Val())
+	}
+	cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{server.addr}, ContextTimeoutEnabled: true})
+	t.Cleanup(func() { _ = cluster.Close() })
+	useAll(t, patient(cluster, slowLimits(t)))
+}
+
+// useAll does all that can be done, for many clients (on a cluster: slots), and
+// checks that Redis did it.
+func useAll(t *testing.T, shared *Shared) {
+	t.Helper()
+	ctx := t.Context()
+	for n := range 50 {
+		c := client(n)
+		d := shared.Take(ctx, c, Create, 5, time.Now())
+		e := shared.Peek(ctx, c, Create, time.Now())
+		shared.Refund(ctx, c, d, 5, time.Now())
+		f := shared.Charge(ctx, c, Create, 2, time.Now())
+		if !d.redis || d.Remaining != 25 || e.Remaining != 25 || !f.redis || f.Remaining != 28 {
+			t.Fatalf("client %d: %+v, then %+v, refunded, then %+v", n, d, e, f)
+		}
+	}
+	if got := shared.Fallbacks(); got != 0 {
+		t.Errorf("the local table was asked %d times", got)
+	}
+}
+
+// Two replicas on one Redis that ask as often as they can are granted one budget.
+func TestTwoReplicasShareOneBudget(t *testing.T) {
+	server := startRedis(t)
+	limits := Limits{Create: mustRate(t, "400/s:200")}
+	admin := server.client(&redis.Options{})
+	replicas := []*Shared{
+		patient(server.client(&redis.Options{}), limits),
+		patient(server.client(&redis.Options{}), limits),
+	}
+	var granted, asked atomic.Int64
+	ask := func(s *Shared) bool {
+		asked.Add(1)
+		allowed := s.Take(t.Context(), client(1), Create, 1, time.Now()).Allowed
+		if allowed {
+			granted.Add(1)
+		}
+		return allowed
+	}
+	before := server.now(admin)
+	ask(replicas[0])
+	began := server.now(admin)
+	done := time.After(2 * time.Second)
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for _, s := range replicas {
+		for range 2 {
+			wg.Go(func() {
+				for {
+					select {
+					case <-stop:
+						return
+					default:
+						ask(s)
+					}
+				}
+			})
+		}
+	}
+	<-done
+	ended := server.now(admin)
+	close(stop)
+	wg.Wait()
+	for ask(replicas[1]) { // what has come back since the last one asked
+	}
+	after := server.now(admin)
+
+	least, most := 200+400*ended.Sub(began).Seconds(), 200+400*after.Sub(before).Seconds()
+	got := float64(granted.Load())
+	t.Logf("%d asked, %.0f granted, %.1f to %.1f expected", asked.Load(), got, least, most)
+	if asked.Load() < 2*granted.Load() {
+		t.Errorf("only %d asked for %.0f: the limit was not tried", asked.Load(), got)
+	}
+	if got < 0.98*least || got > 1.02*most {
+		t.Errorf("two replicas granted %.0f together, want %.1f to %.1f within 2 %%", got, least, most)
+	}
+	for i, s := range replicas {
+		if n := s.Fallbacks(); n != 0 {
+			t.Errorf("replica %d asked its local table %d times", i, n)
+		}
+	}
+}
+
+// Redis is killed while two replicas flood it, and comes back: in between each
+// decides by itself, without giving what it has given before, or nothing.
+func TestRedisKilledAndBack(t *testing.T) {
+	server := startRedis(t)
+	limits := Limits{Create: mustRate(t, "100/s:50")}
+	var log lockedBuffer
+	type replica struct {
+		*Shared
+		spy     *spy
+		slowest time.Duration
+	}
+	var replicas []*replica
+	for range 2 {
+		watched := &spy{Scripter: server.client(&redis.Options{MaxRetries: -1})}
+		shared := NewShared(watched, NewTable(limits, 100, time.Now()), slog.New(slog.NewTextHandler(&log, nil)))
+		replicas = append(replicas, &replica{Shared: shared, spy: watched})
+	}
+	// flood asks from each replica until the condition holds, and returns what each was granted.
+	flood := func(until func(r *replica, d Decision) bool) (granted [2]int) {
+		var wg sync.WaitGroup
+		for i, r := range replicas {
+			wg.Go(func() {
+				tick := time.NewTicker(500 * time.Microsecond) // twenty times what is granted
+				defer tick.Stop()
+				for ; ; <-tick.C {
+					began := time.Now()
+					d := r.Take(context.Background(), client(1), Create, 1, began)
+					r.slowest = max(r.slowest, time.Since(began))
+					if d.Allowed {
+						granted[i]++
+					}
+					if until(r, d) {
+						return
+					}
+				}
+			})
+		}
+		wg.Wait()
+		return granted
+	}
+	start := time.Now()
+	for _, r := range replicas {
+		r.timeout = time.Minute // or a slow machine would have its outage before ours
+	}
+	before := flood(func(_ *replica, d Decision) bool { return !d.Allowed }) // the burst is spent
+	for _, r := range replicas {
+		r.timeout = sharedTimeout
+		r.spy.longest.Store(0)
+		r.slowest = 0
+	}
+	if before[0]+before[1] < 50 {
+		t.Errorf("before: granted %v, want the burst of 50 at least", before)
+	}
+	server.kill()
+	outage := time.Now()
+	calls := [2]int64{replicas[0].spy.calls.Load(), replicas[1].spy.calls.Load()}
+	during := flood(func(*replica, Decision) bool { return time.Since(outage) > 1200*time.Millisecond })
+	lasted := time.Since(outage)
+	for i, r := range replicas {
+		bound := 50 + int(100*time.Since(start).Seconds()) + 1
+		if during[i] < int(90*lasted.Seconds()) || before[i]+during[i] > bound {
+			t.Errorf("replica %d granted %d and, in an outage of %v, %d: want about 100 a second, and in all at most the %d of its own budget", i, before[i], lasted, during[i], bound)
+		}
+		if n := r.spy.calls.Load() - calls[i]; n > 2+int64(lasted/retryAfter) {
+			t.Errorf("replica %d asked Redis %d times in an outage of %v: who waits for it?", i, n, lasted)
+		}
+	}
+	server.start()
+	for i, r := range replicas {
+		calls[i] = r.spy.calls.Load()
+	}
+	back := time.Now()
+	flood(func(r *replica, d Decision) bool { return d.redis || time.Since(back) > 20*time.Second })
+	for i, r := range replicas {
+		t.Logf("replica %d: granted %d before and %d in the outage of %v, shared again %v after its end, slowest decision %v",
+			i, before[i], during[i], lasted, time.Since(back), r.slowest)
+		// It tries again each half second, so the fourth attempt is within two.
+		if n := r.spy.calls.Load() - calls[i]; n > 4 {
+			t.Errorf("replica %d needed %d attempts to find that Redis is back, want at most 4", i, n)
+		}
+		if longest := time.Duration(r.spy.longest.Load()); longest > sharedTimeout {
+			t.Errorf("replica %d: a call had %v, want at most %v", i, longest, sharedTimeout)
+		}
+	}
+	if text := log.String(); !strings.Contains(text, "Redis does not answer") || !strings.Contains(text, "Redis answers again") {
+		t.Errorf("the log says:\n%s", text)
+	}
+	if lines := strings.Count(log.String(), "\n"); lines > 20 {
+		t.Errorf("%d lines are logged for one outage:\n%s", lines, log.String())
+	}
+}
+
+// A Redis that takes connections and never answers costs one decision a wait,
+// and not for as long as go-redis would wait.
+func TestRedisThatHangs(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		var held []net.Conn
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				for _, c := range held {
+					_ = c.Close()
+				}
+				return
+			}
+			held = append(held, c)
+		}
+	})
+	t.Cleanup(func() { _ = l.Close(); wg.Wait() })
+	hung := redis.NewClient(&redis.Options{
+		Addr: l.Addr().String(), ContextTimeoutEnabled: true, DialerRetries: 1,
+		DialTimeout: time.Hour, ReadTimeout: time.Hour, WriteTimeout: time.Hour,
+	})
+	t.Cleanup(func() { _ = hung.Close() })
+	watched := &spy{Scripter: hung}
+	var log lockedBuffer
+	shared := NewShared(watched, NewTable(slowLimits(t), 100, time.Now()), slog.New(slog.NewTextHandler(&log, nil)))
+	granted := 0
+	now, began := time.Now(), time.Now()
+	for range 1000 {
+		if shared.Take(t.Context(), client(1), Create, 1, now).Allowed {
+			granted++
+		}
+	}
+	t.Logf("1000 decisions took %v", time.Since(began))
+	if granted != 30 {
+		t.Errorf("granted %d by the local table, want its burst of 30", granted)
+	}
+	if n := watched.calls.Load(); n != 1 {
+		t.Errorf("%d decisions waited for Redis, want 1", n)
+	}
+	if longest := time.Duration(watched.longest.Load()); longest > sharedTimeout {
+		t.Errorf("it had %v, want at most %v", longest, sharedTimeout)
+	}
+	if n := shared.Fallbacks(); n != 1000 {
+		t.Errorf("%d fallbacks are counted, want 1000", n)
+	}
+	if n := strings.Count(log.String(), "\n"); n != 1 || strings.Contains(log.String(), "rl:") {
+		t.Errorf("want one line without a key in the log, got:\n%s", log.String())
+	}
+}
+
+// A client that hangs up is no reason to distrust Redis, or an attacker could
+// switch the shared budget off.
+func TestCanceledRequestsDoNotOpenTheBreaker(t *testing.T) {
+	server := startRedis(t)
+	shared := patient(server.client(&redis.Options{}), slowLimits(t))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 3 {
+		if d := shared.Take(ctx, client(1), Create, 1, time.Now()); !d.redis || !d.Allowed {
+			t.Errorf("a canceled request: %+v, want it decided by Redis", d)
+		}
+	}
+}
+
+// What Redis refuses to do is an outage too.
+func TestRedisThatRefuses(t *testing.T) {
+	server := startRedis(t, strings.Fields("--user default on nopass ~* &* -@all +ping")...)
+	shared := patient(server.client(&redis.Options{}), slowLimits(t))
+	if d := shared.Take(t.Context(), client(1), Create, 1, time.Now()); d.redis || !d.Allowed || d.Remaining != 29 {
+		t.Errorf("without any rights: %+v, want the local table's decision", d)
+	}
+}
+
+// lockedBuffer is a log that several goroutines write.
+type lockedBuffer struct {
+	mu sync.Mutex // guards b
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+func BenchmarkShared(b *testing.B) {
+	server := startRedis(b)
+	shared := patient(server.client(&redis.Options{}), defaults(b))
+	b.ReportAllocs()
+	for b.Loop() {
+		shared.Take(b.Context(), client(1), Read, 1, time.Now())
+	}
+}
