@@ -1,0 +1,147 @@
+package web_test
+
+import (
+	"bufio"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"messaging_api/internal/message"
+	"messaging_api/internal/web"
+)
+
+// An emission is a request that makes the service emit one status.
+type emission struct {
+	name           string
+	status         int
+	method, target string
+	header         http.Header
+	body           io.Reader
+	fault          func() error // of the store, meanwhile
+	raw            string       // HTTP/1 bytes, where no client would send such a request
+}
+
+// emissions are requests for every status that the service can emit, and for
+// every way in which it comes to be, on a wire for example.com alone.
+func emissions(w *wire, t testing.TB) []emission {
+	damaged := w.post(t, "hello")
+	w.store.tamper()
+	path := w.post(t, "hello")
+	unknown := "/msg/" + message.NewID().Reveal()
+	asText := fields("Accept", typeText)
+	textBody := fields("Content-Type", typeText)
+	return []emission{
+		{name: "description", status: 200, method: "GET", target: "/"},
+		{name: "description as text", status: 200, method: "GET", target: "/", header: asText},
+		{name: "description without body", status: 200, method: "HEAD", target: "/"},
+		{name: "message", status: 200, method: "GET", target: path},
+		{name: "message as text", status: 200, method: "GET", target: path, header: asText},
+		{name: "message without body", status: 200, method: "HEAD", target: path},
+		{name: "created from JSON", status: 200, method: "POST", target: "/",
+			header: fields("Content-Type", typeJSON), body: strings.NewReader(`{"message":"hello","ttl":3600}`)},
+		{name: "created from text", status: 200, method: "POST", target: "/?ttl=3600",
+			header: textBody, body: strings.NewReader("hello")},
+		{name: "created from a form", status: 200, method: "POST", target: "/",
+			header: fields("Content-Type", typeForm, "Accept", typeText), body: strings.NewReader("message=hello&ttl=3600")},
+
+		{name: "bad body", status: 400, method: "POST", target: "/", header: fields("Content-Type", typeJSON), body: strings.NewReader("{")},
+		{name: "bad body, as text", status: 400, method: "POST", target: "/", header: fields("Accept", typeText), body: strings.NewReader("{")},
+		{name: "bad host", status: 400, method: "GET", target: "/", header: fields("Host", "a_b-")},
+		{name: "unknown message", status: 404, method: "GET", target: unknown},
+		{name: "unknown message, as text", status: 404, method: "GET", target: unknown, header: asText},
+		{name: "unknown message without body", status: 404, method: "HEAD", target: unknown},
+		{name: "damaged message", status: 404, method: "GET", target: damaged},
+		{name: "unknown path", status: 404, method: "GET", target: "/x"},
+		{name: "method", status: 405, method: "DELETE", target: "/"},
+		{name: "method on a message", status: 405, method: "PUT", target: path},
+		{name: "Accept", status: 406, method: "GET", target: path, header: fields("Accept", "image/png")},
+		{name: "Accept for creation", status: 406, method: "POST", target: "/", header: fields("Accept", "image/png")},
+		{name: "Accept for the description", status: 406, method: "GET", target: "/", header: fields("Accept", "image/png")},
+		{name: "large body", status: 413, method: "POST", target: "/", header: textBody, body: endless{}},
+		{name: "type", status: 415, method: "POST", target: "/", header: fields("Content-Type", "text/html")},
+		{name: "encoding", status: 415, method: "POST", target: "/", header: fields("Content-Encoding", "gzip")},
+		{name: "other host", status: 421, method: "GET", target: "/", header: fields("Host", "example.org")},
+		{name: "other host for creation", status: 421, method: "POST", target: "/", header: fields("Host", "example.org")},
+		{name: "other host for a message", status: 421, method: "GET", target: path, header: fields("Host", "example.org")},
+		{name: "store broken", status: 500, method: "GET", target: path, fault: func() error { return errBroken }},
+		{name: "store broken for creation", status: 500, method: "POST", target: "/", header: textBody, body: strings.NewReader("x"),
+			fault: func() error { return errBroken }},
+		{name: "panic", status: 500, method: "GET", target: path, fault: func() error { panic("hello") }},
+		{name: "store unavailable", status: 503, method: "GET", target: path, fault: func() error { return message.ErrUnavailable }},
+		{name: "store unavailable for creation", status: 503, method: "POST", target: "/", header: textBody, body: strings.NewReader("x"),
+			fault: func() error { return message.ErrUnavailable }},
+		{name: "store full", status: 507, method: "POST", target: "/", header: textBody, body: strings.NewReader("x"),
+			fault: func() error { return message.ErrFull }},
+
+		{name: "not HTTP", status: 400, method: "GET", target: "/", raw: "hello\r\n\r\n"},
+		{name: "malformed request line", status: 400, method: "GET", target: "/", raw: "GET / HTTP/1.1 x\r\nHost: example.com\r\n\r\n"},
+		{name: "malformed target", status: 400, method: "GET", target: "/", raw: "GET /%zz HTTP/1.1\r\nHost: example.com\r\n\r\n"},
+		{name: "malformed method", status: 400, method: "GET", target: "/", raw: "G{T / HTTP/1.1\r\nHost: example.com\r\n\r\n"},
+		{name: "malformed field", status: 400, method: "GET", target: "/", raw: "GET / HTTP/1.1\r\nHost: example.com\r\nx\r\n\r\n"},
+		{name: "malformed field name", status: 400, method: "GET", target: "/", raw: "GET / HTTP/1.1\r\nHost: example.com\r\nx y: z\r\n\r\n"},
+		{name: "malformed field value", status: 400, method: "GET", target: "/", raw: "GET / HTTP/1.1\r\nHost: example.com\r\nx: a\x00b\r\n\r\n"},
+		{name: "no Host", status: 400, method: "GET", target: "/", raw: "GET / HTTP/1.1\r\n\r\n"},
+		{name: "two Hosts", status: 400, method: "GET", target: "/", raw: "GET / HTTP/1.1\r\nHost: example.com\r\nHost: example.com\r\n\r\n"},
+		{name: "two lengths", status: 400, method: "POST", target: "/", raw: "POST / HTTP/1.1\r\nHost: example.com\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx"},
+		{name: "expectation", status: 417, method: "POST", target: "/", raw: "POST / HTTP/1.1\r\nHost: example.com\r\nExpect: the-spanish-inquisition\r\nContent-Length: 1\r\n\r\nx"},
+		{name: "expectation of HTTP/1.0", status: 417, method: "GET", target: "/", raw: "GET / HTTP/1.0\r\nHost: example.com\r\nExpect: x\r\n\r\n"},
+		{name: "large headers", status: 431, method: "GET", target: "/", raw: "GET / HTTP/1.1\r\nHost: example.com\r\nX: " + strings.Repeat("x", 32<<10) + "\r\n\r\n"},
+		{name: "large target", status: 431, method: "GET", target: "/", raw: "GET /" + strings.Repeat("x", 32<<10) + " HTTP/1.1\r\nHost: example.com\r\n\r\n"},
+		{name: "transfer coding", status: 501, method: "POST", target: "/", raw: "POST / HTTP/1.1\r\nHost: example.com\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"},
+		{name: "version", status: 505, method: "GET", target: "/", raw: "GET / HTTP/3.0\r\nHost: example.com\r\n\r\n"},
+		{name: "version 0.9", status: 505, method: "GET", target: "/", raw: "GET / HTTP/0.9\r\nHost: example.com\r\n\r\n"},
+	}
+}
+
+// emit sends the request with a client, or as it is, and returns the one answer.
+func (w *wire) emit(t testing.TB, c *http.Client, e emission) answer {
+	t.Helper()
+	if e.fault != nil {
+		w.store.failWith(e.fault)
+		defer w.store.failWith(nil)
+	}
+	if e.raw == "" {
+		return send(t, c, e.method, e.target, e.header, e.body)
+	}
+	answers := w.raw(t, e.raw, e.method)
+	if len(answers) != 1 {
+		t.Fatalf("got %s, want one answer", statuses(answers))
+	}
+	return answers[0]
+}
+
+// slow is an emission of its own: it takes a server that does not wait long.
+func slow(t testing.TB) (*wire, emission) {
+	w := newService(limits, "example.com").listen(t, func(s *http.Server) { s.ReadTimeout = 200 * time.Millisecond })
+	never, end := io.Pipe()
+	t.Cleanup(func() { _ = end.Close() })
+	return w, emission{name: "slow body", status: 408, method: "POST", target: "/", header: fields("Content-Type", typeText), body: never}
+}
+
+// plainOnTLS asks in plain HTTP where TLS is spoken.
+func plainOnTLS(t testing.TB, w *wire) answer {
+	t.Helper()
+	plain := &wire{service: w.service, address: w.address}
+	c := plain.dial(t)
+	if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: example.com\r\nCookie: "+strings.Repeat("x", 4<<10)+"\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	answers, err := readAll(bufio.NewReader(c))
+	if err != nil || len(answers) != 1 {
+		t.Fatalf("plain HTTP: got %d answers, %v, want 1", len(answers), err)
+	}
+	return answers[0]
+}
+
+// broken returns a handler that panics after an answer of some bytes, or before
+// any.
+func broken(after int, v any) web.Handler {
+	return func(x *web.Exchange, r *http.Request) error {
+		if after >= 0 {
+			web.Answer(x, r, http.StatusOK, make([]byte, after))
+		}
+		panic(v)
+	}
+}

@@ -1,0 +1,423 @@
+package web_test
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"messaging_api/internal/message"
+	"messaging_api/internal/web"
+)
+
+// The listener looks for net/http's refusals at the start of what is written. A
+// message that looks like one must come through, wherever the writes of a large
+// answer begin.
+func TestMessageThatLooksLikeARefusal(t *testing.T) {
+	const line = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n400 Bad Request\r\n"
+	for name, w := range map[string]*wire{
+		"TLS":    newService(limits).listen(t),
+		"no TLS": newService(limits).listenTLS(t, nil),
+	} {
+		c := w.dial(t) // one connection for all: none may be closed
+		r := bufio.NewReader(c)
+		ask := func(input string) answer {
+			t.Helper()
+			if _, err := io.WriteString(c, input); err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			a, err := readAnswer(r, &http.Request{Method: http.MethodGet})
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			return a
+		}
+		for shift := range len(line) {
+			text := strings.Repeat("x", shift) + strings.Repeat(line, 100)
+			created := ask(fmt.Sprintf("POST / HTTP/1.1\r\nHost: example.com\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%s", len(text), text))
+			path := strings.TrimPrefix(created.Header.Get("Location"), "https://example.com")
+			got := ask("GET " + path + " HTTP/1.1\r\nHost: example.com\r\nAccept: text/plain\r\n\r\n")
+			if got.StatusCode != http.StatusOK || got.body != text {
+				t.Fatalf("%s, shifted by %d: got %d and %d bytes, want 200 and %d", name, shift, got.StatusCode, len(got.body), len(text))
+			}
+		}
+	}
+}
+
+// Requests that come before the last was answered, good and bad, are answered
+// in order, each with its own id; the connection lives until one is malformed.
+func TestPipelining(t *testing.T) {
+	w := newService(limits).listen(t)
+	headers := newAuditor()
+	path := w.post(t, "hello")
+	const host = " HTTP/1.1\r\nHost: example.com\r\n"
+	input := "GET " + path + host + "\r\n" +
+		"GET /x" + host + "\r\n" +
+		"POST /" + host + "Content-Length: 1\r\n\r\n{" +
+		"POST /" + host + "Transfer-Encoding: chunked\r\nContent-Type: text/plain\r\n\r\n1\r\nx\r\n0\r\nTrailer: x\r\n\r\n" +
+		"POST /x" + host + "Content-Length: 15\r\n\r\nGET / HTTP/1.1\r\n" + // one byte is left over: a line break that is forgiven
+		"BREW /" + host + "Content-Length: 2\r\n\r\n{}" +
+		"HEAD " + path + host + "\r\n" +
+		"GET " + path + " HTTP/1.0\r\nConnection: keep-alive\r\nHost: example.com\r\n\r\n" +
+		"GET /x" + host + "Expect: x\r\n\r\n" +
+		"GET " + path + host + "\r\n" // after a refusal of net/http nothing is read
+	answers := w.raw(t, input, "GET", "GET", "POST", "POST", "POST", "BREW", "HEAD")
+	if got, want := statuses(answers), "[200 404 400 200 404 405 200 200 417]"; got != want {
+		t.Fatalf("got %s, want %s", got, want)
+	}
+	for i, a := range answers {
+		if a.Request.Method != http.MethodHead && a.ContentLength != int64(len(a.body)) {
+			t.Errorf("answer %d: Content-Length %d of %d", i, a.ContentLength, len(a.body))
+		}
+		headers.audit(t, a)
+	}
+}
+
+// What one server takes for one request and another for two lets an attacker
+// put words into the mouth of the next client behind the same proxy. Each of
+// these is refused, or read in the one way that RFC 9112 gives it.
+func TestSmuggling(t *testing.T) {
+	w := newService(limits).listen(t)
+	const (
+		hidden = "GET /hidden HTTP/1.1\r\nHost: example.com\r\n\r\n"
+		post   = "POST / HTTP/1.1\r\nHost: example.com\r\nContent-Type: text/plain\r\n"
+	)
+	length := fmt.Sprint(len(hidden))
+	for name, tc := range map[string]struct{ input, want string }{
+		// Transfer-Encoding overrides Content-Length (section 6.3): what follows the last chunk is a request.
+		"length and chunks":              {post + "Content-Length: " + length + "\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n" + hidden, "[200 404]"},
+		"chunks that hide a request":     {post + "Content-Length: 6\r\nTransfer-Encoding: chunked\r\n\r\n" + fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(hidden), hidden), "[200]"},
+		"length that hides a request":    {post + "Content-Length: " + length + "\r\n\r\n" + hidden, "[200]"},
+		"two lengths":                    {post + "Content-Length: 1\r\nContent-Length: 2\r\n\r\nx" + hidden, "[400]"},
+		"the same length twice":          {post + "Content-Length: 1\r\nContent-Length: 1\r\n\r\nx" + hidden, "[200 404]"},
+		"a list of lengths":              {post + "Content-Length: 1, 2\r\n\r\nx" + hidden, "[400]"},
+		"length with a sign":             {post + "Content-Length: +1\r\n\r\nx" + hidden, "[400]"},
+		"negative length":                {post + "Content-Length: -1\r\n\r\nx" + hidden, "[400]"},
+		"length in hexadecimal":          {post + "Content-Length: 0x1\r\n\r\nx" + hidden, "[400]"},
+		"length with a space":            {post + "Content-Length: 1 1\r\n\r\nx" + hidden, "[400]"},
+		"empty length":                   {post + "Content-Length:\r\n\r\n" + hidden, "[400]"},
+		"too large a length":             {post + "Content-Length: 99999999999999999999\r\n\r\nx" + hidden, "[400]"},
+		"space before the colon":         {post + "Transfer-Encoding : chunked\r\nContent-Length: 1\r\n\r\nx" + hidden, "[400]"},
+		"coding with a vertical tab":     {post + "Transfer-Encoding: \vchunked\r\n\r\n0\r\n\r\n" + hidden, "[400]"},
+		"coding in quotes":               {post + "Transfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n" + hidden, "[501]"},
+		"chunked and identity":           {post + "Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n" + hidden, "[501]"},
+		"chunked twice":                  {post + "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + hidden, "[501]"},
+		"an invented coding":             {post + "Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n" + hidden, "[501]"},
+		"a folded coding":                {post + "Transfer-Encoding:\r\n chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n" + hidden, "[200 404]"},
+		"a folded field hides none":      {post + "X: y\r\n Content-Length: 1\r\nContent-Length: 2\r\n\r\nab" + hidden, "[200 404]"},
+		"a folded first field":           {"GET / HTTP/1.1\r\n Host: example.org\r\nHost: example.com\r\n\r\n" + hidden, "[400]"},
+		"lines that end in a bare LF":    {"GET / HTTP/1.1\nHost: example.com\n\n" + hidden, "[200 404]"},
+		"a bare CR in a field":           {"GET / HTTP/1.1\r\nHost: example.com\r\nX: a\rContent-Length: 5\r\n\r\n" + hidden, "[400]"},
+		"a bare CR in the request line":  {"GET /\rHTTP/1.1\r\nHost: example.com\r\n\r\n" + hidden, "[400]"},
+		"a NUL in a field":               {"GET / HTTP/1.1\r\nHost: example.com\r\nX: \x00\r\n\r\n" + hidden, "[400]"},
+		"an empty field name":            {"GET / HTTP/1.1\r\nHost: example.com\r\n: x\r\n\r\n" + hidden, "[400]"},
+		"a chunk size with a sign":       {post + "Transfer-Encoding: chunked\r\n\r\n+1\r\nx\r\n0\r\n\r\n" + hidden, "[400]"},
+		"a chunk size with a bare LF":    {post + "Transfer-Encoding: chunked\r\n\r\n1\nx\r\n0\r\n\r\n" + hidden, "[400]"},
+		"a chunk extension with a CR":    {post + "Transfer-Encoding: chunked\r\n\r\n1;a\rb\r\nx\r\n0\r\n\r\n" + hidden, "[400]"},
+		"a chunk longer than it says":    {post + "Transfer-Encoding: chunked\r\n\r\n1\r\nxyz\r\n0\r\n\r\n" + hidden, "[400]"},
+		"a body with GET":                {"GET / HTTP/1.1\r\nHost: example.com\r\nContent-Length: " + length + "\r\n\r\n" + hidden, "[200]"},
+		"a body with HEAD":               {"HEAD / HTTP/1.1\r\nHost: example.com\r\nContent-Length: " + length + "\r\n\r\n" + hidden, "[200]"},
+		"a body that nobody reads":       {"POST /x HTTP/1.1\r\nHost: example.com\r\nContent-Length: " + length + "\r\n\r\n" + hidden, "[404]"},
+		"an upgrade to HTTP/2":           {"GET / HTTP/1.1\r\nHost: example.com\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n" + hidden, "[200 404]"},
+		"an upgrade to WebSocket":        {"GET / HTTP/1.1\r\nHost: example.com\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n" + hidden, "[200 404]"},
+		"line breaks before the request": {"\r\n" + hidden, "[400]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			answers := w.raw(t, tc.input, strings.TrimSpace(tc.input[:4])) // its method
+			if got := statuses(answers); got != tc.want {
+				t.Errorf("got %s, want %s", got, tc.want)
+			}
+			headers := newAuditor()
+			for _, a := range answers {
+				headers.audit(t, a)
+			}
+		})
+	}
+}
+
+// A connection outlives an error of the client's.
+func TestKeepAliveAfterErrors(t *testing.T) {
+	w := newService(limits, "example.com").listen(t)
+	for _, protocol := range protocols {
+		c := w.client(t, protocol)
+		for _, e := range emissions(w, t) {
+			if e.raw != "" || e.status == http.StatusRequestEntityTooLarge {
+				continue // these end an HTTP/1 connection, as they should
+			}
+			w.emit(t, c, e)
+		}
+	}
+	if n := w.connections.Load(); n != int64(len(protocols)) {
+		t.Errorf("%d connections were opened, want %d", n, len(protocols))
+	}
+}
+
+// A request may come in whatever pieces.
+func TestRequestInPieces(t *testing.T) {
+	w := newService(limits).listen(t)
+	c := w.dial(t)
+	for _, b := range []byte("POST / HTTP/1.1\r\nHost: example.com\r\nContent-Length: 15\r\nConnection: close\r\n\r\n{\"message\":\"x\"}") {
+		if _, err := c.Write([]byte{b}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	answers, err := readAll(bufio.NewReader(c))
+	if err != nil || statuses(answers) != "[200]" {
+		t.Errorf("got %s, %v, want 200", statuses(answers), err)
+	}
+}
+
+// Expect: 100-continue is answered with 100 only where the body is wanted.
+func TestExpectContinue(t *testing.T) {
+	w := newService(limits).listen(t)
+	for contentType, want := range map[string]string{
+		typeText:    "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n",
+		"text/html": "HTTP/1.1 415 Unsupported Media Type\r\n",
+	} {
+		got := w.bytes(t, "POST / HTTP/1.1\r\nHost: example.com\r\nExpect: 100-continue\r\nConnection: close\r\nContent-Length: 1\r\nContent-Type: "+contentType+"\r\n\r\nx")
+		if !strings.HasPrefix(got, want) {
+			t.Errorf("%s: got %.60q, want %q", contentType, got, want)
+		}
+	}
+}
+
+// bare returns a listener without a server.
+func bare(t *testing.T, config *tls.Config, handshake time.Duration) (*web.Listener, *journal) {
+	t.Helper()
+	inner, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := new(journal)
+	l := web.NewListener(inner, config, handshake, slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	t.Cleanup(func() { _ = l.Close() })
+	return l, log
+}
+
+func dial(t *testing.T, l net.Listener) net.Conn {
+	t.Helper()
+	c, err := new(net.Dialer).DialContext(t.Context(), "tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = c.Close() })
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// A client that does not finish its handshake is let go when its time is over,
+// and meanwhile others are served.
+func TestHandshakeThatNeverEnds(t *testing.T) {
+	certificate, client := certificates(t)
+	for name, start := range map[string]string{
+		"silent":          "",
+		"half a record":   "\x16\x03\x01",
+		"half a hello":    "\x16\x03\x01\x02\x00\x01",
+		"half a method":   "GE",
+		"a huge record":   "\x16\x03\x01\xff\xff",
+		"not TLS at all":  "SSH-2.0-OpenSSH_9.2\r\n",
+		"SSL 2":           "\x80\x2e\x01\x00\x02",
+		"an alert":        "\x15\x03\x01\x00\x02\x01\x00",
+		"an unknown word": "BREW / HTTP/1.1\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			l, log := bare(t, certificate, 300*time.Millisecond)
+			c := dial(t, l)
+			if _, err := io.WriteString(c, start); err != nil {
+				t.Fatal(err)
+			}
+			good := tls.Client(dial(t, l), client)
+			done := make(chan error, 1)
+			go func() { done <- good.HandshakeContext(t.Context()) }()
+			accepted, err := l.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = accepted.Close() }()
+			if err := <-done; err != nil {
+				t.Errorf("the other client: %v", err)
+			}
+			b, err := io.ReadAll(c)
+			if bytes.Contains(b, []byte("HTTP")) || (err != nil && !isReset(err)) {
+				t.Errorf("got %q, %v, want the end", b, err)
+			}
+			log.await(t, "a TLS handshake failed", "level", "DEBUG")
+		})
+	}
+}
+
+func isReset(err error) bool { return strings.Contains(err.Error(), "connection reset by peer") }
+
+// Clients that come and go at once leave nothing behind.
+func TestConnectionsThatCloseAtOnce(t *testing.T) {
+	w := newService(limits).listen(t)
+	var clients sync.WaitGroup
+	for range 50 {
+		clients.Go(func() {
+			c, err := new(net.Dialer).DialContext(t.Context(), "tcp", w.address)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_ = c.Close()
+		})
+	}
+	clients.Wait()
+	if a := send(t, w.client(t, "HTTP/2.0"), "GET", "/", nil, nil); a.StatusCode != http.StatusOK {
+		t.Errorf("afterwards: got %d", a.StatusCode)
+	}
+}
+
+// A panic in a handshake ends that connection and nothing else.
+func TestPanicInAHandshake(t *testing.T) {
+	certificate, client := certificates(t)
+	first := true
+	l, log := bare(t, &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			if first {
+				first = false
+				panic("secret")
+			}
+			return &certificate.Certificates[0], nil
+		},
+	}, patience)
+	if err := tls.Client(dial(t, l), client).HandshakeContext(t.Context()); err == nil {
+		t.Error("the first handshake succeeded")
+	}
+	log.await(t, "panic in a TLS handshake", "panic", "a value that is not shown")
+	done := make(chan error, 1)
+	go func() { done <- tls.Client(dial(t, l), client).HandshakeContext(t.Context()) }()
+	accepted, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = accepted.Close()
+	if err := <-done; err != nil {
+		t.Errorf("the second handshake: %v", err)
+	}
+}
+
+// Close lets the handshakes that are under way become connections, then Accept
+// fails, and nothing of the listener is left.
+func TestCloseWhileHandshakesRun(t *testing.T) {
+	certificate, client := certificates(t)
+	hold, entered := make(chan struct{}), make(chan struct{})
+	l, _ := bare(t, &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			close(entered)
+			<-hold
+			return &certificate.Certificates[0], nil
+		},
+	}, patience)
+	done := make(chan error, 1)
+	go func() { done <- tls.Client(dial(t, l), client).HandshakeContext(t.Context()) }()
+	<-entered
+	if err := errors.Join(l.Close(), l.Close()); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	close(hold)
+	accepted, err := l.Accept()
+	if err != nil {
+		t.Fatalf("Accept: %v, want the connection under way", err)
+	}
+	_ = accepted.Close()
+	if err := <-done; err != nil {
+		t.Errorf("the client: %v", err)
+	}
+	if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("Accept: got %v, want net.ErrClosed", err)
+	}
+	expectNoGoroutines(t)
+}
+
+// A connection that nobody accepts any more is closed, not kept.
+func TestCloseWithoutAccept(t *testing.T) {
+	l, _ := bare(t, nil, 100*time.Millisecond)
+	c := dial(t, l)
+	if _, err := io.ReadAll(c); err != nil && !isReset(err) {
+		t.Errorf("got %v, want the end", err)
+	}
+	if err := l.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	expectNoGoroutines(t)
+}
+
+// expectNoGoroutines waits until none of the package's goroutines is left.
+func expectNoGoroutines(t *testing.T) {
+	t.Helper()
+	var stacks string
+	eventually(t, "the end of all goroutines of the listener", func() bool {
+		buffer := make([]byte, 1<<20)
+		stacks = string(buffer[:runtime.Stack(buffer, true)])
+		return !strings.Contains(stacks, "web.(*Listener)")
+	})
+}
+
+// A whole life: many clients at once in both protocols, good and bad, then the
+// end; nothing is left.
+func TestServiceLeavesNoGoroutines(t *testing.T) {
+	t.Run("life", func(t *testing.T) {
+		w := newService(limits).listen(t)
+		path := w.post(t, "hello")
+		var clients sync.WaitGroup
+		for i := range 8 {
+			c := w.client(t, protocols[i%2])
+			clients.Go(func() {
+				for range 20 {
+					if a := send(t, c, "GET", path, nil, nil); a.StatusCode != http.StatusOK {
+						t.Errorf("got %d", a.StatusCode)
+					}
+					if a := send(t, c, "GET", "/msg/"+message.NewID().Reveal(), nil, nil); a.StatusCode != http.StatusNotFound {
+						t.Errorf("got %d", a.StatusCode)
+					}
+				}
+			})
+			clients.Go(func() {
+				if got := statuses(w.raw(t, "bad\r\n\r\n")); got != "[400]" {
+					t.Errorf("got %s", got)
+				}
+			})
+		}
+		clients.Wait()
+	})
+	expectNoGoroutines(t)
+}
+
+// An Accept that fails is the server's to judge: it waits and tries again.
+func TestAcceptPassesErrorsOn(t *testing.T) {
+	inner := &failingListener{fail: errBroken}
+	l := web.NewListener(inner, nil, patience, slog.New(slog.DiscardHandler))
+	for range 3 {
+		if _, err := l.Accept(); !errors.Is(err, errBroken) {
+			t.Errorf("Accept: got %v, want %v", err, errBroken)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	expectNoGoroutines(t)
+}
+
+// A failingListener accepts nothing.
+type failingListener struct {
+	net.Listener
+	fail error
+}
+
+func (l *failingListener) Accept() (net.Conn, error) { return nil, l.fail }
+func (l *failingListener) Close() error              { return nil }

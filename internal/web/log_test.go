@@ -1,0 +1,209 @@
+package web_test
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"testing"
+
+	"messaging_api/internal/message"
+	"messaging_api/internal/web"
+)
+
+// secrets are what must not be found in any log.
+type secrets struct{ all []string }
+
+// fresh returns a new one, made so that it fits wherever a name does.
+func (s *secrets) fresh() string {
+	word := "S" + strings.ReplaceAll(message.NewID().Reveal(), "-", "")
+	s.all = append(s.all, word)
+	return word
+}
+
+// expectNone looks for each secret, as it is and as code might write it.
+func (s *secrets) expectNone(t *testing.T, log string) {
+	t.Helper()
+	log = strings.ToLower(log)
+	for _, secret := range s.all {
+		for _, form := range []string{
+			secret, strings.ReplaceAll(secret, "-", ""), url.QueryEscape(secret),
+			hex.EncodeToString([]byte(secret)), base64.StdEncoding.EncodeToString([]byte(secret)),
+		} {
+			if i := strings.Index(log, strings.ToLower(form)); i >= 0 {
+				t.Errorf("the log shows %s: …%s…", form, log[max(0, i-200):min(len(log), i+200)])
+			}
+		}
+	}
+}
+
+// No line of the log, at whatever level, holds anything of what clients send or
+// read: texts, ids, paths, queries, fields, methods that they invent.
+func TestLogShowsNothing(t *testing.T) {
+	w := newService(limits).listen(t)
+	var secret secrets
+	answered := make(map[string]bool)
+	note := func(answers ...answer) {
+		for _, a := range answers {
+			answered[a.id()] = true
+			if link, err := url.Parse(a.Header.Get("Location")); err == nil && link.Path != "" {
+				secret.all = append(secret.all, strings.TrimPrefix(link.Path, "/msg/"))
+			}
+		}
+	}
+	for _, protocol := range protocols {
+		c := w.client(t, protocol)
+		ask := func(method, target string, h http.Header, body string) answer {
+			t.Helper()
+			for _, name := range []string{"Referer", "User-Agent", "Cookie", "Authorization", "X-Request-Id", "X-Forwarded-For", "Forwarded", secret.fresh()} {
+				h.Set(name, secret.fresh())
+			}
+			a := send(t, c, method, target, h, strings.NewReader(body))
+			note(a)
+			return a
+		}
+		for range 20 {
+			text := secret.fresh()
+			ask("POST", "/", fields("Content-Type", typeJSON), `{"message":"`+text+`"}`)
+			ask("POST", "/?ttl=60", fields("Content-Type", typeText), secret.fresh())
+			created := ask("POST", "/", fields("Content-Type", typeForm), "message="+secret.fresh())
+			path := strings.TrimPrefix(created.Header.Get("Location"), "https://example.com")
+			ask("GET", path, fields(), "")
+			ask("HEAD", path+"?"+secret.fresh(), fields(), "")
+			ask("DELETE", path, fields(), "")
+			ask("GET", path, fields("Accept", secret.fresh()), "")
+			ask("GET", path+secret.fresh(), fields(), "")
+		}
+		unknown := message.NewID().Reveal()
+		secret.all = append(secret.all, unknown)
+		ask("GET", "/msg/"+unknown, fields(), "")
+		ask("GET", "/"+secret.fresh(), fields(), "")
+		ask(secret.fresh(), "/", fields(), "")
+		ask("GET", "/", fields("Host", secret.fresh()+".example"), "")
+		ask("GET", "/", fields("Host", secret.fresh()+"_-"), "")
+		ask("POST", "/", fields(), `{"`+secret.fresh()+`":"`+secret.fresh()+`"}`)
+		ask("POST", "/", fields(), `{"message":"`+secret.fresh()+`","ttl":"`+secret.fresh()+`"}`)
+		ask("POST", "/", fields(), `{"message":"\u`+secret.fresh()+`"}`)
+		ask("POST", "/?"+secret.fresh()+"="+secret.fresh(), fields("Content-Type", typeText), "x")
+		ask("POST", "/?ttl="+secret.fresh(), fields("Content-Type", typeText), "x")
+		ask("POST", "/", fields("Content-Type", typeForm), secret.fresh()+"="+secret.fresh())
+		ask("POST", "/", fields("Content-Type", secret.fresh()), "x")
+		ask("POST", "/", fields("Content-Encoding", secret.fresh()), "x")
+		for _, fault := range []func() error{
+			func() error { return errBroken },
+			func() error { return message.ErrFull },
+			func() error { panic(secret.all[0]) },
+			func() error { panic(fault{secret.all[0]}) },
+			func() error { panic([]byte(secret.all[0])) },
+			func() error { return map[string]error{}[secret.all[0]].(fault) }, //nolint:errorlint,forcetypeassert // it is to panic
+		} {
+			w.store.failWith(fault)
+			ask("POST", "/", fields("Content-Type", typeText), secret.fresh())
+			ask("GET", "/msg/"+unknown, fields(), "")
+			w.store.failWith(nil)
+		}
+	}
+	created := w.ask("POST", "/", fields("Content-Type", typeText), strings.NewReader("x"))
+	note(created)
+	path := strings.TrimPrefix(created.Header.Get("Location"), "https://example.com")
+	w.store.tamper()
+	for _, input := range []string{
+		"GET " + path + " HTTP/1.1\r\nHost: example.com\r\n\r\n",
+		secret.fresh() + "\r\n\r\n",
+		"GET /" + secret.fresh() + " " + secret.fresh() + " HTTP/1.1\r\n\r\n",
+		"GET /" + secret.fresh() + " HTTP/9.9\r\nHost: example.com\r\n\r\n",
+		"GET /%zz" + secret.fresh() + " HTTP/1.1\r\nHost: example.com\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: example.com\r\n" + secret.fresh() + " " + secret.fresh() + ": " + secret.fresh() + "\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: example.com\r\nExpect: " + secret.fresh() + "\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: example.com\r\nTransfer-Encoding: " + secret.fresh() + "\r\n\r\n",
+		"GET / HTTP/1.1\r\nHost: example.com\r\nContent-Length: " + secret.fresh() + "\r\n\r\n",
+		"GET https://" + secret.fresh() + "/" + secret.fresh() + "?" + secret.fresh() + " HTTP/1.1\r\nHost: example.com\r\n\r\n",
+		"CONNECT " + secret.fresh() + ":443 HTTP/1.1\r\nHost: example.com\r\n\r\n",
+		"GET " + secret.fresh() + ":" + secret.fresh() + " HTTP/1.1\r\nHost: example.com\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: example.com\r\nContent-Length: 1000\r\n\r\n" + secret.fresh(),
+		"POST / HTTP/1.1\r\nHost: example.com\r\nTransfer-Encoding: chunked\r\n\r\n" + secret.fresh(),
+		"GET /;" + secret.fresh() + "?" + secret.fresh() + ";" + secret.fresh() + " HTTP/1.1\r\nHost: example.com\r\n\r\n",
+	} {
+		note(w.raw(t, input)...)
+	}
+	note(plainOnTLS(t, w))
+
+	eventually(t, "a line for each request", func() bool { return len(w.log.lines(t, "request")) >= len(answered) })
+	lines := w.log.lines(t, "request")
+	logged := make(map[string]bool)
+	for _, line := range lines {
+		id, _ := line["request_id"].(string)
+		if !answered[id] || logged[id] {
+			t.Errorf("log line %v: want one line for each answer", line)
+		}
+		logged[id] = true
+	}
+	if len(lines) != len(answered) {
+		t.Errorf("%d lines for %d answers", len(lines), len(answered))
+	}
+	secret.expectNone(t, w.log.String())
+}
+
+// A fault is an error that shows what it holds.
+type fault struct{ text string }
+
+func (f fault) Error() string { return f.text }
+
+// A line says what an operator needs, in values that clients cannot choose.
+func TestLogLine(t *testing.T) {
+	s := newService(limits, "example.com")
+	path := s.post(t, "hello")
+	for _, tc := range []struct {
+		name, method, target, host string
+		want                       map[string]any
+	}{
+		{"description", "GET", "/", "example.com", map[string]any{"level": "INFO", "method": "GET", "route": "/", "status": 200.0}},
+		{"message", "GET", path, "example.com", map[string]any{"level": "INFO", "method": "GET", "route": "/msg/{id}", "status": 200.0}},
+		{"message without body", "HEAD", path, "example.com", map[string]any{"level": "INFO", "method": "HEAD", "route": "/msg/{id}", "status": 200.0, "bytes": 0.0}},
+		{"malformed id", "GET", "/msg/x", "example.com", map[string]any{"level": "INFO", "route": "/msg/{id}", "status": 404.0}},
+		{"other path", "GET", "/x", "example.com", map[string]any{"level": "INFO", "route": "other", "status": 404.0}},
+		{"other host", "GET", path, "example.org", map[string]any{"level": "INFO", "route": "other", "status": 421.0}},
+		{"invented method", "BREW", "/", "example.com", map[string]any{"level": "INFO", "method": "other", "route": "/", "status": 405.0}},
+	} {
+		a := s.ask(tc.method, tc.target, nil, nil, func(r *http.Request) { r.Host = tc.host })
+		lines := s.log.await(t, "request", "request_id", a.id())
+		if len(lines) != 1 {
+			t.Fatalf("%s: %d lines, want 1", tc.name, len(lines))
+		}
+		line := lines[0]
+		if _, ok := tc.want["bytes"]; !ok {
+			tc.want["bytes"] = float64(len(a.body))
+		}
+		tc.want["proto"] = "HTTP/1.1"
+		for name, want := range tc.want {
+			if line[name] != want {
+				t.Errorf("%s: %s is %v, want %v", tc.name, name, line[name], want)
+			}
+		}
+		if ms, ok := line["ms"].(float64); !ok || ms < 0 {
+			t.Errorf("%s: ms is %v", tc.name, line["ms"])
+		}
+		if _, ok := line["error"]; ok {
+			t.Errorf("%s: there is an error %v", tc.name, line["error"])
+		}
+	}
+}
+
+// A level that is switched off costs nothing and writes nothing.
+func TestLogLevel(t *testing.T) {
+	s := newStack(nil)
+	log := slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelError}))
+	s.handler = web.Serve(log, web.Hosts(nil, web.Routes(message.NewBox(s.store), limits)))
+	path := s.post(t, "x")
+	s.ask("GET", path, nil, nil)
+	if s.log.String() != "" {
+		t.Errorf("the log holds %s", s.log)
+	}
+	s.store.failWith(func() error { return errBroken })
+	s.ask("GET", path, nil, nil)
+	if lines := s.log.lines(t, "request"); len(lines) != 1 || lines[0]["error"] != errBroken.Error() {
+		t.Errorf("log lines %v: want the error", lines)
+	}
+}
