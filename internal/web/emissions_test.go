@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"messaging_api/internal/message"
-	"messaging_api/internal/web"
 )
 
 // An emission is a request that makes the service emit one status.
@@ -21,6 +20,7 @@ type emission struct {
 	body           io.Reader
 	fault          func() error // of the store, meanwhile
 	raw            string       // HTTP/1 bytes, where no client would send such a request
+	outlaw         bool         // docs/openapi.yaml forbids the request
 }
 
 // emissions are requests for every status that the service can emit, and for
@@ -46,7 +46,7 @@ func emissions(w *wire, t testing.TB) []emission {
 		{name: "created from a form", status: 200, method: "POST", target: "/",
 			header: fields("Content-Type", typeForm, "Accept", typeText), body: strings.NewReader("message=hello&ttl=3600")},
 
-		{name: "bad body", status: 400, method: "POST", target: "/", header: fields("Content-Type", typeJSON), body: strings.NewReader("{")},
+		{name: "bad body", status: 400, method: "POST", target: "/", header: fields("Content-Type", typeJSON), body: strings.NewReader("{"), outlaw: true},
 		{name: "bad body, as text", status: 400, method: "POST", target: "/", header: fields("Accept", typeText), body: strings.NewReader("{")},
 		{name: "bad host", status: 400, method: "GET", target: "/", header: fields("Host", "a_b-")},
 		{name: "unknown message", status: 404, method: "GET", target: unknown},
@@ -60,7 +60,7 @@ func emissions(w *wire, t testing.TB) []emission {
 		{name: "Accept for creation", status: 406, method: "POST", target: "/", header: fields("Accept", "image/png")},
 		{name: "Accept for the description", status: 406, method: "GET", target: "/", header: fields("Accept", "image/png")},
 		{name: "large body", status: 413, method: "POST", target: "/", header: textBody, body: endless{}},
-		{name: "type", status: 415, method: "POST", target: "/", header: fields("Content-Type", "text/html")},
+		{name: "type", status: 415, method: "POST", target: "/", header: fields("Content-Type", "text/html"), outlaw: true},
 		{name: "encoding", status: 415, method: "POST", target: "/", header: fields("Content-Encoding", "gzip")},
 		{name: "other host", status: 421, method: "GET", target: "/", header: fields("Host", "example.org")},
 		{name: "other host for creation", status: 421, method: "POST", target: "/", header: fields("Host", "example.org")},
@@ -105,7 +105,9 @@ func (w *wire) emit(t testing.TB, c *http.Client, e emission) answer {
 	if e.raw == "" {
 		return send(t, c, e.method, e.target, e.header, e.body)
 	}
-	answers := w.raw(t, e.raw, e.method)
+	// Before it has understood a request net/http does not know its method, so
+	// even HEAD gets a body; the connection ends with it.
+	answers := w.raw(t, e.raw)
 	if len(answers) != 1 {
 		t.Fatalf("got %s, want one answer", statuses(answers))
 	}
@@ -133,15 +135,4 @@ func plainOnTLS(t testing.TB, w *wire) answer {
 		t.Fatalf("plain HTTP: got %d answers, %v, want 1", len(answers), err)
 	}
 	return answers[0]
-}
-
-// broken returns a handler that panics after an answer of some bytes, or before
-// any.
-func broken(after int, v any) web.Handler {
-	return func(x *web.Exchange, r *http.Request) error {
-		if after >= 0 {
-			web.Answer(x, r, http.StatusOK, make([]byte, after))
-		}
-		panic(v)
-	}
 }

@@ -188,6 +188,17 @@ func TestPanics(t *testing.T) {
 	}
 }
 
+// broken returns a handler that panics after an answer of some bytes, or before
+// any.
+func broken(after int, v any) web.Handler {
+	return func(x *web.Exchange, r *http.Request) error {
+		if after >= 0 {
+			web.Answer(x, r, http.StatusOK, make([]byte, after))
+		}
+		panic(v)
+	}
+}
+
 func get(t *testing.T, c *http.Client, target string) ([]byte, error) {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "https://example.com"+target, nil)
