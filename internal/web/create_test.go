@@ -395,7 +395,7 @@ func TestLargestMessages(t *testing.T) {
 
 // A body that breaks off, or does not come, is the client's fault and says so.
 func TestCreateBrokenBodies(t *testing.T) {
-	w := newService(limits).listen(t, func(s *http.Server) { s.ReadTimeout = 200 * time.Millisecond })
+	w := newService(limits).listen(t)
 	const head = "POST / HTTP/1.1\r\nHost: example.com\r\n"
 	for name, input := range map[string]string{
 		"shorter than announced":   head + "Content-Length: 100\r\n\r\nx",
@@ -414,10 +414,8 @@ func TestCreateBrokenBodies(t *testing.T) {
 	}
 	for _, protocol := range protocols {
 		t.Run("slow over "+protocol, func(t *testing.T) {
-			never, end := io.Pipe()
-			defer func() { _ = end.Close() }()
-			a := send(t, w.client(t, protocol), "POST", "/", fields("Content-Type", typeText), never)
-			expectProblem(t, a, http.StatusRequestTimeout, "in time")
+			w, e := slow(t)
+			expectProblem(t, w.emit(t, w.client(t, protocol), e), http.StatusRequestTimeout, "in time")
 		})
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"messaging_api/internal/message"
@@ -217,45 +218,122 @@ func dial(t *testing.T, l net.Listener) net.Conn {
 	return c
 }
 
-// A client that does not finish its handshake is let go when its time is over,
-// and meanwhile others are served.
+// A client that does not finish its handshake is let go when its time is over;
+// one that does not even begin one, at once.
 func TestHandshakeThatNeverEnds(t *testing.T) {
-	certificate, client := certificates(t)
-	for name, start := range map[string]string{
-		"silent":          "",
-		"half a record":   "\x16\x03\x01",
-		"half a hello":    "\x16\x03\x01\x02\x00\x01",
-		"half a method":   "GE",
-		"a huge record":   "\x16\x03\x01\xff\xff",
-		"not TLS at all":  "SSH-2.0-OpenSSH_9.2\r\n",
-		"SSL 2":           "\x80\x2e\x01\x00\x02",
-		"an alert":        "\x15\x03\x01\x00\x02\x01\x00",
-		"an unknown word": "BREW / HTTP/1.1\r\n\r\n",
+	const bound = 5 * time.Second
+	for name, tc := range map[string]struct {
+		start string
+		lasts time.Duration
+	}{
+		"silent":         {"", bound},
+		"half a record":  {"\x16\x03\x01", bound},
+		"half a hello":   {"\x16\x03\x01\x02\x00\x01", bound},
+		"half a method":  {"GE", bound},
+		"a huge record":  {"\x16\x03\x01\xff\xff", 0},
+		"SSH":            {"SSH-2.0-OpenSSH_9.2\r\n", 0},
+		"SSL 2":          {"\x80\x2e\x01\x00\x02", 0},
+		"an alert":       {"\x15\x03\x01\x00\x02\x01\x00", 0},
+		"another method": {"BREW / HTTP/1.1\r\n\r\n", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			l, log := bare(t, certificate, 300*time.Millisecond)
-			c := dial(t, l)
-			if _, err := io.WriteString(c, start); err != nil {
-				t.Fatal(err)
+			got, lasted, log := lonely(t, bound, tc.start)
+			if lasted != tc.lasts || bytes.Contains(got, []byte("HTTP")) {
+				t.Errorf("got %q after %v, want the end after %v", got, lasted, tc.lasts)
 			}
-			good := tls.Client(dial(t, l), client)
-			done := make(chan error, 1)
-			go func() { done <- good.HandshakeContext(t.Context()) }()
-			accepted, err := l.Accept()
-			if err != nil {
-				t.Fatal(err)
+			if lines := log.lines(t, "a TLS handshake failed"); len(lines) != 1 || lines[0]["level"] != "DEBUG" {
+				t.Errorf("log lines %v: want one, at debug level", lines)
 			}
-			defer func() { _ = accepted.Close() }()
-			if err := <-done; err != nil {
-				t.Errorf("the other client: %v", err)
-			}
-			b, err := io.ReadAll(c)
-			if bytes.Contains(b, []byte("HTTP")) || (err != nil && !isReset(err)) {
-				t.Errorf("got %q, %v, want the end", b, err)
-			}
-			log.await(t, "a TLS handshake failed", "level", "DEBUG")
 		})
 	}
+}
+
+// A client that speaks plain HTTP gets its answer at once, and is waited for no
+// longer than a handshake.
+func TestPlainHTTPThatNeverEnds(t *testing.T) {
+	const bound = 5 * time.Second
+	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"} {
+		got, lasted, log := lonely(t, bound, method+" / HTTP/1.1\r\n")
+		if !bytes.HasPrefix(got, []byte("HTTP/1.1 400 Bad Request\r\n")) || lasted != bound {
+			t.Errorf("%s: got %.60q after %v, want a 400, and the end after %v", method, got, lasted, bound)
+		}
+		if lines := log.lines(t, "request"); len(lines) != 1 {
+			t.Errorf("%s: log lines %v, want one", method, lines)
+		}
+	}
+}
+
+// lonely starts a handshake in a bubble of its own time, and returns what comes
+// back, and after how long it ends.
+func lonely(t *testing.T, bound time.Duration, start string) (got []byte, lasted time.Duration, log *journal) {
+	certificate, _ := certificates(t)
+	synctest.Test(t, func(t *testing.T) {
+		log = new(journal)
+		client, server := net.Pipe()
+		inner := &pipeListener{conns: make(chan net.Conn)}
+		l := web.NewListener(inner, certificate, bound, slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})))
+		begin := time.Now()
+		inner.conns <- server
+		go func() { _, _ = io.WriteString(client, start) }()
+		got, _ = io.ReadAll(client)
+		lasted = time.Since(begin)
+		if err := l.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+		if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) { // after all goroutines have ended
+			t.Errorf("Accept: got %v, want net.ErrClosed", err)
+		}
+	})
+	return got, lasted, log
+}
+
+// A pipeListener accepts what it is sent.
+type pipeListener struct {
+	net.Listener
+	conns chan net.Conn
+}
+
+func (l *pipeListener) Accept() (net.Conn, error) {
+	c, ok := <-l.conns
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return c, nil
+}
+
+func (l *pipeListener) Close() error {
+	close(l.conns)
+	return nil
+}
+
+// A handshake that does not end holds nobody else up.
+func TestHandshakesDoNotWaitForEachOther(t *testing.T) {
+	certificate, client := certificates(t)
+	l, log := bare(t, certificate, patience)
+	stuck := dial(t, l)
+	if _, err := io.WriteString(stuck, "\x16\x03\x01"); err != nil {
+		t.Fatal(err)
+	}
+	done := handshake(t, l, client)
+	accepted, err := l.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = accepted.Close()
+	if err := <-done; err != nil {
+		t.Errorf("the other client: %v", err)
+	}
+	_ = stuck.Close()
+	log.await(t, "a TLS handshake failed", "level", "DEBUG")
+}
+
+// handshake starts a client's handshake, and returns where its end is told.
+func handshake(t *testing.T, l net.Listener, config *tls.Config) <-chan error {
+	t.Helper()
+	c := tls.Client(dial(t, l), config)
+	done := make(chan error, 1)
+	go func() { done <- c.HandshakeContext(t.Context()) }()
+	return done
 }
 
 func isReset(err error) bool { return strings.Contains(err.Error(), "connection reset by peer") }
@@ -298,8 +376,7 @@ func TestPanicInAHandshake(t *testing.T) {
 		t.Error("the first handshake succeeded")
 	}
 	log.await(t, "panic in a TLS handshake", "panic", "a value that is not shown")
-	done := make(chan error, 1)
-	go func() { done <- tls.Client(dial(t, l), client).HandshakeContext(t.Context()) }()
+	done := handshake(t, l, client)
 	accepted, err := l.Accept()
 	if err != nil {
 		t.Fatal(err)
@@ -323,8 +400,7 @@ func TestCloseWhileHandshakesRun(t *testing.T) {
 			return &certificate.Certificates[0], nil
 		},
 	}, patience)
-	done := make(chan error, 1)
-	go func() { done <- tls.Client(dial(t, l), client).HandshakeContext(t.Context()) }()
+	done := handshake(t, l, client)
 	<-entered
 	if err := errors.Join(l.Close(), l.Close()); err != nil {
 		t.Errorf("Close: %v", err)
