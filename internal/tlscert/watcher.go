@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -63,10 +64,34 @@ func (w *watcher) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	resp.Body = io.NopCloser(bytes.NewReader(body))
+	shortenWait(resp, time.Now())
 	if err := refusal(resp.StatusCode, body); err != nil {
 		w.note(err)
 	}
 	return resp, nil
+}
+
+// maxWait is the longest pause between two looks at an order.
+const maxWait = 5 * time.Second
+
+// shortenWait lowers what an answer asks to wait until an order has moved on:
+// autocert waits deaf to everything else, so that a stop would wait as well.
+// It is a number of seconds or a date (RFC 9110, section 10.2.3).
+func shortenWait(resp *http.Response, now time.Time) {
+	const header = "Retry-After"
+	asked := resp.Header.Get(header)
+	if asked == "" || resp.StatusCode >= http.StatusBadRequest {
+		return
+	}
+	wait := maxWait + 1
+	if seconds, err := strconv.Atoi(asked); err == nil && seconds <= int(maxWait/time.Second) {
+		wait = time.Duration(seconds) * time.Second
+	} else if date, err := http.ParseTime(asked); err == nil {
+		wait = date.Sub(now)
+	}
+	if wait > maxWait {
+		resp.Header.Set(header, strconv.Itoa(int(maxWait/time.Second)))
+	}
 }
 
 // problem is why the CA refuses something (RFC 7807; RFC 8555, section 6.7).

@@ -69,3 +69,30 @@ func TestRepeatIn(t *testing.T) {
 		}
 	}
 }
+
+func TestShortenWait(t *testing.T) {
+	now := time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+	for _, tt := range []struct {
+		status      int
+		asked, want string
+	}{
+		{200, "", ""},
+		{200, "3", "3"},
+		{200, "600", "5"},
+		{200, "99999999999999999999", "5"},
+		{200, "soon", "5"},
+		{200, "Tue, 24 Nov 2026 12:00:02 GMT", "Tue, 24 Nov 2026 12:00:02 GMT"},
+		{200, "Tue, 24 Nov 2026 11:00:00 GMT", "Tue, 24 Nov 2026 11:00:00 GMT"},
+		{200, "Tue, 24 Nov 2026 12:01:00 GMT", "5"},
+		{503, "600", "600"}, // nobody waits for that: see repeatIn
+	} {
+		resp := &http.Response{StatusCode: tt.status, Header: http.Header{}}
+		if tt.asked != "" {
+			resp.Header.Set("Retry-After", tt.asked)
+		}
+		shortenWait(resp, now)
+		if got := resp.Header.Get("Retry-After"); got != tt.want {
+			t.Errorf("status %d, Retry-After %q: got %q, want %q", tt.status, tt.asked, got, tt.want)
+		}
+	}
+}
