@@ -1,0 +1,165 @@
+package logfile
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// mountMemory puts a filesystem of its own, in memory, over dir until the test ends
+// or unmount is called.
+func mountMemory(t *testing.T, dir string, flags uintptr, options string) (unmount func()) {
+	t.Helper()
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", flags, options); errors.Is(err, fs.ErrPermission) {
+		missing(t, "a full or read-only filesystem: mounting one needs root")
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	mounted := true
+	unmount = func() {
+		if !mounted {
+			return
+		}
+		mounted = false
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	}
+	t.Cleanup(unmount)
+	return unmount
+}
+
+// A full disk, for so long that lines are lost, and then room again. No line is
+// torn, whatever was written when the room ran out.
+func TestFileOnAFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	mountMemory(t, dir, 0, "size=16m")
+	filler := fill(t, dir)
+	if err := os.Truncate(filler, 15<<20); err != nil { // room for a part of the lines
+		t.Fatal(err)
+	}
+	var told reports
+	f := openReporting(t, dir, time.UTC, told.add)
+	sent, accepted := 0, 0
+	send := func() {
+		sent++
+		if _, err := f.Write([]byte(numbered(sent))); err == nil {
+			accepted++
+		}
+	}
+	for f.Lost() == 0 {
+		send()
+	}
+	eventually(t, "the report that the disk is full", func() bool {
+		got := told.list()
+		return len(got) > 0 && (errors.Is(got[0].Err, syscall.ENOSPC) || got[0].Lost > 0)
+	})
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "room for a new line", func() bool { n := accepted; send(); return accepted > n })
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := uint64(sent - accepted); got != f.Lost() || told.lost() != f.Lost() {
+		t.Errorf("%d lines were refused, %d counted as lost and %d said to be, want these equal", got, f.Lost(), told.lost())
+	}
+	last, lines := 0, 0
+	for line := range strings.Lines(contents(t, dir)[name]) {
+		var n int
+		if _, err := fmt.Sscan(line, &n); err != nil || line != numbered(n) || n <= last {
+			t.Fatalf("after line %d the file holds %.40q, want whole lines in their order", last, line)
+		}
+		last = n
+		lines++
+	}
+	if lines != accepted || last != sent {
+		t.Errorf("%d lines are in the file, the last being %d; want %d and %d", lines, last, accepted, sent)
+	}
+}
+
+func numbered(n int) string {
+	return fmt.Sprintf("%d %s.\n", n, strings.Repeat("x", n%1000))
+}
+
+// fill leaves no room on a filesystem, and returns the file that takes it.
+func fill(t *testing.T, dir string) string {
+	t.Helper()
+	path := filepath.Join(dir, "filler")
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for zeros := make([]byte, 1<<16); err == nil; {
+		_, err = file.Write(zeros)
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		t.Fatal(err)
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// The part of a line for which there was room is taken back at once: a reader of
+// the file does not meet it.
+func TestDiskTakesATornLineBack(t *testing.T) {
+	k := newDisk(t)
+	mountMemory(t, k.dir, 0, "size=64k")
+	line := bytes.Repeat([]byte("x"), 10_000)
+	line[len(line)-1] = '\n'
+	today := dayOf(time.Now(), time.UTC)
+	n, err := k.write(today, bytes.Repeat(line, 10))
+	if !errors.Is(err, syscall.ENOSPC) || n == 0 || n%len(line) != 0 {
+		t.Errorf("write of ten lines: got %d, %v, want the length of some of them and %v", n, err, syscall.ENOSPC)
+	}
+	if got := contents(t, k.dir)[name]; len(got) != n {
+		t.Errorf("the file has %d bytes, want the %d of whole lines", len(got), n)
+	}
+}
+
+// A filesystem without room even for a file is no reason not to start.
+func TestOpenOnAFullDisk(t *testing.T) {
+	dir := t.TempDir()
+	mountMemory(t, dir, 0, "size=64k,nr_inodes=2")
+	put(t, dir, files{"last": ""})
+	var told reports
+	f := openReporting(t, dir, time.UTC, told.add)
+	write(t, f, "one\n")
+	eventually(t, "the report that the disk is full", func() bool {
+		got := told.list()
+		return len(got) > 0 && errors.Is(got[0].Err, syscall.ENOSPC)
+	})
+	if err := os.Remove(filepath.Join(dir, "last")); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the line", func() bool { return contents(t, dir)[name] == "one\n" })
+}
+
+// A folder turns read-only, and writable again.
+func TestFileInAReadOnlyFolder(t *testing.T) {
+	dir := t.TempDir()
+	var told reports
+	f := openReporting(t, dir, time.UTC, told.add)
+	unmount := mountMemory(t, dir, syscall.MS_RDONLY, "")
+	f.Reopen()
+	write(t, f, "one\n")
+	eventually(t, "the report that the folder is read-only", func() bool {
+		got := told.list()
+		return len(got) > 0 && errors.Is(got[0].Err, syscall.EROFS)
+	})
+	write(t, f, "two\n")
+	unmount()
+	eventually(t, "the lines", func() bool { return strings.HasSuffix(contents(t, dir)[name], "two\n") })
+	if got := contents(t, dir)[name]; got != "one\ntwo\n" || f.Lost() != 0 {
+		t.Errorf("the file holds %q and %d lines are lost, want both lines and none", got, f.Lost())
+	}
+}

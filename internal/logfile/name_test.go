@@ -1,0 +1,57 @@
+package logfile
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+const name = "messaging_api.log"
+
+// date returns the day that is written yymmdd.
+func date(t testing.TB, yymmdd string) day {
+	t.Helper()
+	at, err := time.Parse(dateForm, yymmdd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dayOf(at, time.UTC)
+}
+
+func TestParseKept(t *testing.T) {
+	for _, tc := range []struct {
+		suffix, day string
+		n           int
+	}{
+		{".261124", "261124", 0}, {".280229", "280229", 0}, {".000101", "000101", 0},
+		{".681231", "681231", 0}, {".700101", "700101", 0},
+		{".261124-1", "261124", 1}, {".261124-12", "261124", 12},
+	} {
+		d, n, ok := parseKept(name, name+tc.suffix)
+		if !ok || d != date(t, tc.day) || n != tc.n {
+			t.Errorf("parseKept(%q): got %v %d %v, want %v %d", name+tc.suffix, d, n, ok, date(t, tc.day), tc.n)
+		}
+	}
+	for _, file := range []string{
+		name, name + ".", name + ".26112", name + ".2611244", name + ".261324", name + ".261131", name + ".270229",
+		name + ".261124-0", name + ".261124-01", name + ".261124-", name + ".261124--1", name + ".261124-+1", name + ".261124-1-1",
+		name + ".261124.gz", name + ".261124-1.gz", name + ".2611 4", name + ".+61124", name + "-261124", name + ".261124~",
+		"x" + name + ".261124", strings.ToUpper(name) + ".261124", "messaging_api.261124", "261124", "",
+	} {
+		if d, n, ok := parseKept(name, file); ok {
+			t.Errorf("parseKept(%q): got %v %d, want a refusal: it would be deleted", file, d, n)
+		}
+	}
+}
+
+func FuzzParseKept(f *testing.F) {
+	for _, suffix := range []string{"", ".261124", ".261124-1", ".261124-01", ".280229", ".x", ".261124-99999999999999999999"} {
+		f.Add(name + suffix)
+	}
+	f.Fuzz(func(t *testing.T, file string) {
+		d, n, ok := parseKept(name, file)
+		if ok && keptName(name, d, n) != file {
+			t.Errorf("parseKept(%q) reads %v %d, which is called %q", file, d, n, keptName(name, d, n))
+		}
+	})
+}
