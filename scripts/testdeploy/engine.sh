@@ -1,0 +1,97 @@
+# shellcheck shell=bash
+# Part of scripts/test-deploy: a container engine, found or started.
+#
+# Where none answers, Debian's is installed and a dockerd of our own is started:
+# its socket and state are apart from the system's, and what it changes on the
+# machine (addresses, packet filter, forwarding) is put back at the end.
+
+engine_pid=
+
+# find_engine sets $compose, and DOCKER_HOST where the engine is ours.
+find_engine() {
+  if ! timeout 20 docker info >/dev/null 2>&1; then
+    install_engine
+    start_engine
+  fi
+  if docker compose version >/dev/null 2>&1; then
+    compose=(docker compose)
+  else
+    need docker-compose docker-compose
+    compose=(docker-compose)
+  fi
+  note "engine $(docker version -f '{{.Server.Version}}'), ${compose[*]} $("${compose[@]}" version --short)"
+}
+
+install_engine() {
+  as_root
+  local started=(docker.service docker.socket containerd.service)
+  if command -v dockerd >/dev/null; then started=(); fi
+  need dockerd docker.io
+  need docker-compose docker-compose
+  need iptables iptables
+  # Where systemd runs, the packages have started an engine. It would live on.
+  if [ "${#started[@]}" -gt 0 ] && [ -d /run/systemd/system ]; then
+    systemctl stop "${started[@]}"
+  fi
+}
+
+start_engine() {
+  as_root
+  export DOCKER_HOST="unix://$run/docker.sock"
+  mkdir -p "$cache/engine"
+  echo '{}' >"$run/daemon.json" # whatever /etc/docker says is for another engine
+  sysctl -n net.ipv4.ip_forward >"$run/ip_forward"
+  iptables-save >"$run/iptables"
+  ip6tables-save >"$run/ip6tables"
+  # iptables speaks to one of two packet filters; a kernel may have only one.
+  start_dockerd || {
+    mkdir "$run/legacy"
+    ln -s "$(command -v iptables-legacy)" "$run/legacy/iptables"
+    ln -s "$(command -v ip6tables-legacy)" "$run/legacy/ip6tables"
+    PATH="$run/legacy:$PATH" start_dockerd
+  } || {
+    tail -n 20 "$run/dockerd.log" >&2
+    fail "dockerd does not start here"
+  }
+}
+
+start_dockerd() {
+  dockerd --config-file "$run/daemon.json" --host "$DOCKER_HOST" \
+    --data-root "$cache/engine" --exec-root "$run/exec" --pidfile "$run/dockerd.pid" \
+    >>"$run/dockerd.log" 2>&1 9>&- &
+  engine_pid=$!
+  until docker info >/dev/null 2>&1; do
+    kill -0 "$engine_pid" 2>/dev/null || return 1
+    sleep 0.2
+  done
+}
+
+stop_engine() {
+  [ -n "$engine_pid" ] || return 0
+  # Layers of earlier versions of the source would fill the cache.
+  docker image prune -f >/dev/null || true
+  kill "$engine_pid" 2>/dev/null || true
+  wait "$engine_pid" || true
+  iptables-restore <"$run/iptables" || true
+  ip6tables-restore <"$run/ip6tables" || true
+  ip link delete docker0 2>/dev/null || true
+  sysctl -qw "net.ipv4.ip_forward=$(cat "$run/ip_forward")" || true
+}
+
+as_root() {
+  [ "$(id -u)" = 0 ] || fail "no container engine answers, and only root can install and start one"
+}
+
+# need COMMAND PACKAGE installs Debian's package where the command is missing.
+need() {
+  command -v "$1" >/dev/null && return
+  [ "$(id -u)" = 0 ] || fail "$1 is missing: install $2"
+  note "installing $2"
+  {
+    apt-get update -q &&
+      DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$2"
+  } >"$run/apt.log" 2>&1 || {
+    tail -n 5 "$run/apt.log" >&2
+    fail "cannot install $2"
+  }
+}
