@@ -67,7 +67,7 @@ func BenchmarkReadWholeProcess(b *testing.B) {
 	if err := admin.Set(b.Context(), "plain", text, 0).Err(); err != nil {
 		b.Fatal(err)
 	}
-	pidOurs := spawn(b, program(b, nil, "--listen="+ours, "--listen-ops=127.0.0.1:0", "--store="+server.URL(true)))
+	pidOurs := spawn(b, program(b, nil, append(noLimits(), "--listen="+ours, "--listen-ops=127.0.0.1:0", "--store="+server.URL(true))...))
 	pidBare := spawn(b, program(b, []string{asBare + "=" + bare + " " + server.Addr + " plain"}))
 	s := &service{t: b, address: ours}
 	var link string

@@ -15,17 +15,15 @@ import (
 	"strings"
 	"time"
 
+	"messaging_api/internal/limit"
 	"messaging_api/internal/store"
 	"messaging_api/internal/tlscert"
 	"messaging_api/internal/web"
 )
 
-// The range of --max-bytes. Redis takes values of 512 MiB; a body is held in
-// memory, so what a single request may cost ends well before.
-const (
-	leastMaxBytes = 1
-	mostMaxBytes  = 64 << 20
-)
+// mostMaxBytes bounds --max-bytes. Redis takes values of 512 MiB; a body is held
+// in memory, so what a single request may cost ends well before.
+const mostMaxBytes limit.Size = 64 << 20
 
 // validate checks what flags mean, each alone and together, and brings hosts
 // into the form in which they are compared. Files are read by those who need
@@ -45,8 +43,8 @@ func (o *options) validate() error {
 		}
 	}
 	switch {
-	case o.MaxBytes < leastMaxBytes || o.MaxBytes > mostMaxBytes:
-		return fmt.Errorf("--max-bytes %d: must be from %d to %d bytes", o.MaxBytes, leastMaxBytes, mostMaxBytes)
+	case o.MaxBytes > mostMaxBytes:
+		return fmt.Errorf("--max-bytes %v: must be at most %v", o.MaxBytes, mostMaxBytes)
 	case o.TTLMax < time.Second || o.TTLMax%time.Second != 0:
 		return fmt.Errorf("--ttl-max %v: must be whole seconds, at least one", o.TTLMax)
 	case o.TTL < time.Second || o.TTL%time.Second != 0:
@@ -56,7 +54,35 @@ func (o *options) validate() error {
 	case o.Drain < 0:
 		return fmt.Errorf("--drain %v: must not be negative", o.Drain)
 	}
-	return errors.Join(o.validateTLS(), o.validateStore())
+	for _, err := range []error{o.validateTLS(), o.validateStore(), o.validateLimits()} {
+		if err != nil {
+			return err // the first: the promise is one line
+		}
+	}
+	return nil
+}
+
+// validateLimits keeps out what could never serve anybody.
+func (o *options) validateLimits() error {
+	for _, number := range []struct {
+		flag               string
+		value, least, most int
+	}{
+		{"limit-ipv4-prefix", o.LimitIPv4Prefix, 1, 32},
+		{"limit-ipv6-prefix", o.LimitIPv6Prefix, 1, 128},
+		{"limit-clients", o.LimitClients, 1, 1 << 26},
+		{"conns", o.Conns, 1, 1 << 20},
+		{"conns-per-client", o.ConnsPerClient, 0, 1 << 20},
+		{"in-flight", o.InFlight, 1, 1 << 20},
+	} {
+		if number.value < number.least || number.value > number.most {
+			return fmt.Errorf("--%s %d: must be from %d to %d", number.flag, number.value, number.least, number.most)
+		}
+	}
+	if !o.LimitBytes.Off() && o.LimitBytes.Burst() < int64(o.MaxBytes) {
+		return fmt.Errorf("--limit-bytes %v: its burst must not be less than --max-bytes %v, or the largest message could never be created", o.LimitBytes, o.MaxBytes)
+	}
+	return nil
 }
 
 func (o *options) validateTLS() error {
@@ -114,7 +140,7 @@ func (o *options) validateStore() error {
 
 // limits are the bounds of what a client may create.
 func (o *options) limits() web.Limits {
-	return web.Limits{MaxBytes: int64(o.MaxBytes), TTL: o.TTL, TTLMax: o.TTLMax}
+	return web.Limits{MaxBytes: int64(o.MaxBytes), TTL: o.TTL, TTLMax: o.TTLMax, Grace: readTimeout}
 }
 
 // filePath returns the embedded store's file, if that is the store.

@@ -7,12 +7,12 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/alecthomas/kong"
-	"github.com/alecthomas/units"
+
+	"messaging_api/internal/limit"
 )
 
 // options are the flags, as they were given. The tags are the manual.
@@ -40,11 +40,24 @@ type options struct {
 	ACMEEABKid     string `name:"acme-eab-kid" placeholder:"ID" help:"Key ID of an external account binding."`
 	ACMEEABKeyFile string `name:"acme-eab-key-file" placeholder:"FILE" help:"File with the base64url key of --acme-eab-kid."`
 
-	MaxBytes byteSize      `default:"256KiB" placeholder:"SIZE" help:"Largest request body."`
+	MaxBytes limit.Size    `default:"256KiB" placeholder:"SIZE" help:"Largest request body."`
 	TTL      time.Duration `name:"ttl" default:"168h" placeholder:"DURATION" help:"Lifetime of a message that names none."`
 	TTLMax   time.Duration `name:"ttl-max" default:"168h" placeholder:"DURATION" help:"Longest lifetime."`
 
-	TrustedProxy []netip.Prefix `placeholder:"CIDR" help:"Addresses of proxies in front; repeatable. With --tls off, what allows a --listen that is not loopback."`
+	LimitCreate     limit.Rate     `default:"1/s:30" placeholder:"RATE" help:"Messages that one client may create: RATE/UNIT:BURST with the unit s, m, h or d, or off."`
+	LimitRead       limit.Rate     `default:"50/s:100" placeholder:"RATE" help:"Reads of one client."`
+	LimitMiss       limit.Rate     `default:"12/m:30" placeholder:"RATE" help:"Reads of one client that find nothing; when they are spent, all its reads wait."`
+	LimitBytes      limit.ByteRate `default:"64KiB/s:4MiB" placeholder:"RATE" help:"Bytes of the messages that one client may create."`
+	LimitIPv4Prefix int            `name:"limit-ipv4-prefix" default:"32" placeholder:"BITS" help:"How much of an IPv4 address is one client."`
+	LimitIPv6Prefix int            `name:"limit-ipv6-prefix" default:"64" placeholder:"BITS" help:"How much of an IPv6 address is one client."`
+	LimitClients    int            `default:"262144" placeholder:"NUMBER" help:"Clients tracked at once; memory is bounded by it."`
+
+	Conns               int        `default:"8192" placeholder:"NUMBER" help:"Connections open at once."`
+	ConnsPerClient      int        `default:"64" placeholder:"NUMBER" help:"Connections of one client open at once; 0 for no limit."`
+	HandshakesPerClient limit.Rate `default:"20/s:60" placeholder:"RATE" help:"New connections of one client."`
+	InFlight            int        `default:"512" placeholder:"NUMBER" help:"Requests worked on at once; beyond it 503."`
+
+	TrustedProxy []netip.Prefix `placeholder:"CIDR" help:"Addresses of proxies whose X-Forwarded-For is believed; repeatable. With --tls off, what allows a --listen that is not loopback."`
 
 	LogLevel slog.Level    `default:"info" placeholder:"LEVEL" help:"Least level that is logged: debug, info, warn or error."`
 	Drain    time.Duration `default:"15s" placeholder:"DURATION" help:"How long a stop waits for requests in flight."`
@@ -149,22 +162,4 @@ func helpWithVariable(value *kong.Value) string {
 // oneLine keeps an error to the one line that start-up promises.
 func oneLine(err error) error {
 	return errors.New(strings.Join(strings.Fields(err.Error()), " "))
-}
-
-// A byteSize is a number of bytes, written plain or with a unit: 4096, 256KiB.
-type byteSize int64
-
-// UnmarshalText is for the flag's value.
-func (b *byteSize) UnmarshalText(text []byte) error {
-	s := string(text)
-	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
-		*b = byteSize(n)
-		return nil
-	}
-	n, err := units.ParseBase2Bytes(s)
-	if err != nil {
-		return fmt.Errorf("%q is not a size such as 256KiB", s)
-	}
-	*b = byteSize(n)
-	return nil
 }

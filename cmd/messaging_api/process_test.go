@@ -78,8 +78,23 @@ func (l *lines) String() string {
 	return l.buf.String()
 }
 
-// start runs the service on free ports until it says that it serves.
+// noLimits are for tests that are not about limits.
+func noLimits() []string {
+	return []string{
+		"--limit-create=off", "--limit-read=off", "--limit-miss=off", "--limit-bytes=off",
+		"--handshakes-per-client=off", "--conns-per-client=0",
+	}
+}
+
+// start runs the service without limits on free ports, until it says that it
+// serves.
 func start(t testing.TB, args ...string) *service {
+	t.Helper()
+	return startLimited(t, append(noLimits(), args...)...)
+}
+
+// startLimited is start with the limits' defaults.
+func startLimited(t testing.TB, args ...string) *service {
 	t.Helper()
 	s := &service{t: t, stderr: new(lines), stdout: new(lines), done: make(chan struct{})}
 	s.command = program(t, nil, append([]string{"--listen=127.0.0.1:0", "--listen-ops=127.0.0.1:0"}, args...)...)

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"messaging_api/internal/limit"
 	"messaging_api/internal/ops"
 	"messaging_api/internal/web"
 )
@@ -24,18 +25,20 @@ const lameDuck = time.Second
 
 // A public server is the one that clients reach.
 type public struct {
-	server   *http.Server
-	listener *web.Listener
-	draining atomic.Bool
-	open     sync.WaitGroup // connections
-	served   chan struct{}  // closed when Serve has returned: nothing new comes in
+	server    *http.Server
+	admission *limit.Listener
+	listener  *web.Listener
+	draining  atomic.Bool
+	open      sync.WaitGroup // connections
+	served    chan struct{}  // closed when Serve has returned: nothing new comes in
 }
 
 // newPublic returns a server on inner, with TLS unless config is nil.
-func newPublic(inner net.Listener, config *tls.Config, handler http.Handler, log *slog.Logger) *public {
+func newPublic(inner *limit.Listener, config *tls.Config, handler http.Handler, log *slog.Logger) *public {
 	p := &public{
-		listener: web.NewListener(inner, config, handshakeTimeout, log),
-		served:   make(chan struct{}),
+		admission: inner,
+		listener:  web.NewListener(inner, config, handshakeTimeout, log),
+		served:    make(chan struct{}),
 	}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
@@ -43,7 +46,10 @@ func newPublic(inner net.Listener, config *tls.Config, handler http.Handler, log
 	p.server = newServer(p.lastAnswers(handler), log)
 	p.server.Protocols = &protocols
 	p.server.HTTP2 = &http.HTTP2Config{
-		MaxConcurrentStreams:          50,
+		MaxConcurrentStreams: 50,
+		// No larger than a stream's window: a client may send a frame of the size
+		// that we advertise.
+		MaxReadFrameSize:              16 << 10,
 		MaxReceiveBufferPerConnection: 256 << 10,
 		MaxReceiveBufferPerStream:     64 << 10,
 		SendPingTimeout:               15 * time.Second,
@@ -56,6 +62,7 @@ func newPublic(inner net.Listener, config *tls.Config, handler http.Handler, log
 }
 
 func (p *public) connState(c net.Conn, state http.ConnState) {
+	p.admission.ConnState(c, state)
 	p.listener.ConnState(c, state)
 	switch state {
 	case http.StateNew:

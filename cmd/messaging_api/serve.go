@@ -17,6 +17,7 @@ import (
 	"syscall"
 	"time"
 
+	"messaging_api/internal/limit"
 	"messaging_api/internal/message"
 	"messaging_api/internal/ops"
 	"messaging_api/internal/store"
@@ -32,6 +33,7 @@ const (
 	writeTimeout      = 30 * time.Second
 	idleTimeout       = time.Minute
 	maxHeaderBytes    = 16 << 10
+	inFlightWait      = 200 * time.Millisecond // for a place among those in flight
 )
 
 // gcPercent lets the heap grow to five times what is alive, a few megabytes,
@@ -57,16 +59,23 @@ func serve(ctx context.Context, o *options, stdout, stderr io.Writer) (err error
 	}
 	defer func() { err = errors.Join(err, messages.Close()) }()
 
-	// A request's journey, from the outside in.
-	handler := web.Serve(log,
-		web.Hosts(o.Host,
-			web.Routes(message.NewBox(messages), o.limits())))
-
+	resolver, err := limit.NewResolver(o.TrustedProxy, o.LimitIPv4Prefix, o.LimitIPv6Prefix)
+	if err != nil {
+		return usageError{err}
+	}
+	table := limit.NewTable(o.rates(), o.LimitClients, time.Now())
+	load := web.NewInFlight(o.InFlight, inFlightWait)
 	ways, err := o.listen(ctx)
 	if err != nil {
 		return err
 	}
-	public := newPublic(ways.https, o.tlsConfig(source), handler, log)
+
+	// A request's journey, from the outside in.
+	admission := limit.NewListener(ways.https, resolver, table, o.Conns, o.ConnsPerClient)
+	handler := web.Serve(log,
+		web.Hosts(o.Host,
+			web.Routes(message.NewBox(messages), o.limits(), limiter{resolver, limit.NewLocal(table)}, load)))
+	public := newPublic(admission, o.tlsConfig(source), handler, log)
 	plain := o.newPlain(ways.http, source, log)
 	ready := ops.NewReadiness(storeCheck(messages), certificateCheck(source), public.check())
 	operations := newServer(ops.NewHandler(ready, nil), log)
@@ -143,6 +152,14 @@ func runBackground(ctx context.Context, source certificateSource, log *slog.Logg
 func (b *background) stop() {
 	b.cancel()
 	b.work.Wait()
+}
+
+// rates are the budgets of one client.
+func (o *options) rates() limit.Limits {
+	return limit.Limits{
+		Create: o.LimitCreate, Read: o.LimitRead, Miss: o.LimitMiss,
+		Bytes: o.LimitBytes, Handshake: o.HandshakesPerClient,
+	}
 }
 
 // A messageStore is what the service needs of a store besides its messages.

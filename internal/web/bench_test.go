@@ -49,7 +49,7 @@ func BenchmarkHandler(b *testing.B) {
 	store := new(shelf)
 	box := message.NewBox(store)
 	log := slog.New(slog.NewJSONHandler(io.Discard, nil)) //nolint:sloglint // what a line costs belongs to it
-	handler := web.Serve(log, web.Hosts([]string{"example.com"}, web.Routes(box, limits)))
+	handler := web.Serve(log, web.Hosts([]string{"example.com"}, web.Routes(box, limits, unlimited{}, web.NewInFlight(512, time.Second))))
 	id, _, err := box.Create(b.Context(), []byte(strings.Repeat("A text as people write it. ", 10)), time.Hour, time.Now())
 	if err != nil {
 		b.Fatal(err)

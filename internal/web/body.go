@@ -18,6 +18,7 @@ type Limits struct {
 	MaxBytes int64         // of a request's body
 	TTL      time.Duration // of a message that names none; whole seconds
 	TTLMax   time.Duration // whole seconds
+	Grace    time.Duration // before a slow body has to keep to a least rate; 0: the server's deadlines stand
 }
 
 // A creation is what a client asks for with POST.
@@ -122,7 +123,12 @@ func (l Limits) readBody(x *Exchange, r *http.Request) ([]byte, error) {
 		size = min(r.ContentLength, size)
 	}
 	buffer := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead))
-	_, err := buffer.ReadFrom(http.MaxBytesReader(x.w, r.Body, l.MaxBytes))
+	in := r.Body
+	if l.Grace > 0 {
+		x.body = pacedBody{ReadCloser: in, w: x.w, start: time.Now(), grace: l.Grace}
+		in = &x.body
+	}
+	_, err := buffer.ReadFrom(http.MaxBytesReader(x.w, in, l.MaxBytes))
 	var over *http.MaxBytesError
 	switch {
 	case err == nil:

@@ -55,6 +55,10 @@ type tlsConn struct {
 // ConnectionState is what net/http fills Request.TLS from.
 func (c *tlsConn) ConnectionState() tls.ConnectionState { return c.secured.ConnectionState() }
 
+// NetConn returns the connection underneath, as [tls.Conn] does, for those who
+// look for their own.
+func (c *conn) NetConn() net.Conn { return c.Conn }
+
 // CloseWrite lets net/http end its side first, so that a refusal is read before
 // the reset that unread request bytes cause.
 func (c *conn) CloseWrite() error { return closeWrite(c.Conn) }

@@ -62,8 +62,8 @@ func refusalOf(err error) refusal {
 // the store could not answer: about as long as a restart takes.
 const storeRetry = 5
 
-func retryAfter(seconds int) header {
-	return header{"Retry-After", []string{strconv.Itoa(seconds)}}
+func retryAfter(seconds int64) header {
+	return header{"Retry-After", []string{strconv.FormatInt(seconds, 10)}}
 }
 
 // refuse answers with err: as problem+json (RFC 9457), or as text for a client

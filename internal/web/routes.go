@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -28,8 +29,8 @@ const expiryFormat = "2006-01-02T15:04:05.000Z"
 // Routes returns the handler of the service's two URLs. net/http's ServeMux is
 // not used because it redirects paths that it would rather see written in
 // another way; here everything but the two is a 404.
-func Routes(messages *message.Box, limits Limits) Handler {
-	s := &routes{messages: messages, limits: limits}
+func Routes(messages *message.Box, limits Limits, limiter Limiter, load *InFlight) Handler {
+	s := &routes{messages: messages, limits: limits, limiter: limiter, load: load}
 	s.json, s.text = describe(limits)
 	return s.route
 }
@@ -37,6 +38,8 @@ func Routes(messages *message.Box, limits Limits) Handler {
 type routes struct {
 	messages   *message.Box
 	limits     Limits
+	limiter    Limiter
+	load       *InFlight
 	json, text []byte // the description of the service
 }
 
@@ -107,11 +110,7 @@ func (s *routes) create(x *Exchange, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	c, err := s.limits.readCreation(x, r)
-	if err != nil {
-		return err
-	}
-	id, expires, err := s.messages.Create(r.Context(), c.text, c.ttl, time.Now())
+	id, expires, err := s.store(x, r)
 	if err != nil {
 		return err
 	}
@@ -133,13 +132,49 @@ func (s *routes) create(x *Exchange, r *http.Request) error {
 	return nil
 }
 
+// store takes what the client wants to create through its budgets to the store.
+// Whatever stops it on the way gives back what it has taken.
+func (s *routes) store(x *Exchange, r *http.Request) (id message.ID, expires time.Time, err error) {
+	// The first budget is asked before the body is read: a refusal has to cost
+	// less than the request.
+	budget, denial := s.limiter.Create(r.Context(), s.limiter.Client(r), x.w.Header())
+	if denial != nil {
+		return id, expires, x.tooMany(denial)
+	}
+	stored := false
+	defer func() {
+		if !stored {
+			budget.Undo(r.Context())
+		}
+	}()
+	c, err := s.limits.readCreation(x, r)
+	if err != nil {
+		return id, expires, err
+	}
+	if denial := budget.Size(r.Context(), len(c.text)); denial != nil {
+		return id, expires, x.tooMany(denial)
+	}
+	id, expires, err = s.write(r, c)
+	stored = err == nil
+	return id, expires, err
+}
+
+// write asks the store, as one of those in flight.
+func (s *routes) write(r *http.Request, c creation) (message.ID, time.Time, error) {
+	if err := s.load.enter(r); err != nil {
+		return message.ID{}, time.Time{}, err
+	}
+	defer s.load.leave()
+	return s.messages.Create(r.Context(), c.text, c.ttl, time.Now())
+}
+
 // read answers with a message.
 func (s *routes) read(x *Exchange, r *http.Request, id string) error {
 	as, err := accepted(r)
 	if err != nil {
 		return err
 	}
-	m, err := s.messages.Read(r.Context(), id, time.Now())
+	m, err := s.fetch(x, r, id)
 	if err != nil {
 		return err
 	}
@@ -153,6 +188,25 @@ func (s *routes) read(x *Exchange, r *http.Request, id string) error {
 	b = appendExpiry(b, m.Expires)
 	x.send(r, http.StatusOK, jsonType, b)
 	return nil
+}
+
+// fetch takes a read through the client's budgets. A miss is charged after the
+// answer is known, and too many of them refuse further reads before the store
+// is asked: that is what stops guessing.
+func (s *routes) fetch(x *Exchange, r *http.Request, id string) (m message.Message, err error) {
+	client := s.limiter.Client(r)
+	if denial := s.limiter.Read(r.Context(), client, x.w.Header()); denial != nil {
+		return m, x.tooMany(denial)
+	}
+	if err := s.load.enter(r); err != nil {
+		return m, err
+	}
+	defer s.load.leave()
+	m, err = s.messages.Read(r.Context(), id, time.Now())
+	if errors.Is(err, message.ErrNotFound) || errors.Is(err, message.ErrTampered) {
+		s.limiter.Missed(r.Context(), client, x.w.Header())
+	}
+	return m, err
 }
 
 // appendExpiry ends an answer with its last member.

@@ -173,7 +173,7 @@ type service struct {
 // newService returns a service for these hosts, or any.
 func newService(limits web.Limits, hosts ...string) *service {
 	s := newStack(nil)
-	s.handler = web.Serve(s.logger, web.Hosts(hosts, web.Routes(message.NewBox(s.store), limits)))
+	s.handler = web.Serve(s.logger, web.Hosts(hosts, web.Routes(message.NewBox(s.store), limits, unlimited{}, web.NewInFlight(512, time.Second))))
 	return s
 }
 

@@ -33,7 +33,9 @@ type Exchange struct {
 	route     string    // the pattern, never the path
 	status    int       // 0: nothing has been answered yet
 	bytes     int       // of the body
+	limit     string    // the budget that was spent, if one was
 	cause     error     // of a refusal, for the log only
+	body      pacedBody // the request's, if it has one
 }
 
 // RequestIDHeader names the header that ties an answer to its log line.
@@ -99,7 +101,10 @@ func (x *Exchange) log(log *slog.Logger, r *http.Request, took time.Duration) {
 		slog.Int("status", x.status),
 		slog.Int("bytes", x.bytes),
 		slog.Float64("ms", float64(took.Microseconds())/1000),
-		{}, // slog leaves out an empty one
+		{}, {}, // slog leaves out empty ones
+	}
+	if x.limit != "" {
+		attrs[len(attrs)-2] = slog.String("limit", x.limit)
 	}
 	if x.cause != nil {
 		attrs[len(attrs)-1] = slog.String("error", x.cause.Error())
@@ -117,6 +122,13 @@ func knownMethod(m string) string {
 	return "other"
 }
 
+// An answer that does not fit the buffers of a connection takes as long as its
+// client takes to read it; the server's own deadline is for the others.
+const (
+	largeAnswer = 16 << 10
+	answerGrace = 30 * time.Second
+)
+
 // send writes the answer, whole, with its length: HEAD needs that too.
 func (x *Exchange) send(r *http.Request, status int, contentType []string, body []byte) {
 	h := x.w.Header()
@@ -124,11 +136,14 @@ func (x *Exchange) send(r *http.Request, status int, contentType []string, body 
 	x.length[0] = strconv.Itoa(len(body))
 	h["Content-Length"] = x.length[:]
 	x.status = status
+	if len(body) > largeAnswer {
+		paceAnswer(x.w, answerGrace, len(body), time.Now())
+	}
 	x.w.WriteHeader(status)
 	if r.Method == http.MethodHead {
 		return
 	}
-	x.bytes, _ = x.w.Write(body) // an error means that the client has gone
+	x.bytes, _ = x.w.Write(body) //nolint:gosec // never HTML; an error means that the client has gone
 }
 
 // The media types that we send, as header values.

@@ -1,0 +1,44 @@
+package web
+
+import (
+	"io"
+	"net/http"
+	"time"
+)
+
+// A client may be slow, but not stand still: what it sends or takes has to come
+// at least at paceRate on the whole, after a grace. An absolute deadline alone
+// would cut large honest transfers on slow lines, or be so long that a trickle
+// holds a connection for minutes.
+const paceRate = 1 << 10 // bytes a second
+
+// paced returns the moment until which n bytes have to be through.
+func paced(start time.Time, grace time.Duration, n int64) time.Time {
+	return start.Add(grace + time.Duration(n)*time.Second/paceRate)
+}
+
+// A pacedBody is a request's body whose deadline moves with what has come.
+type pacedBody struct {
+	io.ReadCloser
+	w     http.ResponseWriter
+	start time.Time
+	grace time.Duration
+	read  int64
+}
+
+func (b *pacedBody) Read(p []byte) (int, error) {
+	// Deadlines are there on the network; a writer without them is a test's.
+	if w, ok := b.w.(interface{ SetReadDeadline(t time.Time) error }); ok {
+		_ = w.SetReadDeadline(paced(b.start, b.grace, b.read))
+	}
+	n, err := b.ReadCloser.Read(p)
+	b.read += int64(n)
+	return n, err
+}
+
+// paceAnswer gives the client time for an answer of n bytes, counted from now.
+func paceAnswer(w http.ResponseWriter, grace time.Duration, n int, now time.Time) {
+	if w, ok := w.(interface{ SetWriteDeadline(t time.Time) error }); ok {
+		_ = w.SetWriteDeadline(paced(now, grace, int64(n)))
+	}
+}
