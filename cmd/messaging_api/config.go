@@ -74,6 +74,7 @@ func (o *options) validateLimits() error {
 		{"conns", o.Conns, 1, 1 << 20},
 		{"conns-per-client", o.ConnsPerClient, 0, 1 << 20},
 		{"in-flight", o.InFlight, 1, 1 << 20},
+		{"log-days", o.LogDays, 0, 36500},
 	} {
 		if number.value < number.least || number.value > number.most {
 			return fmt.Errorf("--%s %d: must be from %d to %d", number.flag, number.value, number.least, number.most)

@@ -59,6 +59,8 @@ type options struct {
 
 	TrustedProxy []netip.Prefix `placeholder:"CIDR" help:"Addresses of proxies whose X-Forwarded-For is believed; repeatable. With --tls off, what allows a --listen that is not loopback."`
 
+	LogDir   string        `placeholder:"DIR" help:"Directory for messaging_api.log, kept each midnight as messaging_api.log.yymmdd; none: stdout only."`
+	LogDays  int           `default:"400" placeholder:"DAYS" help:"Days that a rotated log is kept; 0 for ever."`
 	LogLevel slog.Level    `default:"info" placeholder:"LEVEL" help:"Least level that is logged: debug, info, warn or error."`
 	Drain    time.Duration `default:"15s" placeholder:"DURATION" help:"How long a stop waits for requests in flight."`
 

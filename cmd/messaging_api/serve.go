@@ -48,7 +48,11 @@ func serve(ctx context.Context, o *options, stdout, stderr io.Writer) (err error
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	log := slog.New(slog.NewJSONHandler(stdout, &slog.HandlerOptions{Level: o.LogLevel}))
+	log, logs, err := o.openLog(stdout)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, logs.Close()) }() // last: until then there is something to say
 	source, err := o.certificates(time.Now(), log)
 	if err != nil {
 		return err
@@ -80,7 +84,7 @@ func serve(ctx context.Context, o *options, stdout, stderr io.Writer) (err error
 	ready := ops.NewReadiness(storeCheck(messages), certificateCheck(source), public.check())
 	operations := newServer(ops.NewHandler(ready, nil), log)
 
-	background := runBackground(ctx, source, log)
+	background := runBackground(ctx, source, logs, log)
 	failed := make(chan error, 3)
 	go func() { failed <- public.serve() }()
 	if plain != nil {
@@ -123,8 +127,9 @@ type background struct {
 	work   sync.WaitGroup
 }
 
-// runBackground lets the certificates follow their source, and SIGHUP.
-func runBackground(ctx context.Context, source certificateSource, log *slog.Logger) *background {
+// runBackground lets the certificates follow their source, and both them and
+// the log follow SIGHUP.
+func runBackground(ctx context.Context, source certificateSource, logs logOutput, log *slog.Logger) *background {
 	b := new(background)
 	ctx, b.cancel = context.WithCancel(context.WithoutCancel(ctx)) // until everything is drained
 	if source != nil {
@@ -137,6 +142,7 @@ func runBackground(ctx context.Context, source certificateSource, log *slog.Logg
 		for {
 			select {
 			case <-hangups:
+				logs.Reopen()
 				log.Info("reloading", "event", "reload")
 				if source != nil {
 					source.Reload()
