@@ -1,10 +1,11 @@
 // Package ops is what an operator sees of the running service: whether it
-// lives, and whether it can serve.
+// lives, whether it can serve, and its figures.
 //
-// It is served on a listener of its own that is never public, since it names
+// That is served on a listener of its own that is never public, since it names
 // what the service depends on, and is never rate limited, since an orchestrator
 // whose probes are refused kills a service that only was busy. Nothing here
-// knows messages, stores or certificates: what there is to check is passed in.
+// reaches into messages, stores or certificates: what there is to check and to
+// count is passed in.
 package ops
 
 import (

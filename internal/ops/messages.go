@@ -1,0 +1,35 @@
+package ops
+
+import "github.com/prometheus/client_golang/prometheus"
+
+// messages counts what the service is for.
+type messages struct {
+	created, createdBytes prometheus.Counter
+	read, readBytes       prometheus.Counter
+	missed                prometheus.Counter
+}
+
+func newMessages(f factory) messages {
+	return messages{
+		created:      f.counter("messages_created_total", "Messages stored."),
+		createdBytes: f.counter("messages_created_bytes_total", "Bytes of text of the messages stored."),
+		read:         f.counter("messages_read_total", "Messages handed out."),
+		readBytes:    f.counter("messages_read_bytes_total", "Bytes of text of the messages handed out."),
+		missed:       f.counter("messages_missed_total", "Requests for a message that is not there: expired, or guessed."),
+	}
+}
+
+// Created counts a message that was stored.
+func (m *Metrics) Created(size int) {
+	m.messages.created.Inc()
+	m.messages.createdBytes.Add(float64(size))
+}
+
+// Read counts a message that was handed out.
+func (m *Metrics) Read(size int) {
+	m.messages.read.Inc()
+	m.messages.readBytes.Add(float64(size))
+}
+
+// Missed counts a request for a message that is not there.
+func (m *Metrics) Missed() { m.messages.missed.Inc() }
