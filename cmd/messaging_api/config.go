@@ -80,6 +80,9 @@ func (o *options) validateLimits() error {
 			return fmt.Errorf("--%s %d: must be from %d to %d", number.flag, number.value, number.least, number.most)
 		}
 	}
+	if _, isFile := o.filePath(); isFile && o.LimitScope == "shared" {
+		return errors.New("--limit-scope shared: needs a Redis store, where replicas meet")
+	}
 	if !o.LimitBytes.Off() && o.LimitBytes.Burst() < int64(o.MaxBytes) {
 		return fmt.Errorf("--limit-bytes %v: its burst must not be less than --max-bytes %v, or the largest message could never be created", o.LimitBytes, o.MaxBytes)
 	}

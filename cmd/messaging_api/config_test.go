@@ -86,6 +86,8 @@ func TestBadConfiguration(t *testing.T) {
 		{name: "clients", args: []string{"--limit-clients=0"}, want: []string{"--limit-clients 0"}},
 		{name: "conns", args: []string{"--conns=0"}, want: []string{"--conns 0"}},
 		{name: "conns per client", args: []string{"--conns-per-client=-1"}, want: []string{"--conns-per-client -1"}},
+		{name: "shared on a file", args: []string{"--limit-scope=shared"}, want: []string{"--limit-scope shared", "Redis"}},
+		{name: "scope", args: []string{"--limit-scope=global"}, want: []string{"--limit-scope", "global"}},
 		{name: "in flight", args: []string{"--in-flight=0"}, want: []string{"--in-flight 0"}},
 		{name: "tls off in public", args: []string{"--tls=off", "--listen=:8443"}, want: []string{"--tls off", "not loopback", "--trusted-proxy"}},
 		{name: "store scheme", args: []string{"--store=postgres://x"}, want: []string{"--store", "redis://"}},

@@ -52,6 +52,8 @@ type options struct {
 	LimitIPv6Prefix int            `name:"limit-ipv6-prefix" default:"64" placeholder:"BITS" help:"How much of an IPv6 address is one client."`
 	LimitClients    int            `default:"262144" placeholder:"NUMBER" help:"Clients tracked at once; memory is bounded by it."`
 
+	LimitScope string `default:"local" enum:"local,shared" placeholder:"SCOPE" help:"Whose budget it is: local (this process's) or shared (one for all replicas, kept in Redis)."`
+
 	Conns               int        `default:"8192" placeholder:"NUMBER" help:"Connections open at once."`
 	ConnsPerClient      int        `default:"64" placeholder:"NUMBER" help:"Connections of one client open at once; 0 for no limit."`
 	HandshakesPerClient limit.Rate `default:"20/s:60" placeholder:"RATE" help:"New connections of one client."`

@@ -78,7 +78,7 @@ func serve(ctx context.Context, o *options, stdout, stderr io.Writer) (err error
 	admission := limit.NewListener(ways.https, resolver, table, o.Conns, o.ConnsPerClient)
 	handler := web.Serve(log,
 		web.Hosts(o.Host,
-			web.Routes(message.NewBox(messages), o.limits(), limiter{resolver, limit.NewLocal(table)}, load)))
+			web.Routes(message.NewBox(messages), o.limits(), limiter{resolver, o.budgets(table, messages, log)}, load)))
 	public := newPublic(admission, o.tlsConfig(source), handler, log)
 	plain := o.newPlain(ways.http, source, log)
 	ready := ops.NewReadiness(storeCheck(messages), certificateCheck(source), public.check())
@@ -166,6 +166,14 @@ func (o *options) rates() limit.Limits {
 		Create: o.LimitCreate, Read: o.LimitRead, Miss: o.LimitMiss,
 		Bytes: o.LimitBytes, Handshake: o.HandshakesPerClient,
 	}
+}
+
+// budgets are kept in table, or in Redis with table for when it does not answer.
+func (o *options) budgets(table *limit.Table, messages messageStore, log *slog.Logger) budgets {
+	if r, ok := messages.(*store.Redis); ok && o.LimitScope == "shared" {
+		return limit.NewShared(r.Client(), table, log)
+	}
+	return limit.NewLocal(table)
 }
 
 // A messageStore is what the service needs of a store besides its messages.

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"messaging_api/internal/redistest"
+)
+
+// Two processes on one Redis hold a client to one budget, with the shipped
+// user's rights; while Redis is gone each holds it by itself, and neither lets
+// everything through nor refuses all.
+func TestSharedBudget(t *testing.T) {
+	redis := redistest.New(t)
+	args := []string{
+		"--store=" + redis.URL(true), "--limit-scope=shared", "--limit-create=off", "--limit-bytes=off",
+		"--limit-miss=off", "--limit-read=1/h:40", "--handshakes-per-client=off", "--conns-per-client=0",
+	}
+	both := []*service{startLimited(t, args...), startLimited(t, args...)}
+	c := client(1)
+	link, err := both[0].post(c, "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// read asks both in turn and counts the answers by status.
+	read := func(n int) map[int]int {
+		got := make(map[int]int)
+		for i := range n {
+			status, _, err := both[i%2].get(c, link)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got[status]++
+		}
+		return got
+	}
+	if got := read(60); got[200] != 40 || got[429] != 20 {
+		t.Errorf("60 reads of two replicas with one budget of 40: got %v, want 40 and 20", got)
+	}
+
+	redis.Kill()
+	start := time.Now()
+	got := read(2)
+	// The local budgets are as they were: full, since Redis granted all reads. The
+	// store is gone, so what the limit lets through is a 503.
+	if got[503] != 2 {
+		t.Errorf("without Redis: got %v, want what the local budget grants, and a store that is gone", got)
+	}
+	t.Logf("two reads without Redis took %v", time.Since(start))
+
+	redis.Start()
+	eventually(t, 5*time.Second, "the shared budget again", func() bool {
+		status, _, err := both[0].get(c, link)
+		return err == nil && (status == 200 || status == 429)
+	})
+	for _, s := range both {
+		if strings.Contains(s.stdout.String(), "NOPERM") {
+			t.Error(fmt.Sprint("the shipped user lacks a right: ", s.stdout))
+		}
+		s.stop()
+	}
+}
