@@ -19,6 +19,7 @@ type emission struct {
 	header         http.Header
 	body           io.Reader
 	fault          func() error // of the store, meanwhile
+	deny           string       // the budget that is spent, meanwhile
 	raw            string       // HTTP/1 bytes, where no client would send such a request
 	outlaw         bool         // docs/openapi.yaml forbids the request
 }
@@ -65,6 +66,11 @@ func emissions(w *wire, t testing.TB) []emission {
 		{name: "other host", status: 421, method: "GET", target: "/", header: fields("Host", "example.org")},
 		{name: "other host for creation", status: 421, method: "POST", target: "/", header: fields("Host", "example.org")},
 		{name: "other host for a message", status: 421, method: "GET", target: path, header: fields("Host", "example.org")},
+		{name: "no reads left", status: 429, method: "GET", target: path, deny: "read"},
+		{name: "no reads left, as text", status: 429, method: "GET", target: path, deny: "read", header: asText},
+		{name: "no reads left without body", status: 429, method: "HEAD", target: path, deny: "read"},
+		{name: "no creations left", status: 429, method: "POST", target: "/", header: textBody, body: strings.NewReader("x"), deny: "create"},
+		{name: "no bytes left", status: 429, method: "POST", target: "/", header: textBody, body: strings.NewReader("x"), deny: "bytes"},
 		{name: "store broken", status: 500, method: "GET", target: path, fault: func() error { return errBroken }},
 		{name: "store broken for creation", status: 500, method: "POST", target: "/", header: textBody, body: strings.NewReader("x"),
 			fault: func() error { return errBroken }},
@@ -102,6 +108,8 @@ func (w *wire) emit(t testing.TB, c *http.Client, e emission) answer {
 		w.store.failWith(e.fault)
 		defer w.store.failWith(nil)
 	}
+	w.limiter.set(e.deny)
+	defer w.limiter.set("")
 	if e.raw == "" {
 		return send(t, c, e.method, e.target, e.header, e.body)
 	}

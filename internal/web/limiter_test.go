@@ -2,19 +2,176 @@ package web_test
 
 import (
 	"context"
+	"io"
 	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
 
+	"messaging_api/internal/message"
 	"messaging_api/internal/web"
 )
 
-// unlimited is a Limiter that lets everything through.
-type unlimited struct{}
+// A bouncer is a Limiter that remembers what it was asked and denies what it is
+// told to.
+type bouncer struct {
+	mu     sync.Mutex // guards what follows
+	deny   string     // a budget
+	speak  bool       // sets the RateLimit fields also where nothing is denied
+	events []string
+}
 
-func (unlimited) Client(*http.Request) web.Client                           { return web.Client{} }
-func (unlimited) Read(context.Context, web.Client, http.Header) *web.Denial { return nil }
-func (unlimited) Missed(context.Context, web.Client, http.Header)           {}
-func (unlimited) Size(context.Context, int) *web.Denial                     { return nil }
-func (unlimited) Undo(context.Context)                                      {}
-func (u unlimited) Create(context.Context, web.Client, http.Header) (web.Creation, *web.Denial) {
-	return u, nil
+func (b *bouncer) ask(h http.Header, event string) *web.Denial {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.events = append(b.events, event)
+	if h != nil && (b.speak || b.deny == event) {
+		h["Ratelimit"] = []string{`"` + event + `";r=1;t=1`}
+		h["Ratelimit-Policy"] = []string{`"` + event + `";q=1;w=1`}
+	}
+	if b.deny == event {
+		return &web.Denial{Budget: event, RetryAfter: 7}
+	}
+	return nil
+}
+
+// set has the bouncer deny this budget from now on, or none.
+func (b *bouncer) set(deny string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.deny, b.events = deny, nil
+}
+
+func (b *bouncer) asked() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.events)
+}
+
+func (*bouncer) Client(*http.Request) web.Client { return web.Client{} }
+
+func (b *bouncer) Read(_ context.Context, _ web.Client, h http.Header) *web.Denial {
+	return b.ask(h, "read")
+}
+
+func (b *bouncer) Missed(_ context.Context, _ web.Client, h http.Header) { b.ask(h, "miss") }
+
+func (b *bouncer) Create(_ context.Context, _ web.Client, h http.Header) (web.Creation, *web.Denial) {
+	return bounced{b, h}, b.ask(h, "create")
+}
+
+// bounced is what a bouncer let begin.
+type bounced struct {
+	b *bouncer
+	h http.Header
+}
+
+func (c bounced) Size(context.Context, int) *web.Denial { return c.b.ask(c.h, "bytes") }
+func (c bounced) Undo(context.Context)                  { c.b.ask(nil, "undo") }
+
+// unread is a body that must not be read.
+type unread struct{ t *testing.T }
+
+func (u unread) Read([]byte) (int, error) {
+	u.t.Error("the body of a request was read that its budget had refused")
+	return 0, io.EOF
+}
+
+// What is taken from which budget, in which order, and what is given back.
+func TestBudgets(t *testing.T) {
+	s := newService(limits)
+	s.limiter.speak = true
+	path := s.ask("POST", "/", fields("Content-Type", typeText), strings.NewReader("hello")).Header.Get("Location")
+	path = path[strings.Index(path, "/msg/"):]
+	text := fields("Content-Type", typeText)
+	for _, c := range []struct {
+		name, method, target, body, deny string
+		fault                            func() error
+		status                           int
+		asked                            string
+	}{
+		{name: "created", method: "POST", target: "/", body: "x", status: 200, asked: "create bytes"},
+		{name: "no creations left", method: "POST", target: "/", deny: "create", status: 429, asked: "create"},
+		{name: "no bytes left", method: "POST", target: "/", body: "x", deny: "bytes", status: 429, asked: "create bytes undo"},
+		{name: "a bad creation", method: "POST", target: "/?x=y", body: "x", status: 400, asked: "create undo"},
+		{name: "store full", method: "POST", target: "/", body: "x", fault: func() error { return message.ErrFull }, status: 507, asked: "create bytes undo"},
+		{name: "store gone", method: "POST", target: "/", body: "x", fault: func() error { return message.ErrUnavailable }, status: 503, asked: "create bytes undo"},
+		{name: "store panics", method: "POST", target: "/", body: "x", fault: func() error { panic("x") }, status: 500, asked: "create bytes undo"},
+		{name: "read", method: "GET", target: path, status: 200, asked: "read"},
+		{name: "HEAD is a read", method: "HEAD", target: path, status: 200, asked: "read"},
+		{name: "no reads left", method: "GET", target: path, deny: "read", status: 429, asked: "read",
+			fault: func() error { panic("the store was asked") }},
+		{name: "missed", method: "GET", target: "/msg/" + message.NewID().Reveal(), status: 404, asked: "read miss"},
+		{name: "a malformed id is a miss", method: "GET", target: "/msg/x", status: 404, asked: "read miss"},
+		{name: "a store that is gone is no miss", method: "GET", target: path, fault: func() error { return message.ErrUnavailable }, status: 503, asked: "read"},
+		{name: "the description is free", method: "GET", target: "/", status: 200},
+		{name: "so is another path", method: "GET", target: "/x", status: 404},
+		{name: "so is another method", method: "PUT", target: path, status: 405},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s.limiter.set(c.deny)
+			s.store.failWith(c.fault)
+			defer s.store.failWith(nil)
+			var body io.Reader = strings.NewReader(c.body)
+			if c.deny == "create" {
+				body = unread{t}
+			}
+			a := s.ask(c.method, c.target, text, body)
+			if a.StatusCode != c.status {
+				t.Errorf("got %s, want %d", a.Status, c.status)
+			}
+			if got := strings.Join(s.limiter.asked(), " "); got != c.asked {
+				t.Errorf("budgets: got %q, want %q", got, c.asked)
+			}
+			if want := map[bool]string{true: "7"}[c.status == 429]; c.status != 503 && a.Header.Get("Retry-After") != want {
+				t.Errorf("Retry-After: got %q, want %q", a.Header.Get("Retry-After"), want)
+			}
+			if limited := c.asked != ""; (a.Header.Get("RateLimit") != "") != limited || (a.Header.Get("RateLimit-Policy") != "") != limited {
+				t.Errorf("RateLimit fields: got %q, limited %v", a.Header.Get("RateLimit"), limited)
+			}
+		})
+	}
+}
+
+// Beyond the places and those who may wait, a request is refused at once; who
+// waits too long is refused too; a place that is left serves the next.
+func TestInFlight(t *testing.T) {
+	s := newStack(nil)
+	load := web.NewInFlight(1, 50*time.Millisecond)
+	s.handler = web.Serve(s.logger, web.Hosts(nil, web.Routes(message.NewBox(s.store), limits, s.limiter, load)))
+	entered, leave := make(chan struct{}), make(chan struct{})
+	s.store.failWith(func() error {
+		entered <- struct{}{}
+		<-leave
+		return message.ErrNotFound
+	})
+	target := "/msg/" + message.NewID().Reveal()
+	first := make(chan answer)
+	go func() { first <- s.ask("GET", target, nil, nil) }()
+	<-entered
+	if load.Now() != 1 {
+		t.Errorf("in flight: got %d, want 1", load.Now())
+	}
+	for _, method := range []string{"GET", "HEAD"} {
+		a := s.ask(method, target, nil, nil)
+		if a.StatusCode != http.StatusServiceUnavailable || a.Header.Get("Retry-After") == "" {
+			t.Errorf("%s beyond the places: got %s, Retry-After %q, want 503", method, a.Status, a.Header.Get("Retry-After"))
+		}
+	}
+	if load.Shed() != 2 {
+		t.Errorf("shed: got %d, want 2", load.Shed())
+	}
+	if a := s.ask("GET", "/", nil, nil); a.StatusCode != http.StatusOK {
+		t.Errorf("the description, which needs no place: got %s", a.Status)
+	}
+	close(leave)
+	if a := <-first; a.StatusCode != http.StatusNotFound {
+		t.Errorf("the one in flight: got %s, want 404", a.Status)
+	}
+	s.store.failWith(nil)
+	if a := s.ask("GET", target, nil, nil); a.StatusCode != http.StatusNotFound || load.Now() != 0 {
+		t.Errorf("afterwards: got %s with %d in flight, want 404 and none", a.Status, load.Now())
+	}
 }

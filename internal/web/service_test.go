@@ -165,6 +165,7 @@ func eventually(t testing.TB, what string, ok func() bool) {
 // A service is the whole handler stack on a memory store.
 type service struct {
 	store   *memory
+	limiter *bouncer
 	log     *journal
 	logger  *slog.Logger
 	handler http.Handler
@@ -173,13 +174,13 @@ type service struct {
 // newService returns a service for these hosts, or any.
 func newService(limits web.Limits, hosts ...string) *service {
 	s := newStack(nil)
-	s.handler = web.Serve(s.logger, web.Hosts(hosts, web.Routes(message.NewBox(s.store), limits, unlimited{}, web.NewInFlight(512, time.Second))))
+	s.handler = web.Serve(s.logger, web.Hosts(hosts, web.Routes(message.NewBox(s.store), limits, s.limiter, web.NewInFlight(512, time.Second))))
 	return s
 }
 
 // newStack returns a service that answers with any handler.
 func newStack(handler web.Handler) *service {
-	s := &service{store: newMemory(), log: new(journal)}
+	s := &service{store: newMemory(), limiter: new(bouncer), log: new(journal)}
 	s.logger = slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	s.handler = web.Serve(s.logger, handler)
 	return s
