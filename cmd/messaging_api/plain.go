@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 
+	"messaging_api/internal/limit"
 	"messaging_api/internal/tlscert"
 	"messaging_api/internal/web"
 )
@@ -13,12 +14,13 @@ import (
 // A plain server is the one on plain HTTP: ACME challenges, and redirects to
 // https. Nothing of the application is reachable there. A nil one is off.
 type plain struct {
-	server   *http.Server
-	listener *web.Listener
+	server    *http.Server
+	admission *limit.Listener
+	listener  *web.Listener
 }
 
-// newPlain returns the server on inner, or nil where that is nil.
-func (o *options) newPlain(inner net.Listener, source certificateSource, log *slog.Logger) *plain {
+// newPlain returns the server on inner, or nil where there is none.
+func (o *options) newPlain(inner *limit.Listener, source certificateSource, log *slog.Logger) *plain {
 	if inner == nil {
 		return nil
 	}
@@ -26,10 +28,13 @@ func (o *options) newPlain(inner net.Listener, source certificateSource, log *sl
 	if acme, ok := source.(*tlscert.ACME); ok {
 		handler = acme.HTTPHandler(handler)
 	}
-	p := &plain{listener: web.NewPlainListener(inner, log)}
+	p := &plain{admission: inner, listener: web.NewPlainListener(inner, log)}
 	p.server = newServer(web.ServePlain(log, handler), log)
 	p.server.ConnContext = p.listener.ConnContext
-	p.server.ConnState = p.listener.ConnState
+	p.server.ConnState = func(c net.Conn, state http.ConnState) {
+		p.admission.ConnState(c, state)
+		p.listener.ConnState(c, state)
+	}
 	return p
 }
 

@@ -109,28 +109,30 @@ func (p *public) serve() error {
 func (p *public) drain(ctx context.Context) bool {
 	p.draining.Store(true)
 	_ = p.listener.Close()
-	wait(ctx, p.served) // handshakes under way still become connections
-	duck, cancel := context.WithTimeout(ctx, lameDuck)
-	defer cancel()
+	defer func() { _ = p.server.Close() }()
+	if !wait(ctx, p.served) { // handshakes under way still become connections
+		return false
+	}
 	idle := make(chan struct{})
-	go func() {
+	go func() { // ends with the last connection, at the latest by Close
 		p.open.Wait()
 		close(idle)
 	}()
+	duck, cancel := context.WithTimeout(ctx, lameDuck)
+	defer cancel()
 	wait(duck, idle)
-	finished := p.server.Shutdown(ctx) == nil
-	_ = p.server.Close()
-	wait(ctx, idle)
-	return finished
+	return p.server.Shutdown(ctx) == nil
 }
 
 // Close ends everything at once.
 func (p *public) Close() error { return errors.Join(p.listener.Close(), p.server.Close()) }
 
-// wait waits for done, or for ctx.
-func wait(ctx context.Context, done <-chan struct{}) {
+// wait waits for done, or for ctx, and reports whether it was done.
+func wait(ctx context.Context, done <-chan struct{}) bool {
 	select {
 	case <-done:
+		return true
 	case <-ctx.Done():
+		return false
 	}
 }

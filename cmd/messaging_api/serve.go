@@ -75,12 +75,17 @@ func serve(ctx context.Context, o *options, stdout, stderr io.Writer) (err error
 	}
 
 	// A request's journey, from the outside in.
-	admission := limit.NewListener(ways.https, resolver, table, o.Conns, o.ConnsPerClient)
+	admit := func(inner net.Listener) *limit.Listener {
+		if inner == nil {
+			return nil
+		}
+		return limit.NewListener(inner, resolver, table, o.Conns, o.ConnsPerClient)
+	}
 	handler := web.Serve(log,
 		web.Hosts(o.Host,
 			web.Routes(message.NewBox(messages), o.limits(), limiter{resolver, o.budgets(table, messages, log)}, load)))
-	public := newPublic(admission, o.tlsConfig(source), handler, log)
-	plain := o.newPlain(ways.http, source, log)
+	public := newPublic(admit(ways.https), o.tlsConfig(source), handler, log)
+	plain := o.newPlain(admit(ways.http), source, log)
 	ready := ops.NewReadiness(storeCheck(messages), certificateCheck(source), public.check())
 	operations := newServer(ops.NewHandler(ready, nil), log)
 
