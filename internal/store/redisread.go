@@ -1,19 +1,17 @@
 package store
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"sync"
 
 	"github.com/redis/go-redis/v9"
-
-	"messaging_api/internal/message"
 )
 
 const (
-	// readers is how many batches of reads are under way at once: one that waits
+	// redisReaders is how many batches of reads are under way at once: one that waits
 	// for a slow connection must not hold up all others.
-	readers = 4
+	redisReaders = 4
 	// readBatch is how many reads share a round trip, at most.
 	readBatch = 64
 )
@@ -32,13 +30,19 @@ type reading struct {
 // A get is one read on its way to a reader.
 type get struct {
 	key  string
-	done chan *redis.StringCmd // gets the answer, once
+	done chan outcome // gets the answer, once
+}
+
+// An outcome is what Redis said of one read.
+type outcome struct {
+	value string
+	err   error
 }
 
 func newReading(client redis.UniversalClient) *reading {
 	r := &reading{client: client, gets: make(chan *get)}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
-	for range readers {
+	for range redisReaders {
 		r.loops.Go(r.loop)
 	}
 	return r
@@ -52,17 +56,17 @@ func (r *reading) close() {
 
 // get returns what is stored under key, or go-redis's error.
 func (r *reading) get(ctx context.Context, key string) ([]byte, error) {
-	g := &get{key: key, done: make(chan *redis.StringCmd, 1)}
+	g := &get{key: key, done: make(chan outcome, 1)}
 	select {
 	case r.gets <- g:
 	case <-r.ctx.Done():
-		return nil, errClosed
+		return nil, redis.ErrClosed
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
 	select {
 	case answer := <-g.done:
-		return answer.Bytes()
+		return []byte(answer.value), answer.err
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
@@ -72,11 +76,25 @@ func (r *reading) loop() {
 	for {
 		select {
 		case first := <-r.gets:
-			r.fetch(gather(first, r.gets, readBatch))
+			r.fetch(r.gather(first))
 		case <-r.ctx.Done():
 			return
 		}
 	}
+}
+
+// gather returns first and the reads that wait behind it.
+func (r *reading) gather(first *get) []*get {
+	batch := []*get{first}
+	for len(batch) < readBatch {
+		select {
+		case next := <-r.gets:
+			batch = append(batch, next)
+		default:
+			return batch
+		}
+	}
+	return batch
 }
 
 // fetch answers a batch in one round trip. Each command has its own outcome.
@@ -88,24 +106,15 @@ func (r *reading) fetch(batch []*get) {
 	for i, g := range batch {
 		answers[i] = pipeline.Get(ctx, g.key)
 	}
-	_, _ = pipeline.Exec(ctx) // the first error of them all; each answer has its own
+	_, failed := pipeline.Exec(ctx)
+	for _, answer := range answers {
+		if answer.Err() != nil {
+			failed = nil // it was this command's; each says itself how it went
+		}
+	}
 	for i, g := range batch {
-		g.done <- answers[i]
+		// Where no connection can be had, because of a wrong password say, go-redis
+		// leaves the commands as they were: without a value, and without an error.
+		g.done <- outcome{answers[i].Val(), cmp.Or(failed, answers[i].Err())}
 	}
-}
-
-var errClosed = errors.New("the store is closed")
-
-// Get implements [message.Store].
-func (r *Redis) Get(ctx context.Context, key message.Key) ([]byte, error) {
-	ctx, cancel := withTimeout(ctx)
-	defer cancel()
-	value, err := r.reading.get(ctx, keyPrefix+key.Hex())
-	switch {
-	case errors.Is(err, redis.Nil):
-		return nil, message.ErrNotFound
-	case err != nil:
-		return nil, unavailable(err)
-	}
-	return value, nil
 }

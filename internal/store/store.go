@@ -17,31 +17,16 @@ import (
 // hangs cannot pile requests up for longer.
 const opTimeout = 1500 * time.Millisecond
 
+// errTimeout says what ran out, in place of the bare "deadline exceeded".
 var errTimeout = fmt.Errorf("no answer within %v", opTimeout)
+
+// withTimeout returns ctx with this package's bound.
+func withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeoutCause(ctx, opTimeout, errTimeout)
+}
 
 // unavailable reports a back end's error as message.ErrUnavailable. Only the
 // cause's text survives: a foreign sentinel must not cross the package.
 func unavailable(cause error) error {
 	return fmt.Errorf("%w: %s", message.ErrUnavailable, cause.Error())
-}
-
-// withTimeout is context.WithTimeoutCause with this package's bound, which
-// says what ran out in place of the bare "deadline exceeded".
-func withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeoutCause(ctx, opTimeout, errTimeout)
-}
-
-// gather returns first and what waits behind it, at most most of them: whoever
-// comes while one batch is worked on shares the next.
-func gather[T any](first T, waiting <-chan T, most int) []T {
-	batch := []T{first}
-	for len(batch) < most {
-		select {
-		case next := <-waiting:
-			batch = append(batch, next)
-		default:
-			return batch
-		}
-	}
-	return batch
 }

@@ -1,0 +1,170 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+)
+
+const (
+	lockWait    = time.Second // for another process to let go of the file
+	lockRetry   = 20 * time.Millisecond
+	checkBudget = 500 * time.Millisecond // for looking for damage; a larger file is served as far as it was seen
+)
+
+// openFile opens and examines the database at path, or makes a new one.
+func openFile(path string) (_ *bolt.DB, err error) {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, pathless(err)
+	}
+	file, err := claim(path)
+	if err != nil {
+		return nil, pathless(err)
+	}
+	// From here on bbolt owns the file: it closes it in Close, and where it fails.
+	var db *bolt.DB
+	err = guard(func() error {
+		db, err = bolt.Open(path, 0o600, &bolt.Options{
+			OpenFile:     func(string, int, os.FileMode) (*os.File, error) { return file, nil },
+			FreelistType: bolt.FreelistMapType,
+		})
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := guard(func() error { return format(db, dir) }); err != nil {
+		_ = guard(db.Close)
+		return nil, err
+	}
+	return db, nil
+}
+
+// pathless returns an error of package os without the path, which the caller
+// names once, and quoted: it may have a line break in it.
+func pathless(err error) error {
+	if p := (*fs.PathError)(nil); errors.As(err, &p) {
+		return fmt.Errorf("%s: %w", p.Op, p.Err)
+	}
+	return err
+}
+
+// claim opens the file, which may be new and empty, takes away others' access,
+// locks it and looks for damage.
+func claim(path string) (_ *os.File, err error) {
+	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the operator names the file
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = file.Close()
+		}
+	}()
+	info, err := file.Stat()
+	switch {
+	case err != nil:
+		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, errors.New("not a regular file")
+	case info.Mode().Perm()&0o077 != 0:
+		if err := file.Chmod(0o600); err != nil {
+			return nil, err
+		}
+	}
+	if err := lock(file); err != nil {
+		return nil, err
+	}
+	if err := inspect(file); err != nil {
+		return nil, fmt.Errorf("damaged, or not a store of this program: %w", err)
+	}
+	return file, nil
+}
+
+// lock takes the file for this process. bbolt takes the same lock again, which
+// is no change; but it must not read a file that has not been inspected, and
+// a file is not to be inspected while another process writes.
+func lock(file *os.File) error {
+	retry := time.NewTicker(lockRetry)
+	defer retry.Stop()
+	for giveUp := time.After(lockWait); ; {
+		err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return err
+		}
+		select {
+		case <-retry.C:
+		case <-giveUp:
+			return errors.New("another process has it open")
+		}
+	}
+}
+
+// inspect looks for damage in a file that is not empty.
+func inspect(file *os.File) error {
+	info, err := file.Stat()
+	if err != nil || info.Size() == 0 {
+		return err
+	}
+	data, err := syscall.Mmap(int(file.Fd()), 0, int(info.Size()), syscall.PROT_READ, syscall.MAP_SHARED)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = syscall.Munmap(data) }()
+	return guard(func() error { return checkPages(data, time.Now().Add(checkBudget)) })
+}
+
+// format refuses another program's database, and makes an empty one ours and its
+// name in the directory durable: bbolt syncs the file only.
+func format(db *bolt.DB, dir string) error {
+	empty := false
+	err := db.View(func(tx *bolt.Tx) error {
+		if first, _ := tx.Cursor().First(); first == nil {
+			empty = true
+			return nil
+		}
+		return checkFormat(tx)
+	})
+	if err != nil || !empty {
+		return err
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		for _, name := range [][]byte{messagesBucket, expiryBucket, formatBucket} {
+			if _, err := tx.CreateBucket(name); err != nil {
+				return err
+			}
+		}
+		return tx.Bucket(formatBucket).Put(formatKey, formatValue)
+	})
+	if err != nil {
+		return err
+	}
+	d, err := os.Open(dir) //nolint:gosec // the operator names the directory
+	if err != nil {
+		return err
+	}
+	defer func() { _ = d.Close() }()
+	return d.Sync()
+}
+
+// checkFormat refuses another program's database, and one of a newer program.
+func checkFormat(tx *bolt.Tx) error {
+	bucket := tx.Bucket(formatBucket)
+	switch {
+	case bucket == nil || bucket.Get(formatKey) == nil:
+		return errors.New("it is a database of another program")
+	case !bytes.Equal(bucket.Get(formatKey), formatValue):
+		return fmt.Errorf("its format is %q, this program reads %q", bucket.Get(formatKey), formatValue)
+	case tx.Bucket(messagesBucket) == nil || tx.Bucket(expiryBucket) == nil:
+		return errors.New("damaged: a bucket is missing")
+	}
+	return nil
+}

@@ -1,0 +1,61 @@
+package store
+
+import (
+	"errors"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"messaging_api/internal/message"
+)
+
+const (
+	sweepEvery = 10 * time.Second // how long an expired message keeps its space
+	sweepBatch = 1000             // deletions a transaction, which bounds what a writer waits for
+)
+
+// sweep deletes messages that have expired by now, at most batch of them, and
+// returns how many to delete next, and when.
+//
+// Where diskReserve is too little for a batch, a smaller one needs less, and what
+// that frees carries the next, larger one.
+func (b *Bolt) sweep(now time.Time, batch int) (next int, wait time.Duration) {
+	n, err := b.deleteExpired(now, batch)
+	switch {
+	case errors.Is(err, message.ErrFull) && batch > 1:
+		return batch / 2, 0
+	case err != nil:
+		b.log.Error("expired messages keep their space", "event", "sweep", "error", err)
+		return batch, sweepEvery
+	case n < batch:
+		return sweepBatch, sweepEvery
+	default:
+		return min(2*batch, sweepBatch), 0
+	}
+}
+
+// deleteExpired is one transaction of the sweeper; it returns how many messages
+// it deleted.
+func (b *Bolt) deleteExpired(now time.Time, most int) (n int, err error) {
+	err = b.update(func(tx *bolt.Tx) error {
+		messages, expiry := tx.Bucket(messagesBucket), tx.Bucket(expiryBucket)
+		var over [][]byte // deleting moves a cursor, so the keys come first
+		cursor := expiry.Cursor()
+		for k, _ := cursor.First(); k != nil && len(over) < most && expired(k, now); k, _ = cursor.Next() {
+			over = append(over, k)
+		}
+		for _, k := range over {
+			if err := messages.Delete(k[stampSize:]); err != nil {
+				return err
+			}
+			if err := expiry.Delete(k); err != nil {
+				return err
+			}
+		}
+		if n = len(over); n == 0 {
+			return errUnchanged
+		}
+		return nil
+	})
+	return n, err
+}

@@ -1,0 +1,132 @@
+package store
+
+import (
+	"encoding/binary"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+
+	"messaging_api/internal/message"
+)
+
+var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+
+// quietBolt returns a store without its goroutines, so that a test decides what
+// happens when.
+func quietBolt(t *testing.T) (b *Bolt, path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "messages.db")
+	return &Bolt{db: newDatabase(t, path, 0), log: slog.New(slog.DiscardHandler)}, path
+}
+
+// store puts a message that expires then.
+func (b *Bolt) store(t *testing.T, key message.Key, expires time.Time, size int) {
+	t.Helper()
+	p := &put{key: key, value: make([]byte, size), expires: expires, done: make(chan error, 1)}
+	b.commit([]*put{p})
+	if err := <-p.done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+// keys returns what the two buckets have, and the number of the last transaction.
+func (b *Bolt) keys(t *testing.T) (messages map[message.Key]bool, index, transaction int) {
+	t.Helper()
+	messages = make(map[message.Key]bool)
+	err := b.db.View(func(tx *bolt.Tx) error {
+		transaction, index = tx.ID(), tx.Bucket(expiryBucket).Stats().KeyN
+		return tx.Bucket(messagesBucket).ForEach(func(k, _ []byte) error {
+			messages[message.Key(k)] = true
+			return nil
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return messages, index, transaction
+}
+
+func TestSweepDeletesTheOldestFirst(t *testing.T) {
+	b, _ := quietBolt(t)
+	const messages = 50
+	for i := range messages { // the later the key, the sooner it expires
+		b.store(t, message.Key{byte(messages - i)}, noon.Add(time.Duration(i)*time.Second), 100)
+	}
+	now := noon.Add(29 * time.Second) // at which 30 have expired
+	for _, step := range []struct {
+		batch, left, next, transactions int
+		wait                            time.Duration
+	}{
+		{batch: 8, left: 42, next: 16, transactions: 1},
+		{batch: 16, left: 26, next: 32, transactions: 1},
+		{batch: 32, left: 20, next: sweepBatch, transactions: 1, wait: sweepEvery},
+		{batch: sweepBatch, left: 20, next: sweepBatch, transactions: 0, wait: sweepEvery}, // an idle store leaves the disk alone
+	} {
+		_, _, before := b.keys(t)
+		next, wait := b.sweep(now, step.batch)
+		if next != step.next || wait != step.wait {
+			t.Errorf("sweep of %d: next %d in %v, want %d in %v", step.batch, next, wait, step.next, step.wait)
+		}
+		left, index, after := b.keys(t)
+		if len(left) != step.left || index != step.left || after != before+step.transactions {
+			t.Errorf("sweep of %d: left %d messages and %d in the index, in %d transactions, want %d in %d",
+				step.batch, len(left), index, after-before, step.left, step.transactions)
+		}
+		for i := range step.left {
+			if !left[message.Key{byte(i + 1)}] {
+				t.Errorf("sweep of %d: a message is gone that expires later than one that is left", step.batch)
+			}
+		}
+	}
+}
+
+// A message that replaces an expired one does not go at the other's time.
+func TestSweepSparesWhatReplacedAnExpiredMessage(t *testing.T) {
+	b, _ := quietBolt(t)
+	key := message.Key{1}
+	b.store(t, key, time.Now().Add(-time.Hour), 10)
+	b.store(t, key, time.Now().Add(time.Hour), 10)
+	b.sweep(time.Now(), sweepBatch)
+	if messages, index, _ := b.keys(t); !messages[key] || index != 1 {
+		t.Errorf("left %d messages and %d in the index, want the new one", len(messages), index)
+	}
+	b.sweep(time.Now().Add(2*time.Hour), sweepBatch)
+	if messages, index, _ := b.keys(t); len(messages) != 0 || index != 0 {
+		t.Errorf("left %d messages and %d in the index, want none", len(messages), index)
+	}
+}
+
+// What is swept makes room for what comes: the file of a store that is in use
+// for years is as large as what it holds at a time.
+func TestSweepMakesRoom(t *testing.T) {
+	b, path := quietBolt(t)
+	var settled int64
+	for cycle := range 40 {
+		now := noon.Add(time.Duration(cycle) * time.Minute)
+		var batch []*put
+		for i := range putBatch {
+			var key message.Key
+			binary.BigEndian.PutUint64(key[:], uint64(cycle)<<32|uint64(i)*0x9E3779B9)
+			batch = append(batch, &put{key: key, value: make([]byte, 100+i*20), expires: now.Add(time.Second), done: make(chan error, 1)})
+		}
+		b.commit(batch)
+		b.sweep(now.Add(time.Second), sweepBatch)
+		if messages, _, _ := b.keys(t); len(messages) != 0 {
+			t.Fatalf("cycle %d: %d messages are left", cycle, len(messages))
+		}
+		info, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case cycle == 10:
+			settled = info.Size()
+		case cycle > 10 && info.Size() > settled:
+			t.Fatalf("cycle %d: the file has grown from %d to %d bytes", cycle, settled, info.Size())
+		}
+	}
+}

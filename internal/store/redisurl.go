@@ -1,0 +1,146 @@
+package store
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// RedisOptions are what a Redis URL should not or cannot hold.
+type RedisOptions struct {
+	// Password is that of the user at Redis, where the URL has none. The user
+	// is the URL's, or ?username=… where there is a Sentinel: the URL's own
+	// user and password are then those at the Sentinel.
+	Password    string
+	RootCAs     *x509.CertPool   // nil: the system's
+	Certificate *tls.Certificate // for mutual TLS; nil: none
+}
+
+const (
+	// RESP2. All that version 3 has besides are messages that Redis sends
+	// unasked, and a connection that is idle must have nothing to read for
+	// go-redis to tell a live one from a dead one.
+	redisProtocol = 2
+	// One attempt to connect. A Redis that is down is then reported in a
+	// millisecond; with go-redis's five attempts it takes half a second.
+	redisDials = 1
+)
+
+// newClient makes the client that a URL asks for. go-redis has a type of options
+// for each kind of client; all get the same settings.
+func newClient(rawURL string, opts RedisOptions) (redis.UniversalClient, error) {
+	u, err := redisURL(rawURL, opts)
+	if err != nil {
+		return nil, err
+	}
+	switch query := u.Query(); {
+	case query.Has("master_name"):
+		o, err := redis.ParseFailoverURL(u.String())
+		if err != nil {
+			return nil, err
+		}
+		if o.Password, err = opts.password(o.Password); err != nil {
+			return nil, err
+		}
+		o.Dialer = opts.dialer(o.TLSConfig)
+		o.Protocol, o.DialerRetries, o.ContextTimeoutEnabled, o.DisableIdentity = redisProtocol, redisDials, true, true
+		return redis.NewFailoverClient(o), nil
+	case query.Has("addr"):
+		o, err := redis.ParseClusterURL(u.String())
+		if err != nil {
+			return nil, err
+		}
+		if o.Password, err = opts.password(o.Password); err != nil {
+			return nil, err
+		}
+		o.Dialer = opts.dialer(o.TLSConfig)
+		o.Protocol, o.DialerRetries, o.ContextTimeoutEnabled, o.DisableIdentity = redisProtocol, redisDials, true, true
+		o.DisableRoutingPolicies = true // they ask for COMMAND, which the ACL denies and GET and SET do not need
+		return redis.NewClusterClient(o), nil
+	default:
+		o, err := redis.ParseURL(u.String())
+		if err != nil {
+			return nil, err
+		}
+		if o.Password, err = opts.password(o.Password); err != nil {
+			return nil, err
+		}
+		o.Dialer = opts.dialer(o.TLSConfig)
+		o.Protocol, o.DialerRetries, o.ContextTimeoutEnabled, o.DisableIdentity = redisProtocol, redisDials, true, true
+		return redis.NewClient(o), nil
+	}
+}
+
+// redisURL parses a URL, refuses what go-redis would panic at or misread, and
+// adds the settings that it leaves open.
+func redisURL(rawURL string, opts RedisOptions) (*url.URL, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return nil, errors.New("not a URL") // url.Error would quote the password
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	switch {
+	case u.Scheme != "redis" && u.Scheme != "rediss" || u.Opaque != "":
+		return nil, errors.New("must be a redis:// or rediss:// URL")
+	case u.Scheme != "rediss" && (opts.RootCAs != nil || opts.Certificate != nil):
+		return nil, errors.New("certificates need a rediss:// URL")
+	case err != nil || strings.Contains(u.EscapedPath()+u.RawQuery+u.EscapedFragment(), "@"):
+		// A password that was cut at one of these: its rest is in the path or
+		// the query, which go-redis quotes in its errors.
+		return nil, errors.New("a / ? # or % in a password must be percent-encoded")
+	}
+	if err := checkQuery(query); err != nil {
+		return nil, err
+	}
+	for name, value := range map[string]string{
+		"dial_timeout":  "1s",
+		"read_timeout":  "1s",
+		"write_timeout": "1s",
+		"pool_timeout":  "500ms",
+		// None: a Redis that is down is reported at once. A Cluster client still
+		// repeats a command when it looks for the node that has the key; Put is
+		// safe with that, for the second SET NX finds the first one's key.
+		"max_retries": "-1",
+	} {
+		if query.Get(name) == "" {
+			query.Set(name, value)
+		}
+	}
+	u.RawQuery = query.Encode()
+	return u, nil
+}
+
+// checkQuery refuses parameters that do not fit this store.
+func checkQuery(query url.Values) error {
+	for name, values := range query {
+		switch name {
+		case "read_only", "replica_only", "route_by_latency", "route_randomly":
+			return fmt.Errorf("%s: a replica may not have a message yet that its reader was just sent", name)
+		}
+		for _, value := range values {
+			n, err := strconv.Atoi(value)
+			if err == nil && (n < -1 || n > 1<<16) || n < 0 && name == "pool_size" {
+				return fmt.Errorf("%s: %s is out of range", name, value)
+			}
+		}
+	}
+	return nil
+}
+
+// password returns the one password that there is.
+func (o RedisOptions) password(inURL string) (string, error) {
+	switch {
+	case o.Password == "":
+		return inURL, nil
+	case inURL != "":
+		return "", errors.New("a password both in the URL and in a file")
+	default:
+		return o.Password, nil
+	}
+}
