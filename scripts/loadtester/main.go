@@ -83,6 +83,8 @@ func parse(args []string, stderr io.Writer) (o options, err error) {
 		return o, fmt.Errorf("--from: %w", err)
 	}
 	switch {
+	case !o.from.Addr().Is4() || o.from.Bits() > 27:
+		return o, fmt.Errorf("--from %v: must be an IPv4 prefix of at most 27 bits, which has an address for each client", o.from)
 	case o.target.Scheme != "https" || o.target.Path != "/":
 		return o, fmt.Errorf("%s: must be https://HOST:PORT/", o.target)
 	case !o.elsewhere && !isLoopback(o.target.Hostname()):
