@@ -1,7 +1,7 @@
 // Package ops is what an operator sees of the running service: whether it
-// lives, whether it can serve, and its figures.
+// lives, whether it can serve, its figures, and its log lines.
 //
-// That is served on a listener of its own that is never public, since it names
+// The first three are served on a listener of its own that is never public, since it names
 // what the service depends on, and is never rate limited, since an orchestrator
 // whose probes are refused kills a service that only was busy. Nothing here
 // reaches into messages, stores or certificates: what there is to check and to

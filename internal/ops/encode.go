@@ -1,0 +1,189 @@
+package ops
+
+import (
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"math"
+	"strconv"
+	"time"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// An encoder appends the members of a JSON object to b, whose last byte says whether
+// a comma is due: after { none is.
+type encoder struct {
+	b      []byte
+	client ClientForm
+}
+
+// inGroups has fill append members inside objects of these names. Where it appends
+// nothing the objects are left out too, and the result is false.
+func (e *encoder) inGroups(names []string, fill func()) bool {
+	before := len(e.b)
+	for _, name := range names {
+		e.key(name)
+		e.b = append(e.b, '{')
+	}
+	opened := len(e.b)
+	fill()
+	if len(e.b) == opened {
+		e.b = e.b[:before]
+		return false
+	}
+	return true
+}
+
+// attr appends an attribute as slog.Handler asks for: a group without attributes is
+// left out, one without a name is not an object of its own.
+func (e *encoder) attr(a slog.Attr) {
+	v := a.Value.Resolve()
+	switch v.Kind() {
+	case slog.KindGroup:
+		var names []string
+		if a.Key != "" {
+			names = []string{a.Key}
+		}
+		if e.inGroups(names, func() {
+			for _, member := range v.Group() {
+				e.attr(member)
+			}
+		}) && len(names) > 0 {
+			e.b = append(e.b, '}')
+		}
+	case slog.KindString:
+		e.key(a.Key)
+		e.string(cut(a.Key, v.String()))
+	case slog.KindAny:
+		e.any(a.Key, v.Any())
+	default:
+		e.key(a.Key)
+		e.number(v)
+	}
+}
+
+// number appends a value that needs no escaping.
+func (e *encoder) number(v slog.Value) {
+	switch v.Kind() {
+	case slog.KindInt64:
+		e.b = strconv.AppendInt(e.b, v.Int64(), 10)
+	case slog.KindUint64:
+		e.b = strconv.AppendUint(e.b, v.Uint64(), 10)
+	case slog.KindBool:
+		e.b = strconv.AppendBool(e.b, v.Bool())
+	case slog.KindDuration:
+		e.seconds(v.Duration())
+	case slog.KindTime:
+		e.time(v.Time())
+	case slog.KindFloat64:
+		if f := v.Float64(); math.IsNaN(f) || math.IsInf(f, 0) { // which JSON has not
+			e.string(strconv.FormatFloat(f, 'g', -1, 64))
+		} else {
+			e.b = strconv.AppendFloat(e.b, f, 'g', -1, 64)
+		}
+	}
+}
+
+// any appends a value of any other type.
+func (e *encoder) any(key string, v any) {
+	if key == "" && v == nil {
+		return // the zero attribute
+	}
+	if addr, ok := address(v); ok {
+		before := len(e.b)
+		e.key(key)
+		e.b = append(e.b, '"')
+		start := len(e.b)
+		if e.b = e.client.appendClient(e.b, addr); len(e.b) == start {
+			e.b = e.b[:before]
+			return
+		}
+		e.b = append(e.b, '"')
+		return
+	}
+	e.key(key)
+	if err, ok := v.(error); ok {
+		e.string(err.Error())
+		return
+	}
+	text, err := json.Marshal(v)
+	if err != nil {
+		e.string(fmt.Sprintf("%T does not encode", v)) // what it holds may be a secret
+		return
+	}
+	e.b = appendASCII(e.b, string(text), false) // JSON has the rest only in strings
+}
+
+func (e *encoder) key(name string) {
+	if last := len(e.b) - 1; last < 0 || e.b[last] != '{' {
+		e.b = append(e.b, ',')
+	}
+	e.string(name)
+	e.b = append(e.b, ':')
+}
+
+// time appends t in UTC, RFC 3339 with milliseconds.
+func (e *encoder) time(t time.Time) {
+	t = t.UTC()
+	e.b = append(e.b, '"')
+	e.b = t.AppendFormat(e.b, time.RFC3339) // for which package time has a short way
+	ms := t.Nanosecond() / 1e6
+	e.b = append(e.b[:len(e.b)-len("Z")], '.', digits[ms/100], digits[ms/10%10], digits[ms%10], 'Z', '"')
+}
+
+// seconds appends d with six decimals.
+func (e *encoder) seconds(d time.Duration) {
+	if d < 0 {
+		e.b = append(e.b, '-')
+		d = -max(d, -math.MaxInt64)
+	}
+	e.b = strconv.AppendInt(e.b, int64(d/time.Second), 10)
+	e.b = append(e.b, '.')
+	for rest, unit := d%time.Second, 100*time.Millisecond; unit >= time.Microsecond; unit /= 10 {
+		e.b = append(e.b, digits[rest/unit])
+		rest %= unit
+	}
+}
+
+// string appends s as a JSON string (RFC 8259, section 7).
+func (e *encoder) string(s string) {
+	e.b = append(e.b, '"')
+	e.b = appendASCII(e.b, s, true)
+	e.b = append(e.b, '"')
+}
+
+// appendASCII appends s with all but printable ASCII written as \uXXXX (above 16 bits
+// as two of them), and what is not UTF-8 as the replacement character; and, to go
+// between quotes, with a backslash before each quote and backslash.
+func appendASCII(b []byte, s string, quoted bool) []byte {
+	for i := 0; i < len(s); {
+		start := i
+		for i < len(s) && ' ' <= s[i] && s[i] <= '~' && (!quoted || s[i] != '"' && s[i] != '\\') {
+			i++
+		}
+		b = append(b, s[start:i]...)
+		if i == len(s) {
+			break
+		}
+		if ' ' <= s[i] && s[i] <= '~' {
+			b = append(b, '\\', s[i])
+			i++
+			continue
+		}
+		r, size := utf8.DecodeRuneInString(s[i:])
+		i += size
+		if high, low := utf16.EncodeRune(r); high != utf8.RuneError {
+			b = appendEscape(b, high)
+			r = low
+		}
+		b = appendEscape(b, r)
+	}
+	return b
+}
+
+func appendEscape(b []byte, r rune) []byte {
+	return append(b, '\\', 'u', digits[r>>12&15], digits[r>>8&15], digits[r>>4&15], digits[r&15])
+}
+
+const digits = "0123456789abcdef"
