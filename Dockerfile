@@ -22,19 +22,19 @@ RUN CGO_ENABLED=0 go build -trimpath -buildvcs=false \
 # What the program reads besides its configuration: its user's name, the roots
 # that ACME's and others' certificates are checked against, and time zones, for
 # the midnight at which the log turns.
-RUN mkdir -p /root-fs/etc/ssl/certs /root-fs/usr/local/share /empty \
+RUN mkdir -p /root-fs/etc/ssl/certs /root-fs/usr/local/share /root-fs/var/lib /root-fs/var/log \
  && echo 'messaging_api:x:65532:65532:messaging_api:/nonexistent:/usr/sbin/nologin' >/root-fs/etc/passwd \
  && echo 'messaging_api:x:65532:' >/root-fs/etc/group \
  && cp /etc/ssl/certs/ca-certificates.crt /root-fs/etc/ssl/certs/ \
  && cp "$(go env GOROOT)/lib/time/zoneinfo.zip" /root-fs/usr/local/share/ \
  && chmod -R u=rwX,go=rX /root-fs \
- && chmod 0750 /empty
+ && mkdir -p -m 0750 /lib-fs/messaging_api /log-fs/messaging_api
 
 FROM scratch
 COPY --from=build /root-fs/ /
 # A new volume takes owner and mode from what it is mounted over.
-COPY --from=build --chown=65532:65532 /empty/ /var/lib/messaging_api/
-COPY --from=build --chown=65532:65532 /empty/ /var/log/messaging_api/
+COPY --from=build --chown=65532:65532 /lib-fs/ /var/lib/
+COPY --from=build --chown=65532:65532 /log-fs/ /var/log/
 ENV ZONEINFO=/usr/local/share/zoneinfo.zip
 USER messaging_api
 WORKDIR /var/lib/messaging_api

@@ -39,7 +39,9 @@ start_engine() {
   as_root
   export DOCKER_HOST="unix://$run/docker.sock"
   mkdir -p "$cache/engine"
-  echo '{}' >"$run/daemon.json" # whatever /etc/docker says is for another engine
+  # Whatever /etc/docker says is for another engine. This is what Debian 12's needs
+  # for deploy/docker-compose.ipv6.yml.
+  echo '{"experimental": true, "ip6tables": true}' >"$run/daemon.json"
   sysctl -n net.ipv4.ip_forward >"$run/ip_forward"
   iptables-save >"$run/iptables"
   ip6tables-save >"$run/ip6tables"

@@ -22,6 +22,9 @@ test_contents() {
     grep -vE '/$|^(\.dockerenv|dev/console|etc/(hostname|hosts|mtab|resolv\.conf))$' | sort | tr '\n' ' ')
   want="etc/group etc/passwd etc/ssl/certs/ca-certificates.crt usr/local/bin/messaging_api usr/local/share/zoneinfo.zip "
   [ "$got" = "$want" ] || fail "the image holds: $got"
+  got=$(tar --numeric-owner -tvf "$run/image.tar" | awk '$6 ~ /^var\/.*\/messaging_api\/$/ { print $1, $2, $6 }' | tr '\n' ' ')
+  want="drwxr-x--- 65532/65532 var/lib/messaging_api/ drwxr-x--- 65532/65532 var/log/messaging_api/ "
+  [ "$got" = "$want" ] || fail "the volumes start as: $got"
   ok "it holds the program and four files that it reads: no shell, no package manager"
 }
 

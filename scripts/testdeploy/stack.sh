@@ -23,25 +23,31 @@ make_clone() {
   )
   git -C "$clone" reset -q
   (cd "$clone" && go build -o "$run/acked" ./scripts/testdeploy/acked)
-  make_certificate
+  ca="$run/ca.pem"
+  certificate "$run/ca.key" "$ca" -subj "/CN=test CA" -addext basicConstraints=critical,CA:TRUE
+  signed "$clone/certs/privkey.pem" "$clone/certs/fullchain.pem" DNS:localhost
 }
 
-make_certificate() {
-  ca="$run/ca.pem"
+# certificate KEY CERTIFICATE OPTIONS... makes both.
+certificate() {
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 2 \
-    -subj "/CN=test CA" -addext basicConstraints=critical,CA:TRUE \
-    -keyout "$run/ca.key" -out "$ca" 2>/dev/null
-  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 2 \
-    -CA "$ca" -CAkey "$run/ca.key" -subj "/CN=localhost" \
-    -addext basicConstraints=critical,CA:FALSE -addext subjectAltName=DNS:localhost \
-    -keyout "$clone/certs/privkey.pem" -out "$clone/certs/fullchain.pem" 2>/dev/null
+    -keyout "$1" -out "$2" "${@:3}" 2>/dev/null
+}
+
+# signed KEY CERTIFICATE NAMES is one of the test CA.
+signed() {
+  certificate "$1" "$2" -CA "$ca" -CAkey "$run/ca.key" -subj /CN=test \
+    -addext basicConstraints=critical,CA:FALSE -addext "subjectAltName=$3"
 }
 
 # What an operator would put into .env, and a test must: ports that are free and
-# on loopback, and no limits, for the load comes from one address.
+# on loopback, and no limits, for the load comes from one address. More lines
+# come from the file extra.env.
+setup_arguments=(localhost)
 configure() {
-  (cd "$clone" && rm -f .env && scripts/setup localhost)
-  cat >>"$clone/.env" <<END
+  (cd "$clone" && rm -f .env && scripts/setup "${setup_arguments[@]}")
+  touch "$run/extra.env"
+  cat "$run/extra.env" - >>"$clone/.env" <<END
 PUBLISH_HTTPS=127.0.0.1:$https
 PUBLISH_HTTP=127.0.0.1:$http
 PUBLISH_DEV_HTTPS=127.0.0.1:$https
@@ -55,10 +61,16 @@ END
 
 in_stack() { (cd "$clone" && timeout 600 "${compose[@]}" -p "$project" "${stack_files[@]}" "$@" 9>&-); }
 
+start_ready_engine() {
+  [ "${#compose[@]}" -eq 0 ] || return 0
+  find_engine
+  base_images
+}
+
 # stack_up -f FILE... starts these compose files' services and waits until all are
 # healthy.
 stack_up() {
-  [ "${#compose[@]}" -gt 0 ] || { find_engine; base_images; }
+  start_ready_engine
   configure
   stack_files=("$@")
   in_stack down -v --remove-orphans -t 1 >"$run/down.log" 2>&1 # what a killed run has left

@@ -70,12 +70,15 @@ standin_build() {
   }
 }
 
-# What of the official image matters: its user, its data directory and volume.
+# What of the official image matters: its user, of that number, its data directory
+# and volume.
 standin_redis() {
   mkdir -p "$run/empty"
   cat >"$run/empty/Dockerfile" <<'END'
 FROM messaging_api-debian
-RUN userdel redis && groupadd --system --gid 999 redis \
+RUN userdel redis \
+ && sed -i -E '/^[^:]*:[^:]*:999:/d' /etc/passwd /etc/group \
+ && groupadd --system --gid 999 redis \
  && useradd --system --gid redis --uid 999 redis \
  && mkdir /data && chown redis:redis /data
 VOLUME /data

@@ -59,9 +59,8 @@ another_process() { [ "$(cat "$run/activated.pid")" != "$1" ]; }
 install_units() {
   local etc="$1/etc/messaging_api"
   install -D -m 0755 "$run/messaging_api" "$1/usr/local/bin/messaging_api"
-  install -m 0644 "$clone"/deploy/systemd/messaging_api{.service,.socket,-http.socket} "$1/etc/systemd/system/"
-  install -d -m 0755 "$etc"
-  install -d -m 0700 "$etc/credentials"
+  install -m 0644 "$clone"/deploy/systemd/messaging_api*.{service,socket} "$1/etc/systemd/system/"
+  install -d -m 0700 "$etc" "$etc/credentials"
   install -m 0600 "$clone/certs/fullchain.pem" "$clone/certs/privkey.pem" "$etc/credentials/"
   cat >"$etc/environment" <<'END'
 MESSAGING_API_HOST=localhost

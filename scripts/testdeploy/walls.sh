@@ -60,8 +60,7 @@ test_acl() {
 # the internet. The API reaches it, or else it would not be reachable at all.
 test_way_out() {
   local out port=20999
-  out=$(hostname -I)
-  out=${out%% *}
+  out=$(own_address)
   perl -MIO::Socket::INET -e '
     my $s = IO::Socket::INET->new(LocalAddr => $ARGV[0], LocalPort => $ARGV[1], Listen => 9, ReuseAddr => 1) or die;
     while (my $c = $s->accept) { close $c }' "$out" "$port" 9>&- &
