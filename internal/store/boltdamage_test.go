@@ -135,10 +135,11 @@ func TestBoltRefusesForeignFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		before, err := os.ReadFile(path)
-		if err != nil {
+		if err := errors.Join(err, os.Chmod(path, 0o644)); err != nil {
 			t.Fatal(err)
 		}
 		wantRefusal(t, path, test.want)
+		wantMode(t, path, 0o644)
 		if after, err := os.ReadFile(path); err != nil || !bytes.Equal(before, after) {
 			t.Errorf("%s: the file was changed (%v)", name, err)
 		}
@@ -315,23 +316,16 @@ func late(out io.Writer, what string, start time.Time) {
 // A file that is damaged under a store that serves it costs answers, and not
 // the process. Most often it is an operator who copies a backup over it.
 func TestBoltEnduresDamageWhileItServes(t *testing.T) {
+	processes := make(map[string]*child) // all at once: they wait, most of the time
 	for name := range harms {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel() // they wait, most of the time
-			dir := filepath.Join(t.TempDir(), name)
-			if err := os.Mkdir(dir, 0o700); err != nil {
-				t.Fatal(err)
-			}
-			process := startChild(t, "endure", filepath.Join(dir, "messages.db"))
-			for {
-				line := process.next()
-				if line == nil {
-					break
-				}
-				t.Error(strings.Join(line, " "))
-			}
-			process.end(name)
-		})
+		path := filepath.Join(t.TempDir(), name, "messages.db")
+		processes[name] = startChild(t, "endure", path)
+	}
+	for name, process := range processes {
+		for line := process.next(); line != nil; line = process.next() {
+			t.Errorf("%s: %s", name, strings.Join(line, " "))
+		}
+		process.end(name)
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 func TestBoltOnAFullDisk(t *testing.T) {
 	for _, size := range []int{200, 3000, 100_000} {
 		t.Run(fmt.Sprintf("messages of %d bytes", size), func(t *testing.T) {
+			t.Parallel()
 			dir := smallDisk(t, 10<<20)
 			path := filepath.Join(dir, "messages.db")
 			var stay, expire []message.Key

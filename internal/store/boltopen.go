@@ -19,7 +19,8 @@ const (
 	checkBudget = 500 * time.Millisecond // for looking for damage; a larger file is served as far as it was seen
 )
 
-// openFile opens and examines the database at path, or makes a new one.
+// openFile opens and examines the database at path, or makes a new one, and takes
+// away others' access.
 func openFile(path string) (_ *bolt.DB, err error) {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -45,6 +46,11 @@ func openFile(path string) (_ *bolt.DB, err error) {
 		_ = guard(db.Close)
 		return nil, err
 	}
+	// Not before it is known to be ours: --store may name any file by mistake.
+	if err := file.Chmod(0o600); err != nil {
+		_ = guard(db.Close)
+		return nil, pathless(err)
+	}
 	return db, nil
 }
 
@@ -57,8 +63,8 @@ func pathless(err error) error {
 	return err
 }
 
-// claim opens the file, which may be new and empty, takes away others' access,
-// locks it and looks for damage.
+// claim opens the file, which may be new and empty, locks it and looks for damage.
+// It changes nothing in it.
 func claim(path string) (_ *os.File, err error) {
 	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600) //nolint:gosec // the operator names the file
 	if err != nil {
@@ -75,10 +81,6 @@ func claim(path string) (_ *os.File, err error) {
 		return nil, err
 	case !info.Mode().IsRegular():
 		return nil, errors.New("not a regular file")
-	case info.Mode().Perm()&0o077 != 0:
-		if err := file.Chmod(0o600); err != nil {
-			return nil, err
-		}
 	}
 	if err := lock(file); err != nil {
 		return nil, err

@@ -37,7 +37,7 @@ const (
 	bucketFlag = 1 // of a leaf's element: its value is a bucket
 )
 
-// keySizes are those of our own buckets.
+// keySize is that of all keys of a bucket of ours, or anySize.
 func keySize(bucket []byte) int {
 	switch {
 	case bytes.Equal(bucket, messagesBucket):

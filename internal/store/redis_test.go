@@ -62,6 +62,7 @@ func TestRedisKilledAndRestarted(t *testing.T) {
 // A restart leaves a pool full of connections that Redis has closed. None of
 // them may cost a request, with TLS or without.
 func TestRedisRestartCostsNoRequest(t *testing.T) {
+	t.Parallel()
 	for name, setup := range map[string]redisSetup{
 		"plain": {},
 		"TLS":   {authority: newAuthority(t)},
@@ -98,6 +99,7 @@ func wantUnavailable(t *testing.T, s messageStore) {
 // Whatever Redis does in place of answering, each request has its refusal in
 // time, also when there are more of them than connections.
 func TestRedisOutOfReach(t *testing.T) {
+	t.Parallel()
 	for name, address := range map[string]func(*testing.T) string{
 		"refuses":                   refusingAddress,
 		"accepts and never answers": silentAddress,
@@ -109,7 +111,7 @@ func TestRedisOutOfReach(t *testing.T) {
 			"single": "", "Cluster": "?addr=ADDR", "Sentinel": "?master_name=here&username=messaging_api",
 		} {
 			t.Run(kind+" "+name, func(t *testing.T) {
-				t.Parallel() // they wait, most of the time
+				t.Parallel()
 				at := address(t)
 				s := openRedis(t, "redis://"+at+strings.ReplaceAll(parameters, "ADDR", at), nil)
 				wantUnavailable(t, s)
@@ -210,6 +212,7 @@ func blackHole(t *testing.T) string {
 // A Redis that hangs in the midst of its work, as on a disk that does, is one
 // that does not answer; and it is found again when it goes on.
 func TestRedisHangsAndGoesOn(t *testing.T) {
+	t.Parallel()
 	server := startRedis(t, redisSetup{})
 	s := server.open()
 	writeAndRead(t, s, 32, 5)
@@ -231,6 +234,7 @@ func TestRedisHangsAndGoesOn(t *testing.T) {
 // A full Redis is message.ErrFull, costs no message, and takes more when there
 // is room.
 func TestRedisFull(t *testing.T) {
+	t.Parallel()
 	for name, open := range map[string]func(*testing.T) (*redisServer, *store.Redis){
 		"single": func(t *testing.T) (*redisServer, *store.Redis) {
 			server := startRedis(t, redisSetup{})
@@ -292,6 +296,7 @@ func TestRedisWrongPassword(t *testing.T) {
 // A Cluster that has moved its slots answers with where they are; a message is
 // stored there all the same, and read from there.
 func TestClusterMovesSlots(t *testing.T) {
+	t.Parallel()
 	cluster := startCluster(t, 2)
 	s := openRedis(t, clusterURL(cluster), nil)
 	writeAndRead(t, s, 8, 20) // now the store knows which node has what
@@ -319,6 +324,7 @@ func TestClusterMovesSlots(t *testing.T) {
 
 // A Sentinel that promotes a replica takes the store with it.
 func TestSentinelFailsOver(t *testing.T) {
+	t.Parallel()
 	master := startRedis(t, redisSetup{})
 	replica := startRedis(t, redisSetup{args: []string{
 		"--replicaof", fmt.Sprintf("127.0.0.1 %d", master.port), "--masteruser", "admin", "--masterauth", "admin",

@@ -122,6 +122,8 @@ func checkQuery(query url.Values) error {
 		switch name {
 		case "read_only", "replica_only", "route_by_latency", "route_randomly":
 			return fmt.Errorf("%s: a replica may not have a message yet that its reader was just sent", name)
+		case "username", "password", "client_name", "master_name":
+			continue // a number is a name there, or a secret
 		}
 		for _, value := range values {
 			n, err := strconv.Atoi(value)

@@ -18,6 +18,7 @@ func TestNewRedisTakesURLs(t *testing.T) {
 		"redis://localhost?dial_timeout=3&read_timeout=700ms&pool_size=50&max_retries=2&client_name=me",
 		"redis://a:1?addr=b:2&addr=c:3&max_redirects=5",
 		"redis://s:26379?master_name=m&username=u&password=p&addr=s:26380",
+		"redis://s:26379?master_name=1&username=2&password=12345678901234567890",
 		"rediss://localhost?skip_verify=true",
 		"rediss://localhost:6379?addr=b:2",
 	} {

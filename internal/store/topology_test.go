@@ -25,7 +25,7 @@ const lastSlot = 16383
 func startNode(t testing.TB) *redisServer {
 	t.Helper()
 	return startRedis(t, redisSetup{
-		args:  []string{"--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf"},
+		args:  []string{"--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-node-timeout", "1000"},
 		grant: clusterGrant,
 	})
 }
