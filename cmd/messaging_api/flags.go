@@ -5,71 +5,188 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/alecthomas/kong"
+	"github.com/spf13/pflag"
 
 	"messaging_api/internal/limit"
 )
 
-// options are the flags, as they were given. The tags are the manual.
+// options are the flags, as they were given. What each means stands where it is
+// defined, below.
 type options struct {
-	Listen     string   `default:":8443" placeholder:"ADDRESS" help:"Public HTTPS address, [HOST]:PORT."`
-	ListenHTTP string   `name:"listen-http" placeholder:"ADDRESS" help:"Plain HTTP address, for ACME challenges and redirects to https; off when empty."`
-	ListenOps  string   `default:"127.0.0.1:8081" placeholder:"ADDRESS" help:"Health address, plain HTTP; never public."`
-	Host       []string `placeholder:"NAME" help:"A name that the service answers to; repeatable. Others get a 421. None: any."`
+	Listen       string
+	ListenHTTP   string
+	ListenOps    string
+	Host         []string
+	TrustedProxy prefixes
 
-	Store             string `default:"file:var/messages.db" placeholder:"URL" help:"Where messages are kept: file:PATH (embedded), redis:// or rediss:// URLs; with ?addr=HOST:PORT a Cluster, with ?master_name=NAME a Sentinel."`
-	RedisPasswordFile string `placeholder:"FILE" help:"File with the password of the Redis user."`
-	RedisCA           string `name:"redis-ca" placeholder:"FILE" help:"PEM certificates that sign Redis's own, for rediss://."`
-	RedisCert         string `placeholder:"FILE" help:"PEM chain to show to Redis, for rediss://."`
-	RedisKey          string `placeholder:"FILE" help:"PEM key of --redis-cert."`
+	Store             string
+	RedisPasswordFile string
+	RedisCA           string
+	RedisCert         string
+	RedisKey          string
 
-	TLS     string   `name:"tls" default:"self-signed" enum:"self-signed,files,acme,off" placeholder:"SOURCE" help:"Where the certificate comes from: self-signed (in memory, for development), files, acme (ordered for each --host), or off (a proxy terminates TLS)."`
-	TLSCert []string `name:"tls-cert" placeholder:"FILE" help:"PEM chain for --tls files; repeatable, in pairs with --tls-key."`
-	TLSKey  []string `name:"tls-key" placeholder:"FILE" help:"PEM key of the --tls-cert in the same place."`
-	TLSMin  string   `name:"tls-min" default:"1.2" enum:"1.2,1.3" placeholder:"VERSION" help:"Lowest TLS version: 1.2 or 1.3."`
+	TLS            string
+	TLSCert        []string
+	TLSKey         []string
+	TLSMin         string
+	ACMEEmail      string
+	ACMEDirectory  string
+	ACMECA         string
+	ACMECache      string
+	ACMEEABKid     string
+	ACMEEABKeyFile string
 
-	ACMEEmail      string `name:"acme-email" placeholder:"ADDRESS" help:"Where the CA may write to."`
-	ACMEDirectory  string `name:"acme-directory" placeholder:"URL" help:"The CA's directory; Let's Encrypt when empty."`
-	ACMECA         string `name:"acme-ca" placeholder:"FILE" help:"PEM certificates that sign the CA's own server; the system's when empty."`
-	ACMECache      string `name:"acme-cache" default:"var/acme" placeholder:"DIR" help:"Where the account and the certificates outlive a restart."`
-	ACMEEABKid     string `name:"acme-eab-kid" placeholder:"ID" help:"Key ID of an external account binding."`
-	ACMEEABKeyFile string `name:"acme-eab-key-file" placeholder:"FILE" help:"File with the base64url key of --acme-eab-kid."`
+	MaxBytes            limit.Size
+	TTL                 time.Duration
+	TTLMax              time.Duration
+	LimitCreate         limit.Rate
+	LimitRead           limit.Rate
+	LimitMiss           limit.Rate
+	LimitBytes          limit.ByteRate
+	LimitIPv4Prefix     int
+	LimitIPv6Prefix     int
+	LimitClients        int
+	LimitScope          string
+	Conns               int
+	ConnsPerClient      int
+	HandshakesPerClient limit.Rate
+	InFlight            int
 
-	MaxBytes limit.Size    `default:"256KiB" placeholder:"SIZE" help:"Largest request body."`
-	TTL      time.Duration `name:"ttl" default:"168h" placeholder:"DURATION" help:"Lifetime of a message that names none."`
-	TTLMax   time.Duration `name:"ttl-max" default:"168h" placeholder:"DURATION" help:"Longest lifetime."`
+	LogDir   string
+	LogDays  int
+	LogLevel slog.Level
+	Drain    time.Duration
+}
 
-	LimitCreate     limit.Rate     `default:"1/s:30" placeholder:"RATE" help:"Messages that one client may create: RATE/UNIT:BURST with the unit s, m, h or d, or off."`
-	LimitRead       limit.Rate     `default:"50/s:100" placeholder:"RATE" help:"Reads of one client."`
-	LimitMiss       limit.Rate     `default:"12/m:30" placeholder:"RATE" help:"Reads of one client that find nothing; when they are spent, all its reads wait."`
-	LimitBytes      limit.ByteRate `default:"64KiB/s:4MiB" placeholder:"RATE" help:"Bytes of the messages that one client may create."`
-	LimitIPv4Prefix int            `name:"limit-ipv4-prefix" default:"32" placeholder:"BITS" help:"How much of an IPv4 address is one client."`
-	LimitIPv6Prefix int            `name:"limit-ipv6-prefix" default:"64" placeholder:"BITS" help:"How much of an IPv6 address is one client."`
-	LimitClients    int            `default:"262144" placeholder:"NUMBER" help:"Clients tracked at once; memory is bounded by it."`
+// flags defines the flags of o, with their defaults.
+func (o *options) flags() *pflag.FlagSet {
+	f := pflag.NewFlagSet("messaging_api", pflag.ContinueOnError)
+	f.SortFlags = false
+	f.Usage = func() {}
+	o.addressFlags(f)
+	o.storeFlags(f)
+	o.tlsFlags(f)
+	o.limitFlags(f)
+	o.logFlags(f)
+	return f
+}
 
-	LimitScope string `default:"local" enum:"local,shared" placeholder:"SCOPE" help:"Whose budget it is: local (this process's) or shared (one for all replicas, kept in Redis)."`
+func (o *options) addressFlags(f *pflag.FlagSet) {
+	f.StringVar(&o.Listen, "listen", ":8443", "Public HTTPS address, [HOST]:PORT.")
+	f.StringVar(&o.ListenHTTP, "listen-http", "", "Plain HTTP address, for ACME challenges and redirects to https; off when empty.")
+	f.StringVar(&o.ListenOps, "listen-ops", "127.0.0.1:8081", "Health address, plain HTTP; never public.")
+	f.StringSliceVar(&o.Host, "host", nil, "A name that the service answers to; repeatable. Others get a 421. None: any.")
+	f.Var(&o.TrustedProxy, "trusted-proxy", "Addresses of proxies whose X-Forwarded-For is believed; repeatable. With --tls off, what allows a --listen that is not loopback.")
+}
 
-	Conns               int        `default:"8192" placeholder:"NUMBER" help:"Connections open at once."`
-	ConnsPerClient      int        `default:"64" placeholder:"NUMBER" help:"Connections of one client open at once; 0 for no limit."`
-	HandshakesPerClient limit.Rate `default:"20/s:60" placeholder:"RATE" help:"New connections of one client."`
-	InFlight            int        `default:"512" placeholder:"NUMBER" help:"Requests worked on at once; beyond it 503."`
+func (o *options) storeFlags(f *pflag.FlagSet) {
+	f.StringVar(&o.Store, "store", "file:var/messages.db", "Where messages are kept: file:PATH (embedded), redis:// or rediss:// URLs; with ?addr=HOST:PORT a Cluster, with ?master_name=NAME a Sentinel.")
+	f.StringVar(&o.RedisPasswordFile, "redis-password-file", "", "File with the password of the Redis user.")
+	f.StringVar(&o.RedisCA, "redis-ca", "", "PEM certificates that sign Redis's own, for rediss://.")
+	f.StringVar(&o.RedisCert, "redis-cert", "", "PEM chain to show to Redis, for rediss://.")
+	f.StringVar(&o.RedisKey, "redis-key", "", "PEM key of --redis-cert.")
+}
 
-	TrustedProxy []netip.Prefix `placeholder:"CIDR" help:"Addresses of proxies whose X-Forwarded-For is believed; repeatable. With --tls off, what allows a --listen that is not loopback."`
+func (o *options) tlsFlags(f *pflag.FlagSet) {
+	o.TLS = "self-signed"
+	f.Var(choice{&o.TLS, "self-signed,files,acme,off"}, "tls", "Where the certificate comes from: self-signed (in memory, for development), files, acme (ordered for each --host), or off (a proxy terminates TLS).")
+	f.StringSliceVar(&o.TLSCert, "tls-cert", nil, "PEM chain for --tls files; repeatable, in pairs with --tls-key.")
+	f.StringSliceVar(&o.TLSKey, "tls-key", nil, "PEM key of the --tls-cert in the same place.")
+	o.TLSMin = "1.2"
+	f.Var(choice{&o.TLSMin, "1.2,1.3"}, "tls-min", "Lowest TLS version: 1.2 or 1.3.")
+	f.StringVar(&o.ACMEEmail, "acme-email", "", "Where the CA may write to.")
+	f.StringVar(&o.ACMEDirectory, "acme-directory", "", "The CA's directory; Let's Encrypt when empty.")
+	f.StringVar(&o.ACMECA, "acme-ca", "", "PEM certificates that sign the CA's own server; the system's when empty.")
+	f.StringVar(&o.ACMECache, "acme-cache", "var/acme", "Where the account and the certificates outlive a restart.")
+	f.StringVar(&o.ACMEEABKid, "acme-eab-kid", "", "Key ID of an external account binding.")
+	f.StringVar(&o.ACMEEABKeyFile, "acme-eab-key-file", "", "File with the base64url key of --acme-eab-kid.")
+}
 
-	LogDir   string        `placeholder:"DIR" help:"Directory for messaging_api.log, kept each midnight as messaging_api.log.yymmdd; none: stdout only."`
-	LogDays  int           `default:"400" placeholder:"DAYS" help:"Days that a rotated log is kept; 0 for ever."`
-	LogLevel slog.Level    `default:"info" placeholder:"LEVEL" help:"Least level that is logged: debug, info, warn or error."`
-	Drain    time.Duration `default:"15s" placeholder:"DURATION" help:"How long a stop waits for requests in flight."`
+func (o *options) limitFlags(f *pflag.FlagSet) {
+	f.TextVar(&o.MaxBytes, "max-bytes", limit.Size(256<<10), "Largest request body.")
+	f.DurationVar(&o.TTL, "ttl", 168*time.Hour, "Lifetime of a message that names none.")
+	f.DurationVar(&o.TTLMax, "ttl-max", 168*time.Hour, "Longest lifetime.")
+	f.TextVar(&o.LimitCreate, "limit-create", rate("1/s:30"), "Messages that one client may create: RATE/UNIT:BURST with the unit s, m, h or d, or off.")
+	f.TextVar(&o.LimitRead, "limit-read", rate("50/s:100"), "Reads of one client.")
+	f.TextVar(&o.LimitMiss, "limit-miss", rate("12/m:30"), "Reads of one client that find nothing; when they are spent, all its reads wait.")
+	f.TextVar(&o.LimitBytes, "limit-bytes", byteRate("64KiB/s:4MiB"), "Bytes of the messages that one client may create.")
+	f.IntVar(&o.LimitIPv4Prefix, "limit-ipv4-prefix", 32, "How much of an IPv4 address is one client.")
+	f.IntVar(&o.LimitIPv6Prefix, "limit-ipv6-prefix", 64, "How much of an IPv6 address is one client.")
+	f.IntVar(&o.LimitClients, "limit-clients", 262144, "Clients tracked at once; memory is bounded by it.")
+	o.LimitScope = "local"
+	f.Var(choice{&o.LimitScope, "local,shared"}, "limit-scope", "Whose budget it is: local (this process's) or shared (one for all replicas, kept in Redis).")
+	f.IntVar(&o.Conns, "conns", 8192, "Connections open at once.")
+	f.IntVar(&o.ConnsPerClient, "conns-per-client", 64, "Connections of one client open at once; 0 for no limit.")
+	f.TextVar(&o.HandshakesPerClient, "handshakes-per-client", rate("20/s:60"), "New connections of one client.")
+	f.IntVar(&o.InFlight, "in-flight", 512, "Requests worked on at once; beyond it 503.")
+}
 
-	Serve   struct{} `cmd:"" default:"withargs" help:"Serve (the default command)."`
-	Health  struct{} `cmd:"" help:"Ask a running service whether it is ready; exit 0 or 1."`
-	Check   struct{} `cmd:"" help:"Validate the configuration and the files that it names; nothing listens."`
-	Version struct{} `cmd:"" help:"Print the version."`
+func (o *options) logFlags(f *pflag.FlagSet) {
+	f.StringVar(&o.LogDir, "log-dir", "", "Directory for messaging_api.log, kept each midnight as messaging_api.log.yymmdd; none: stdout only.")
+	f.IntVar(&o.LogDays, "log-days", 400, "Days that a rotated log is kept; 0 for ever.")
+	f.TextVar(&o.LogLevel, "log-level", slog.LevelInfo, "Least level that is logged: debug, info, warn or error.")
+	f.DurationVar(&o.Drain, "drain", 15*time.Second, "How long a stop waits for requests in flight.")
+}
+
+// rate and byteRate read the defaults above.
+func rate(text string) limit.Rate         { return must(limit.ParseRate(text)) }
+func byteRate(text string) limit.ByteRate { return must(limit.ParseByteRate(text)) }
+
+func must[T any](value T, err error) T {
+	if err != nil {
+		panic(err) // a mistake in a default
+	}
+	return value
+}
+
+// A choice is a flag with a fixed set of values.
+type choice struct {
+	value *string
+	of    string // with commas between
+}
+
+func (c choice) String() string { return *c.value }
+func (c choice) Type() string   { return "string" }
+
+// Set implements [pflag.Value].
+func (c choice) Set(s string) error {
+	if !slices.Contains(strings.Split(c.of, ","), s) {
+		return fmt.Errorf("must be one of %s", strings.ReplaceAll(c.of, ",", ", "))
+	}
+	*c.value = s
+	return nil
+}
+
+// prefixes is a repeatable flag of address ranges.
+type prefixes []netip.Prefix
+
+func (p *prefixes) String() string { return "" }
+func (p *prefixes) Type() string   { return "CIDR" }
+
+// Set implements [pflag.Value].
+func (p *prefixes) Set(s string) error {
+	for one := range strings.SplitSeq(s, ",") {
+		prefix, err := netip.ParsePrefix(one)
+		if err != nil {
+			return err
+		}
+		*p = append(*p, prefix)
+	}
+	return nil
+}
+
+// The commands, and what each does.
+var commands = [][2]string{
+	{"serve", "Serve (the default command)."},
+	{"health", "Ask a running service whether it is ready; exit 0 or 1."},
+	{"check", "Validate the configuration and the files that it names; nothing listens."},
+	{"version", "Print the version."},
 }
 
 const envPrefix = "MESSAGING_API_"
@@ -78,39 +195,40 @@ const envPrefix = "MESSAGING_API_"
 // no options where help was asked for and printed. Every error is a usageError.
 func parse(args, env []string, stdout io.Writer) (*options, string, error) {
 	o := new(options)
-	values := environment(env)
-	helped := false
-	parser, err := kong.New(o,
-		kong.Name("messaging_api"),
-		kong.Description("Hand on a text by a link that cannot be guessed."),
-		kong.Writers(stdout, io.Discard),
-		kong.Exit(func(int) { helped = true }),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, FlagsLast: true, WrapUpperBound: 100}),
-		kong.ValueFormatter(helpWithVariable),
-		kong.Resolvers(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
-			if value, set := values[variable(flag.Name)]; set {
-				return value, nil
-			}
-			return nil, nil
-		})),
-	)
-	if err != nil {
-		return nil, "", err // a mistake in the tags above
-	}
-	parsed, err := parser.Parse(args)
-	switch {
-	case helped:
-		return nil, "", nil
-	case err != nil:
+	flags := o.flags()
+	help := flags.BoolP("help", "h", false, "")
+	if err := flags.Parse(args); err != nil {
 		return nil, "", usageError{oneLine(err)}
 	}
-	if err := unknownVariable(parser.Model, values); err != nil {
-		return nil, "", usageError{err}
+	if *help {
+		return nil, "", printHelp(stdout, flags)
 	}
-	if err := o.validate(); err != nil {
-		return nil, "", usageError{err}
+	command, err := command(flags.Args())
+	if err == nil {
+		err = fromEnvironment(flags, env)
 	}
-	return o, parsed.Command(), nil
+	if err == nil {
+		err = o.validate()
+	}
+	if err != nil {
+		return nil, "", usageError{oneLine(err)}
+	}
+	return o, command, nil
+}
+
+// command is the one word that is not a flag, if there is one.
+func command(words []string) (string, error) {
+	if len(words) == 0 {
+		return commands[0][0], nil
+	}
+	known := make([]string, len(commands))
+	for i, c := range commands {
+		known[i] = c[0]
+	}
+	if len(words) > 1 || !slices.Contains(known, words[0]) {
+		return "", fmt.Errorf("unexpected argument %q; the commands are %s", words[len(words)-1], strings.Join(known, ", "))
+	}
+	return words[0], nil
 }
 
 // variable is the environment's name for a flag.
@@ -118,9 +236,10 @@ func variable(flag string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
-// environment returns our variables. An empty one counts as absent, so that a
-// compose file can pass one on whether it is set or not.
-func environment(env []string) map[string]string {
+// fromEnvironment sets the flags that the command line left open. An empty
+// variable counts as absent, so that a compose file can pass one on whether it is
+// set or not; an unknown one would be a setting that silently does nothing.
+func fromEnvironment(flags *pflag.FlagSet, env []string) error {
 	values := make(map[string]string)
 	for _, entry := range env {
 		name, value, _ := strings.Cut(entry, "=")
@@ -128,39 +247,57 @@ func environment(env []string) map[string]string {
 			values[name] = value
 		}
 	}
-	return values
-}
-
-// unknownVariable finds a misspelt variable, which would otherwise be a setting
-// that silently does nothing.
-func unknownVariable(model *kong.Application, values map[string]string) error {
-	known := make(map[string]bool)
-	for _, flag := range model.Flags {
-		known[variable(flag.Name)] = flag.Name != "help"
-	}
-	var unknown []string
-	for name := range values {
-		if !known[name] {
-			unknown = append(unknown, name)
+	var bad error
+	flags.VisitAll(func(flag *pflag.Flag) {
+		name := variable(flag.Name)
+		value, set := values[name]
+		if flag.Name == "help" || !set {
+			return
 		}
+		delete(values, name)
+		if flag.Changed || bad != nil {
+			return
+		}
+		if err := flags.Set(flag.Name, value); err != nil {
+			bad = fmt.Errorf("%s: %w", name, err)
+		}
+	})
+	if bad == nil && len(values) > 0 {
+		names := slices.Sorted(maps.Keys(values))
+		return fmt.Errorf("unknown variable %s; --help lists the known ones", strings.Join(names, ", "))
 	}
-	if len(unknown) == 0 {
-		return nil
-	}
-	slices.Sort(unknown)
-	return fmt.Errorf("unknown variable %s; --help lists the known ones", strings.Join(unknown, ", "))
+	return bad
 }
 
-// helpWithVariable adds a flag's default and its variable to its help.
-func helpWithVariable(value *kong.Value) string {
-	if value.Flag == nil || value.Name == "help" {
-		return value.Help
+// printHelp shows every flag, its default and its variable.
+func printHelp(w io.Writer, flags *pflag.FlagSet) error {
+	var b strings.Builder
+	b.WriteString("Usage: messaging_api [COMMAND] [FLAGS]\n\nHand on a text by a link that cannot be guessed.\n\nCommands:\n")
+	for _, c := range commands {
+		fmt.Fprintf(&b, "  %-9s %s\n", c[0], c[1])
 	}
-	fallback := "none"
-	if value.HasDefault {
-		fallback = value.Default
+	b.WriteString("\nFlags, each with its default and its environment variable:\n")
+	flags.VisitAll(func(flag *pflag.Flag) {
+		if flag.Name != "help" {
+			fmt.Fprintf(&b, "  --%s\n        %s [default %s; %s]\n", flag.Name, flag.Usage, fallback(flag), variable(flag.Name))
+		}
+	})
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// fallback is a flag's default as a person writes it.
+func fallback(flag *pflag.Flag) string {
+	switch value := flag.DefValue; {
+	case value == "" || value == "[]":
+		return "none"
+	case strings.HasSuffix(value, "h0m0s"):
+		return strings.TrimSuffix(value, "0m0s")
+	case value == strings.ToUpper(value): // a level of slog
+		return strings.ToLower(value)
+	default:
+		return value
 	}
-	return fmt.Sprintf("%s [default %s; %s]", value.Help, fallback, variable(value.Name))
 }
 
 // oneLine keeps an error to the one line that start-up promises.

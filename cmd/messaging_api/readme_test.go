@@ -7,22 +7,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/alecthomas/kong"
+	"github.com/spf13/pflag"
 )
 
 // flagModel is the program's flags as --help sees them.
-func flagModel(t *testing.T) []*kong.Flag {
-	t.Helper()
-	parser, err := kong.New(new(options))
-	if err != nil {
-		t.Fatal(err)
-	}
-	var flags []*kong.Flag
-	for _, flag := range parser.Model.Flags {
-		if flag.Name != "help" {
-			flags = append(flags, flag)
-		}
-	}
+func flagModel() []*pflag.Flag {
+	var flags []*pflag.Flag
+	new(options).flags().VisitAll(func(flag *pflag.Flag) { flags = append(flags, flag) })
 	return flags
 }
 
@@ -34,12 +25,12 @@ func TestReadmeTable(t *testing.T) {
 	}
 	var want strings.Builder
 	want.WriteString("| flag | default | meaning |\n|---|---|---|\n")
-	for _, flag := range flagModel(t) {
-		fallback := "none"
-		if flag.HasDefault {
-			fallback = "`" + flag.Default + "`"
+	for _, flag := range flagModel() {
+		value := fallback(flag)
+		if value != "none" {
+			value = "`" + value + "`"
 		}
-		fmt.Fprintf(&want, "| `--%s` | %s | %s |\n", flag.Name, fallback, flag.Help)
+		fmt.Fprintf(&want, "| `--%s` | %s | %s |\n", flag.Name, value, flag.Usage)
 	}
 	if !strings.Contains(string(readme), want.String()) {
 		t.Errorf("README.md does not hold this table:\n%s", want.String())
@@ -54,12 +45,8 @@ func TestHelpShowsEverything(t *testing.T) {
 		t.Fatalf("parse(--help): got %v, %v", o, err)
 	}
 	text := strings.Join(strings.Fields(out.String()), " ")
-	for _, flag := range flagModel(t) {
-		fallback := "default none"
-		if flag.HasDefault {
-			fallback = "default " + flag.Default
-		}
-		for _, want := range []string{"--" + flag.Name, fallback + "; " + variable(flag.Name) + "]"} {
+	for _, flag := range flagModel() {
+		for _, want := range []string{"--" + flag.Name, "default " + fallback(flag) + "; " + variable(flag.Name) + "]"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("--help does not show %q", want)
 			}
