@@ -17,6 +17,10 @@ import (
 // fewer. For this ConnState has to be the server's.
 type Listener struct {
 	net.Listener
+	// Observer is told of each connection; nil: nobody is. It is set before the
+	// first Accept.
+	Observer Observer
+
 	resolver *Resolver
 	table    *Table
 
@@ -24,6 +28,27 @@ type Listener struct {
 	gate  gate
 	stats ConnStats
 }
+
+// An Observer is told of connections. It is safe for concurrent use and
+// returns at once, since the next connection waits for it.
+type Observer interface {
+	// Accepted tells of a connection from the network, before any limit.
+	Accepted()
+	// Turned tells of a connection that this client lost to one of [Admissions].
+	Turned(admission string, c Client)
+}
+
+// The limits by which connections are closed, in the words of the flags that set
+// them. Displaced ones had been let in, and make room for other clients.
+const (
+	Conns               = "conns"
+	ConnsPerClient      = "conns-per-client"
+	HandshakesPerClient = "handshakes-per-client"
+	Displaced           = "displaced"
+)
+
+// Admissions returns all of them.
+func Admissions() []string { return []string{Conns, ConnsPerClient, HandshakesPerClient, Displaced} }
 
 // ConnStats count connections since the start, but for Open, which is now.
 type ConnStats struct {
@@ -53,27 +78,52 @@ func (l *Listener) Accept() (net.Conn, error) {
 		}
 		c := &conn{Conn: raw, listener: l}
 		c.place.conn = c
-		displaced, ok := l.admit(c, time.Now())
-		if displaced != nil {
-			_ = displaced.Close() // it is gone either way
+		v := l.admit(c, time.Now())
+		l.tell(v)
+		if v.displaced != nil {
+			_ = v.displaced.Close() // it is gone either way
 		}
-		if ok {
+		if v.refused == "" {
 			return c, nil
 		}
 		refuse(raw)
 	}
 }
 
+// A verdict is what becomes of a connection, and of another one for its sake.
+type verdict struct {
+	client    Client // whose connection it is
+	refused   string // which limit did; empty: it was let in
+	displaced *conn  // that has to go, or nil
+	loser     Client // whose that was
+}
+
+// tell passes a verdict on, outside of any lock.
+func (l *Listener) tell(v verdict) {
+	if l.Observer == nil {
+		return
+	}
+	l.Observer.Accepted()
+	if v.refused != "" {
+		l.Observer.Turned(v.refused, v.client)
+	}
+	if v.displaced != nil {
+		l.Observer.Turned(Displaced, v.loser)
+	}
+}
+
 // admit decides about c, and about another connection that has to go for it.
-func (l *Listener) admit(c *conn, now time.Time) (displaced *conn, ok bool) {
+func (l *Listener) admit(c *conn, now time.Time) (v verdict) {
 	peer := peerOf(c)
 	proxy := l.resolver.Trusted(peer)
 	client := l.resolver.Of(peer)
+	v.client = client
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !proxy && l.gate.crowded(client) {
 		l.stats.RefusedClient++
-		return nil, false
+		v.refused = ConnsPerClient
+		return v
 	}
 	var victim *place
 	if l.gate.full() {
@@ -82,23 +132,25 @@ func (l *Listener) admit(c *conn, now time.Time) (displaced *conn, ok bool) {
 		}
 		if victim == nil {
 			l.stats.RefusedTotal++
-			return nil, false
+			v.refused = Conns
+			return v
 		}
 	}
 	// Last, so that a connection that is refused anyway costs no token, and one
 	// that has none makes nobody yield.
 	if !proxy && !l.table.Take(client, Handshake, 1, now).Allowed {
 		l.stats.RefusedHandshakes++
-		return nil, false
+		v.refused = HandshakesPerClient
+		return v
 	}
 	if victim != nil {
+		v.displaced, v.loser = victim.conn, victim.member.client
 		l.gate.remove(victim)
 		l.stats.Displaced++
-		displaced = victim.conn
 	}
 	l.gate.add(&c.place, client, proxy)
 	l.stats.Accepted++
-	return displaced, true
+	return v
 }
 
 // peerOf returns the address at the other end of a connection, or the zero Addr

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -382,8 +383,8 @@ func BenchmarkAdmit(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		c := &conn{Conn: addressed{}, listener: l}
-		if _, ok := l.admit(c, now); !ok {
-			b.Fatal("refused")
+		if v := l.admit(c, now); v.refused != "" {
+			b.Fatal(v.refused)
 		}
 		_ = c.Close()
 	}
@@ -394,3 +395,63 @@ type addressed struct{ net.Conn }
 
 func (addressed) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(203, 0, 113, 9), Port: 1} }
 func (addressed) Close() error         { return nil }
+
+// A notebook is an Observer that can be asked.
+type notebook struct {
+	mu       sync.Mutex // guards what follows
+	accepted int
+	turned   map[string]int
+}
+
+func (n *notebook) Accepted() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.accepted++
+}
+
+func (n *notebook) Turned(admission string, c Client) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.turned[admission+" "+c.String()]++
+}
+
+// The observer learns who lost a connection to which limit.
+func TestListenerTellsItsObserver(t *testing.T) {
+	l := open(t, Limits{Handshake: mustRate(t, "1/h:3")}, 3, 2)
+	notes := &notebook{turned: make(map[string]int)}
+	l.Observer = notes
+	accepted := accept(t, l)
+	var held []net.Conn
+	let := func(from string) {
+		t.Helper()
+		dial(t, l, from)
+		held = append(held, <-accepted)
+	}
+	expectRefused := func(from string) {
+		t.Helper()
+		if !refused(t, l, from) {
+			t.Errorf("a connection from %s stays open", from)
+		}
+	}
+	let("127.0.0.2")
+	let("127.0.0.2")
+	expectRefused("127.0.0.2") // it has two
+	let("127.0.0.3")
+	expectRefused("127.0.0.4") // there are three, and none is known to be spare
+	l.ConnState(held[0], http.StateIdle)
+	let("127.0.0.4") // in the place of one that is
+	_ = held[1].Close()
+	let("127.0.0.3")
+	_ = held[4].Close()
+	let("127.0.0.3")
+	_ = held[5].Close()
+	expectRefused("127.0.0.3") // it had its three handshakes
+	notes.mu.Lock()
+	defer notes.mu.Unlock()
+	want := map[string]int{
+		ConnsPerClient + " 127.0.0.2": 1, Conns + " 127.0.0.4": 1, Displaced + " 127.0.0.2": 1, HandshakesPerClient + " 127.0.0.3": 1,
+	}
+	if notes.accepted != 9 || !maps.Equal(notes.turned, want) {
+		t.Errorf("got %d accepted, turned %v; want 9, %v", notes.accepted, notes.turned, want)
+	}
+}
