@@ -22,6 +22,7 @@ type budgets interface {
 type limiter struct {
 	resolver *limit.Resolver
 	budgets  budgets
+	missed   func() // counts a read that found nothing
 }
 
 // Client implements [web.Limiter].
@@ -44,6 +45,7 @@ func (l limiter) Read(ctx context.Context, c web.Client, answer http.Header) *we
 
 // Missed implements [web.Limiter].
 func (l limiter) Missed(ctx context.Context, c web.Client, answer http.Header) {
+	l.missed()
 	limit.SetHeaders(answer, l.budgets.Charge(ctx, limit.Client(c), limit.Miss, 1, time.Now()))
 }
 

@@ -38,6 +38,14 @@ func (l logOutput) Reopen() {
 	}
 }
 
+// Lost returns how many lines did not reach the file.
+func (l logOutput) Lost() uint64 {
+	if l.file == nil {
+		return 0
+	}
+	return l.file.Lost()
+}
+
 // Close writes what waits.
 func (l logOutput) Close() error {
 	if l.file == nil {

@@ -20,7 +20,7 @@ type plain struct {
 }
 
 // newPlain returns the server on inner, or nil where there is none.
-func (o *options) newPlain(inner *limit.Listener, source certificateSource, log *slog.Logger) *plain {
+func (o *options) newPlain(inner *limit.Listener, source certificateSource, log *slog.Logger, observer web.Observer) *plain {
 	if inner == nil {
 		return nil
 	}
@@ -28,8 +28,8 @@ func (o *options) newPlain(inner *limit.Listener, source certificateSource, log 
 	if acme, ok := source.(*tlscert.ACME); ok {
 		handler = acme.HTTPHandler(handler)
 	}
-	p := &plain{admission: inner, listener: web.NewPlainListener(inner, log)}
-	p.server = newServer(web.ServePlain(log, handler), log)
+	p := &plain{admission: inner, listener: web.NewPlainListener(inner, log, observer)}
+	p.server = newServer(web.ServePlain(log, observer, handler), log)
 	p.server.ConnContext = p.listener.ConnContext
 	p.server.ConnState = func(c net.Conn, state http.ConnState) {
 		p.admission.ConnState(c, state)

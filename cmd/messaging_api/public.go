@@ -34,10 +34,10 @@ type public struct {
 }
 
 // newPublic returns a server on inner, with TLS unless config is nil.
-func newPublic(inner *limit.Listener, config *tls.Config, handler http.Handler, log *slog.Logger) *public {
+func newPublic(inner *limit.Listener, config *tls.Config, handler http.Handler, log *slog.Logger, observer web.Observer) *public {
 	p := &public{
 		admission: inner,
-		listener:  web.NewListener(inner, config, handshakeTimeout, log),
+		listener:  web.NewListener(inner, config, handshakeTimeout, log, observer),
 		served:    make(chan struct{}),
 	}
 	var protocols http.Protocols

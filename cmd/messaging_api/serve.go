@@ -75,19 +75,26 @@ func serve(ctx context.Context, o *options, stdout, stderr io.Writer) (err error
 	}
 
 	// A request's journey, from the outside in.
+	metrics := newMetrics()
+	observer := requestMetrics{metrics}
 	admit := func(inner net.Listener) *limit.Listener {
 		if inner == nil {
 			return nil
 		}
-		return limit.NewListener(inner, resolver, table, o.Conns, o.ConnsPerClient)
+		l := limit.NewListener(inner, resolver, table, o.Conns, o.ConnsPerClient)
+		l.Observer = connMetrics{metrics}
+		return l
 	}
-	handler := web.Serve(log,
+	admitted := []*limit.Listener{admit(ways.https), admit(ways.http)}
+	handler := web.Serve(log, observer,
 		web.Hosts(o.Host,
-			web.Routes(message.NewBox(messages), o.limits(), limiter{resolver, o.budgets(table, messages, log)}, load)))
-	public := newPublic(admit(ways.https), o.tlsConfig(source), handler, log)
-	plain := o.newPlain(admit(ways.http), source, log)
+			web.Routes(message.NewBox(measured{messages, metrics}), o.limits(),
+				limiter{resolver, o.budgets(table, messages, log), metrics.Missed}, load)))
+	public := newPublic(admitted[0], o.tlsConfig(source), handler, log, observer)
+	plain := o.newPlain(admitted[1], source, log, observer)
 	ready := ops.NewReadiness(storeCheck(messages), certificateCheck(source), public.check())
-	operations := newServer(ops.NewHandler(ready, nil), log)
+	watched{table, load, admitted, source, ready, messages, logs}.watch(metrics)
+	operations := newServer(ops.NewHandler(ready, metrics), log)
 
 	background := runBackground(ctx, source, logs, log)
 	failed := make(chan error, 3)

@@ -12,9 +12,9 @@ type messages struct {
 func newMessages(f factory) messages {
 	return messages{
 		created:      f.counter("messages_created_total", "Messages stored."),
-		createdBytes: f.counter("messages_created_bytes_total", "Bytes of text of the messages stored."),
+		createdBytes: f.counter("messages_created_bytes_total", "Bytes of the messages stored, as they are sealed."),
 		read:         f.counter("messages_read_total", "Messages handed out."),
-		readBytes:    f.counter("messages_read_bytes_total", "Bytes of text of the messages handed out."),
+		readBytes:    f.counter("messages_read_bytes_total", "Bytes of the messages handed out, as they are sealed."),
 		missed:       f.counter("messages_missed_total", "Requests for a message that is not there: expired, or guessed."),
 	}
 }

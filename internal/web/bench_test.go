@@ -62,7 +62,7 @@ func BenchmarkHandler(b *testing.B) {
 	store := new(shelf)
 	box := message.NewBox(store)
 	log := slog.New(slog.NewJSONHandler(io.Discard, nil)) //nolint:sloglint // what a line costs belongs to it
-	handler := web.Serve(log, web.Hosts([]string{"example.com"}, web.Routes(box, limits, free{}, web.NewInFlight(512, time.Second))))
+	handler := web.Serve(log, unobserved{}, web.Hosts([]string{"example.com"}, web.Routes(box, limits, free{}, web.NewInFlight(512, time.Second))))
 	id, _, err := box.Create(b.Context(), []byte(strings.Repeat("A text as people write it. ", 10)), time.Hour, time.Now())
 	if err != nil {
 		b.Fatal(err)

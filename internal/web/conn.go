@@ -118,6 +118,7 @@ func (l *Listener) refusal(status int, detail string) []byte {
 	id := newRequestID()
 	body := problem(status, detail)
 	l.log.Info("request", "request_id", id, "route", otherRoute, "status", status, "bytes", len(body))
+	l.observer.Request(otherRoute, "HTTP/1.1", status, 0) // it never was one: there is nothing to time
 	b := make([]byte, 0, 512+len(l.headers)+len(body))
 	b = append(b, "HTTP/1.1 "...)
 	b = strconv.AppendInt(b, int64(status), 10)

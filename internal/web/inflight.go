@@ -14,7 +14,6 @@ type InFlight struct {
 	slots   chan struct{}
 	wait    time.Duration
 	waiting atomic.Int64
-	shed    atomic.Int64
 }
 
 // NewInFlight returns a bound of n requests, at least one. As many again may
@@ -25,14 +24,14 @@ func NewInFlight(n int, wait time.Duration) *InFlight {
 
 // enter takes a place, waiting for it if that may be, or refuses. Who got one
 // leaves it.
-func (f *InFlight) enter(r *http.Request) error {
+func (f *InFlight) enter(x *Exchange, r *http.Request) error {
 	select {
 	case f.slots <- struct{}{}:
 		return nil
 	default:
 	}
 	if !f.await(r) {
-		f.shed.Add(1)
+		x.limit = LimitInFlight
 		return refusal{
 			status: http.StatusServiceUnavailable,
 			detail: "The service is too busy. Nothing was done; try again.",
@@ -63,6 +62,3 @@ func (f *InFlight) await(r *http.Request) bool {
 
 // Now returns how many requests are worked on.
 func (f *InFlight) Now() int { return len(f.slots) }
-
-// Shed returns how many requests were turned away since the start.
-func (f *InFlight) Shed() int64 { return f.shed.Load() }

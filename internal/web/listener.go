@@ -33,6 +33,7 @@ type Listener struct {
 	config    *tls.Config   // nil: no TLS
 	handshake time.Duration // bound on one handshake
 	log       *slog.Logger
+	observer  Observer
 
 	headers []byte // the constant part of a refusal's head
 	results chan result
@@ -48,17 +49,19 @@ type result struct {
 
 // NewListener returns a Listener on inner. Where config is nil connections are
 // handed on as they are (TLS ends elsewhere). A handshake may take as long as
-// handshake says; one that fails is logged at debug level. Close it.
-func NewListener(inner net.Listener, config *tls.Config, handshake time.Duration, log *slog.Logger) *Listener {
-	return newListener(inner, config, handshake, log, securityHeaders())
+// handshake says; one that fails is logged at debug level. Observer counts both, and
+// what net/http refuses. Close it.
+func NewListener(inner net.Listener, config *tls.Config, handshake time.Duration, log *slog.Logger, observer Observer) *Listener {
+	return newListener(inner, config, handshake, log, observer, securityHeaders())
 }
 
-func newListener(inner net.Listener, config *tls.Config, handshake time.Duration, log *slog.Logger, headers []header) *Listener {
+func newListener(inner net.Listener, config *tls.Config, handshake time.Duration, log *slog.Logger, observer Observer, headers []header) *Listener {
 	l := &Listener{
 		inner:     inner,
 		config:    config,
 		handshake: handshake,
 		log:       log,
+		observer:  observer,
 		results:   make(chan result),
 		quit:      make(chan struct{}),
 	}
@@ -135,7 +138,9 @@ func (l *Listener) prepare(raw net.Conn) {
 			l.refuseHandshake(raw, err)
 			return
 		}
-		switch secured.ConnectionState().NegotiatedProtocol {
+		state := secured.ConnectionState()
+		l.observer.Handshake(state.Version, state.DidResume)
+		switch state.NegotiatedProtocol {
 		case "h2":
 			ready = secured // net/http knows HTTP/2 by this type
 		case "http/1.1", "":
@@ -157,6 +162,7 @@ func (l *Listener) prepare(raw net.Conn) {
 // of its request unread, would reset the connection before it has read that.
 func (l *Listener) refuseHandshake(raw net.Conn, err error) {
 	l.log.Debug("a TLS handshake failed", "event", "handshake", "error", err)
+	l.observer.HandshakeFailed(err.Error())
 	var record tls.RecordHeaderError
 	if errors.As(err, &record) && record.Conn != nil && looksLikeHTTP(record.RecordHeader) {
 		_ = raw.SetDeadline(time.Now().Add(l.handshake))

@@ -196,7 +196,7 @@ func TestLogLine(t *testing.T) {
 func TestLogLevel(t *testing.T) {
 	s := newStack(nil)
 	log := slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelError}))
-	s.handler = web.Serve(log, web.Hosts(nil, web.Routes(message.NewBox(s.store), limits, s.limiter, web.NewInFlight(512, time.Second))))
+	s.handler = web.Serve(log, unobserved{}, web.Hosts(nil, web.Routes(message.NewBox(s.store), limits, s.limiter, web.NewInFlight(512, time.Second))))
 	path := s.post(t, "x")
 	s.ask("GET", path, nil, nil)
 	if s.log.String() != "" {

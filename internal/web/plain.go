@@ -14,8 +14,8 @@ const plainRoute = "plain"
 // ServePlain is [Serve] around a handler of plain HTTP. It sends no
 // Strict-Transport-Security, which a server must not do there (RFC 6797, section
 // 7.2).
-func ServePlain(log *slog.Logger, next http.Handler) http.Handler {
-	return serve(log, plainHeaders(), func(x *Exchange, r *http.Request) error {
+func ServePlain(log *slog.Logger, observer Observer, next http.Handler) http.Handler {
+	return serve(log, observer, plainHeaders(), func(x *Exchange, r *http.Request) error {
 		x.route = plainRoute
 		next.ServeHTTP(recorder{x}, r)
 		return nil
@@ -23,9 +23,9 @@ func ServePlain(log *slog.Logger, next http.Handler) http.Handler {
 }
 
 // NewPlainListener is [NewListener] for plain HTTP and ServePlain.
-func NewPlainListener(inner net.Listener, log *slog.Logger) *Listener {
+func NewPlainListener(inner net.Listener, log *slog.Logger, observer Observer) *Listener {
 	// Without TLS nothing is waited for but that the server takes the connection.
-	return newListener(inner, nil, time.Second, log, plainHeaders())
+	return newListener(inner, nil, time.Second, log, observer, plainHeaders())
 }
 
 func plainHeaders() []header {

@@ -154,14 +154,14 @@ func (s *routes) store(x *Exchange, r *http.Request) (id message.ID, expires tim
 	if denial := budget.Size(r.Context(), len(c.text)); denial != nil {
 		return id, expires, x.tooMany(denial)
 	}
-	id, expires, err = s.write(r, c)
+	id, expires, err = s.write(x, r, c)
 	stored = err == nil
 	return id, expires, err
 }
 
 // write asks the store, as one of those in flight.
-func (s *routes) write(r *http.Request, c creation) (message.ID, time.Time, error) {
-	if err := s.load.enter(r); err != nil {
+func (s *routes) write(x *Exchange, r *http.Request, c creation) (message.ID, time.Time, error) {
+	if err := s.load.enter(x, r); err != nil {
 		return message.ID{}, time.Time{}, err
 	}
 	defer s.load.leave()
@@ -198,7 +198,7 @@ func (s *routes) fetch(x *Exchange, r *http.Request, id string) (m message.Messa
 	if denial := s.limiter.Read(r.Context(), client, x.w.Header()); denial != nil {
 		return m, x.tooMany(denial)
 	}
-	if err := s.load.enter(r); err != nil {
+	if err := s.load.enter(x, r); err != nil {
 		return m, err
 	}
 	defer s.load.leave()

@@ -169,20 +169,22 @@ type service struct {
 	log     *journal
 	logger  *slog.Logger
 	handler http.Handler
+
+	observer web.Observer // the listener's
 }
 
 // newService returns a service for these hosts, or any.
 func newService(limits web.Limits, hosts ...string) *service {
 	s := newStack(nil)
-	s.handler = web.Serve(s.logger, web.Hosts(hosts, web.Routes(message.NewBox(s.store), limits, s.limiter, web.NewInFlight(512, time.Second))))
+	s.handler = web.Serve(s.logger, unobserved{}, web.Hosts(hosts, web.Routes(message.NewBox(s.store), limits, s.limiter, web.NewInFlight(512, time.Second))))
 	return s
 }
 
 // newStack returns a service that answers with any handler.
 func newStack(handler web.Handler) *service {
-	s := &service{store: newMemory(), limiter: new(bouncer), log: new(journal)}
+	s := &service{store: newMemory(), limiter: new(bouncer), log: new(journal), observer: unobserved{}}
 	s.logger = slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	s.handler = web.Serve(s.logger, handler)
+	s.handler = web.Serve(s.logger, unobserved{}, handler)
 	return s
 }
 
@@ -271,7 +273,7 @@ func (s *service) listenTLS(t testing.TB, config *tls.Config, change ...func(*ht
 		t.Fatal(err)
 	}
 	w := &wire{service: s, address: inner.Addr().String()}
-	listener := web.NewListener(inner, config, patience, s.logger)
+	listener := web.NewListener(inner, config, patience, s.logger, s.observer)
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)

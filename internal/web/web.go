@@ -33,7 +33,7 @@ type Exchange struct {
 	route     string    // the pattern, never the path
 	status    int       // 0: nothing has been answered yet
 	bytes     int       // of the body
-	limit     string    // the budget that was spent, if one was
+	limit     string    // that refused the request, if one did
 	cause     error     // of a refusal, for the log only
 	body      pacedBody // the request's, if it has one
 }
@@ -43,12 +43,13 @@ const RequestIDHeader = "X-Request-Id"
 
 // Serve returns the outermost handler. Whatever next does, return an error or
 // panic included, the client gets one answer with every security header and
-// the log gets one line, which holds no path, query, body or id.
-func Serve(log *slog.Logger, next Handler) http.Handler {
-	return serve(log, securityHeaders(), next)
+// the log gets one line, which holds no path, query, body or id. Observer counts
+// the request when it has been answered.
+func Serve(log *slog.Logger, observer Observer, next Handler) http.Handler {
+	return serve(log, observer, securityHeaders(), next)
 }
 
-func serve(log *slog.Logger, headers []header, next Handler) http.Handler {
+func serve(log *slog.Logger, observer Observer, headers []header, next Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		if c, ok := r.Context().Value(connKey{}).(*conn); ok {
@@ -63,7 +64,9 @@ func serve(log *slog.Logger, headers []header, next Handler) http.Handler {
 		defer func() {
 			v := recover()
 			abort := v != nil && x.recovered(log, r, v)
-			x.log(log, r, time.Since(start))
+			took := time.Since(start)
+			x.log(log, r, took)
+			x.count(observer, r, took)
 			if abort {
 				panic(http.ErrAbortHandler)
 			}
@@ -110,6 +113,14 @@ func (x *Exchange) log(log *slog.Logger, r *http.Request, took time.Duration) {
 		attrs[len(attrs)-1] = slog.String("error", x.cause.Error())
 	}
 	log.LogAttrs(r.Context(), level, "request", attrs[:]...)
+}
+
+// count tells the observer of the request.
+func (x *Exchange) count(observer Observer, r *http.Request, took time.Duration) {
+	observer.Request(x.route, r.Proto, x.status, took)
+	if x.limit != "" {
+		observer.Refused(x.limit)
+	}
 }
 
 // knownMethod keeps a method that a client invented out of the log.
