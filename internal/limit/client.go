@@ -53,11 +53,17 @@ func NewResolver(proxies []netip.Prefix, v4Prefix, v6Prefix int) (*Resolver, err
 // other header is read at all. A peer without an IP address is the client
 // 0.0.0.0, which no peer on the network has.
 func (r *Resolver) Client(remoteAddr string, header http.Header) Client {
+	return r.Of(r.Sender(remoteAddr, header))
+}
+
+// Sender returns the whole address by which Client decides; the zero Addr for a
+// peer without one.
+func (r *Resolver) Sender(remoteAddr string, header http.Header) netip.Addr {
 	peer, ok := parseHop(remoteAddr)
 	if ok && r.Trusted(peer) {
 		peer = r.forwardedFor(peer, header["X-Forwarded-For"])
 	}
-	return r.Of(peer)
+	return peer
 }
 
 // Of returns the client that addr belongs to.
