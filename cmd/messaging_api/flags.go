@@ -58,10 +58,13 @@ type options struct {
 	HandshakesPerClient limit.Rate
 	InFlight            int
 
-	LogDir   string
-	LogDays  int
-	LogLevel slog.Level
-	Drain    time.Duration
+	LogDir    string
+	LogDays   int
+	LogClient string
+	LogLevel  slog.Level
+	Drain     time.Duration
+
+	settings []slog.Attr // what all of that comes to, for the log
 }
 
 // flags defines the flags of o, with their defaults.
@@ -80,7 +83,7 @@ func (o *options) flags() *pflag.FlagSet {
 func (o *options) addressFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.Listen, "listen", ":8443", "Public HTTPS address, [HOST]:PORT.")
 	f.StringVar(&o.ListenHTTP, "listen-http", "", "Plain HTTP address, for ACME challenges and redirects to https; off when empty.")
-	f.StringVar(&o.ListenOps, "listen-ops", "127.0.0.1:8081", "Health address, plain HTTP; never public.")
+	f.StringVar(&o.ListenOps, "listen-ops", "127.0.0.1:8081", "Health and metrics address, plain HTTP; never public.")
 	f.StringSliceVar(&o.Host, "host", nil, "A name that the service answers to; repeatable. Others get a 421. None: any.")
 	f.Var(&o.TrustedProxy, "trusted-proxy", "Addresses of proxies whose X-Forwarded-For is believed; repeatable. With --tls off, what allows a --listen that is not loopback.")
 }
@@ -130,6 +133,8 @@ func (o *options) limitFlags(f *pflag.FlagSet) {
 func (o *options) logFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.LogDir, "log-dir", "", "Directory for messaging_api.log, kept each midnight as messaging_api.log.yymmdd; none: stdout only.")
 	f.IntVar(&o.LogDays, "log-days", 400, "Days that a rotated log is kept; 0 for ever.")
+	o.LogClient = "prefix"
+	f.Var(choice{&o.LogClient, "prefix,whole,none"}, "log-client", "How much of a client's address log lines show: prefix (24 bits of IPv4, 48 of IPv6), whole, or none.")
 	f.TextVar(&o.LogLevel, "log-level", slog.LevelInfo, "Least level that is logged: debug, info, warn or error.")
 	f.DurationVar(&o.Drain, "drain", 15*time.Second, "How long a stop waits for requests in flight.")
 }
@@ -166,8 +171,15 @@ func (c choice) Set(s string) error {
 // prefixes is a repeatable flag of address ranges.
 type prefixes []netip.Prefix
 
-func (p *prefixes) String() string { return "" }
-func (p *prefixes) Type() string   { return "CIDR" }
+func (p *prefixes) String() string {
+	texts := make([]string, len(*p))
+	for i, prefix := range *p {
+		texts[i] = prefix.String()
+	}
+	return strings.Join(texts, ",")
+}
+
+func (p *prefixes) Type() string { return "CIDR" }
 
 // Set implements [pflag.Value].
 func (p *prefixes) Set(s string) error {
@@ -213,6 +225,7 @@ func parse(args, env []string, stdout io.Writer) (*options, string, error) {
 	if err != nil {
 		return nil, "", usageError{oneLine(err)}
 	}
+	o.settings = settings(flags)
 	return o, command, nil
 }
 

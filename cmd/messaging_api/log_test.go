@@ -1,8 +1,13 @@
 package main
 
 import (
+	"bytes"
+	"io"
+	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -38,5 +43,56 @@ func TestLogDir(t *testing.T) {
 	whole := read(name+".moved") + read(name)
 	if whole != s.stdout.String() {
 		t.Errorf("the files hold\n%s\nand stdout held\n%s", whole, s.stdout)
+	}
+}
+
+// Clients are named as the operator wants them, and by whom a trusted proxy says
+// that they are.
+func TestLogClient(t *testing.T) {
+	for form, want := range map[string]any{"": "203.0.113.0/24", "prefix": "203.0.113.0/24", "whole": "203.0.113.7", "none": nil} {
+		args := []string{"--trusted-proxy=127.0.0.0/8"}
+		if form != "" {
+			args = append(args, "--log-client="+form)
+		}
+		s := start(t, args...)
+		request, err := http.NewRequest(http.MethodGet, "https://"+s.address+"/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("X-Forwarded-For", "198.51.100.1, 203.0.113.7")
+		answer, err := client(1).Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+		s.stop()
+		lines := slices.DeleteFunc(records(t, s.stdout.String()), func(line map[string]any) bool { return line["msg"] != "request" })
+		if len(lines) != 1 || lines[0]["client"] != want {
+			t.Errorf("--log-client=%s: got %v, want the client %v", form, lines, want)
+		}
+	}
+}
+
+// The configuration is in the log, and no secret of it.
+func TestLogOfTheConfiguration(t *testing.T) {
+	for store, want := range map[string]string{
+		"redis://user:sekrit@h:6379/0?read_timeout=1s&password=sekrit": "redis://h:6379/0",
+		"file:var/messages.db": "file:var/messages.db",
+	} {
+		o, _, err := parse([]string{"--store=" + store, "--limit-read=7/s:9"}, nil, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		slog.New(slog.NewJSONHandler(&out, nil)).LogAttrs(t.Context(), slog.LevelInfo, "configuration", o.settings...)
+		line := records(t, out.String())[0]
+		for name, want := range map[string]any{"event": "configuration", "store": want, "limit-read": "7/s:9", "drain": "15s", "log-level": nil} {
+			if line[name] != want {
+				t.Errorf("%s is %v, want %v", name, line[name], want)
+			}
+		}
+		if strings.Contains(out.String(), "sekrit") {
+			t.Errorf("the line %s holds a password", &out)
+		}
 	}
 }

@@ -9,16 +9,24 @@ import (
 	"messaging_api/internal/ops"
 )
 
-// measured is a [message.Store] whose calls are counted and timed.
+// measured is a store whose calls are counted and timed, and whose loss is said.
 type measured struct {
-	message.Store
+	messageStore
 	metrics *ops.Metrics
+	watch   *storeWatch
+}
+
+// Ping implements [messageStore].
+func (m measured) Ping(ctx context.Context) error {
+	err := m.messageStore.Ping(ctx)
+	m.watch.note(err, time.Now())
+	return err
 }
 
 // Put implements [message.Store].
 func (m measured) Put(ctx context.Context, key message.Key, value []byte, ttl time.Duration) error {
 	start := time.Now()
-	err := m.Store.Put(ctx, key, value, ttl)
+	err := m.messageStore.Put(ctx, key, value, ttl)
 	m.count(ctx, ops.StorePut, err, time.Since(start))
 	if err == nil {
 		m.metrics.Created(len(value))
@@ -29,7 +37,7 @@ func (m measured) Put(ctx context.Context, key message.Key, value []byte, ttl ti
 // Get implements [message.Store].
 func (m measured) Get(ctx context.Context, key message.Key) ([]byte, error) {
 	start := time.Now()
-	value, err := m.Store.Get(ctx, key)
+	value, err := m.messageStore.Get(ctx, key)
 	m.count(ctx, ops.StoreGet, err, time.Since(start))
 	if err == nil {
 		m.metrics.Read(len(value))
@@ -44,6 +52,7 @@ func (m measured) count(ctx context.Context, op ops.StoreOp, err error, took tim
 		return
 	}
 	m.metrics.StoreCall(op, outcomeOf(err), took)
+	m.watch.note(err, time.Now())
 }
 
 // outcomeOf maps the errors of a [message.Store].

@@ -53,11 +53,18 @@ func (m requestMetrics) Refused(limit string) {
 	m.Metrics.Refused(limit)
 }
 
-// connMetrics are [ops.Metrics] as package limit wants them.
-type connMetrics struct{ *ops.Metrics }
+// connMetrics are [ops.Metrics] as package limit wants them, and the log of the connections that
+// were closed.
+type connMetrics struct {
+	*ops.Metrics
+	digest *digest
+}
 
 // Turned implements [limit.Observer].
-func (m connMetrics) Turned(admission string, _ limit.Client) { m.Metrics.Turned(admission) }
+func (m connMetrics) Turned(admission string, c limit.Client) {
+	m.Metrics.Turned(admission)
+	m.digest.turned(admission, c)
+}
 
 // watched is what a scrape asks for.
 type watched struct {

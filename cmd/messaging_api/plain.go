@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"log/slog"
 	"net"
 	"net/http"
 
@@ -20,7 +19,7 @@ type plain struct {
 }
 
 // newPlain returns the server on inner, or nil where there is none.
-func (o *options) newPlain(inner *limit.Listener, source certificateSource, log *slog.Logger, observer web.Observer) *plain {
+func (o *options) newPlain(inner *limit.Listener, source certificateSource, log web.Log, observer web.Observer) *plain {
 	if inner == nil {
 		return nil
 	}
@@ -29,7 +28,7 @@ func (o *options) newPlain(inner *limit.Listener, source certificateSource, log 
 		handler = acme.HTTPHandler(handler)
 	}
 	p := &plain{admission: inner, listener: web.NewPlainListener(inner, log, observer)}
-	p.server = newServer(web.ServePlain(log, observer, handler), log)
+	p.server = newServer(web.ServePlain(log, observer, handler), log.Logger)
 	p.server.ConnContext = p.listener.ConnContext
 	p.server.ConnState = func(c net.Conn, state http.ConnState) {
 		p.admission.ConnState(c, state)

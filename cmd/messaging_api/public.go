@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"log/slog"
 	"net"
 	"net/http"
 	"sync"
@@ -34,7 +33,7 @@ type public struct {
 }
 
 // newPublic returns a server on inner, with TLS unless config is nil.
-func newPublic(inner *limit.Listener, config *tls.Config, handler http.Handler, log *slog.Logger, observer web.Observer) *public {
+func newPublic(inner *limit.Listener, config *tls.Config, handler http.Handler, log web.Log, observer web.Observer) *public {
 	p := &public{
 		admission: inner,
 		listener:  web.NewListener(inner, config, handshakeTimeout, log, observer),
@@ -43,7 +42,7 @@ func newPublic(inner *limit.Listener, config *tls.Config, handler http.Handler, 
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true) // over TLS only
-	p.server = newServer(p.lastAnswers(handler), log)
+	p.server = newServer(p.lastAnswers(handler), log.Logger)
 	p.server.Protocols = &protocols
 	p.server.HTTP2 = &http.HTTP2Config{
 		MaxConcurrentStreams: 50,

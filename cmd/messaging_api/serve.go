@@ -53,7 +53,7 @@ func serve(ctx context.Context, o *options, stdout, stderr io.Writer) (err error
 		return err
 	}
 	defer func() { err = errors.Join(err, logs.Close()) }() // last: until then there is something to say
-	source, err := o.certificates(time.Now(), log)
+	source, err := o.certificates(time.Now(), log.With("event", "certificate"))
 	if err != nil {
 		return err
 	}
@@ -74,29 +74,34 @@ func serve(ctx context.Context, o *options, stdout, stderr io.Writer) (err error
 		return err
 	}
 
+	log.LogAttrs(ctx, slog.LevelInfo, "configuration", o.settings...)
+
 	// A request's journey, from the outside in.
 	metrics := newMetrics()
 	observer := requestMetrics{metrics}
+	lines := o.requestLog(log, resolver)
+	digest := newDigest(log)
+	kept := measured{messages, metrics, &storeWatch{log: log}}
 	admit := func(inner net.Listener) *limit.Listener {
 		if inner == nil {
 			return nil
 		}
 		l := limit.NewListener(inner, resolver, table, o.Conns, o.ConnsPerClient)
-		l.Observer = connMetrics{metrics}
+		l.Observer = connMetrics{metrics, digest}
 		return l
 	}
 	admitted := []*limit.Listener{admit(ways.https), admit(ways.http)}
-	handler := web.Serve(log, observer,
+	handler := web.Serve(lines, observer,
 		web.Hosts(o.Host,
-			web.Routes(message.NewBox(measured{messages, metrics}), o.limits(),
+			web.Routes(message.NewBox(kept), o.limits(),
 				limiter{resolver, o.budgets(table, messages, log), metrics.Missed}, load)))
-	public := newPublic(admitted[0], o.tlsConfig(source), handler, log, observer)
-	plain := o.newPlain(admitted[1], source, log, observer)
-	ready := ops.NewReadiness(storeCheck(messages), certificateCheck(source), public.check())
+	public := newPublic(admitted[0], o.tlsConfig(source, digest, resolver), handler, lines, observer)
+	plain := o.newPlain(admitted[1], source, lines, observer)
+	ready := ops.NewReadiness(storeCheck(kept), certificateCheck(source), public.check())
 	watched{table, load, admitted, source, ready, messages, logs}.watch(metrics)
 	operations := newServer(ops.NewHandler(ready, metrics), log)
 
-	background := runBackground(ctx, source, logs, log)
+	background := runBackground(ctx, source, logs, digest, log)
 	failed := make(chan error, 3)
 	go func() { failed <- public.serve() }()
 	if plain != nil {
@@ -139,14 +144,15 @@ type background struct {
 	work   sync.WaitGroup
 }
 
-// runBackground lets the certificates follow their source, and both them and
-// the log follow SIGHUP.
-func runBackground(ctx context.Context, source certificateSource, logs logOutput, log *slog.Logger) *background {
+// runBackground lets the certificates follow their source, the digest write, and
+// certificates and log follow SIGHUP.
+func runBackground(ctx context.Context, source certificateSource, logs logOutput, digest *digest, log *slog.Logger) *background {
 	b := new(background)
 	ctx, b.cancel = context.WithCancel(context.WithoutCancel(ctx)) // until everything is drained
 	if source != nil {
 		b.work.Go(func() { source.Run(ctx) })
 	}
+	b.work.Go(func() { digest.run(ctx) })
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	b.work.Go(func() {
@@ -210,11 +216,11 @@ func (o *options) storeKind() string {
 }
 
 // tlsConfig is nil where TLS ends elsewhere.
-func (o *options) tlsConfig(source certificateSource) *tls.Config {
+func (o *options) tlsConfig(source certificateSource, digest *digest, resolver *limit.Resolver) *tls.Config {
 	if source == nil {
 		return nil
 	}
-	config := tlscert.Config(o.tlsMin(), source.GetCertificate)
+	config := tlscert.Config(o.tlsMin(), digest.watchNames(resolver, source.GetCertificate))
 	if o.TLS == "acme" {
 		config.NextProtos = append(config.NextProtos, tlscert.ACMEProtocol)
 	}

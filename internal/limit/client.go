@@ -11,8 +11,11 @@ import (
 // client, IPv4 in its mapped form. The same client is the same value.
 type Client [16]byte
 
+// Addr returns the first address of the client's prefix.
+func (c Client) Addr() netip.Addr { return netip.AddrFrom16(c).Unmap() }
+
 // String returns the client's address, without the length of its prefix.
-func (c Client) String() string { return netip.AddrFrom16(c).Unmap().String() }
+func (c Client) String() string { return c.Addr().String() }
 
 // A Resolver finds out who a request or a connection comes from.
 type Resolver struct {

@@ -5,12 +5,14 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
 
 	"messaging_api/internal/message"
+	"messaging_api/internal/ops"
 	"messaging_api/internal/web"
 )
 
@@ -57,12 +59,18 @@ func (f free) Create(context.Context, web.Client, http.Header) (web.Creation, *w
 	return f, nil
 }
 
+// named costs what finding a client's address does.
+func named(remoteAddr string, _ http.Header) netip.Addr {
+	peer, _ := netip.ParseAddrPort(remoteAddr)
+	return peer.Addr()
+}
+
 func BenchmarkHandler(b *testing.B) {
 	limits := web.Limits{MaxBytes: 256 << 10, TTL: 168 * time.Hour, TTLMax: 168 * time.Hour}
 	store := new(shelf)
 	box := message.NewBox(store)
-	log := slog.New(slog.NewJSONHandler(io.Discard, nil)) //nolint:sloglint // what a line costs belongs to it
-	handler := web.Serve(log, unobserved{}, web.Hosts([]string{"example.com"}, web.Routes(box, limits, free{}, web.NewInFlight(512, time.Second))))
+	log := slog.New(ops.NewLines(io.Discard, slog.LevelInfo, ops.ClientPrefix)) // what a line costs belongs to it
+	handler := web.Serve(web.Log{Logger: log, Client: named}, unobserved{}, web.Hosts([]string{"example.com"}, web.Routes(box, limits, free{}, web.NewInFlight(512, time.Second))))
 	id, _, err := box.Create(b.Context(), []byte(strings.Repeat("A text as people write it. ", 10)), time.Hour, time.Now())
 	if err != nil {
 		b.Fatal(err)
@@ -75,7 +83,7 @@ func BenchmarkHandler(b *testing.B) {
 			}
 			in := body{strings.NewReader(text)}
 			r := (&http.Request{
-				Method: method, URL: u, RequestURI: path, Host: "example.com",
+				Method: method, URL: u, RequestURI: path, Host: "example.com", RemoteAddr: "[2001:db8::7]:4711",
 				Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 				Header: http.Header{"Accept": {"*/*"}, "User-Agent": {"bench"}},
 				Body:   in, ContentLength: int64(len(text)),

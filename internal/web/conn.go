@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"crypto/tls"
+	"log/slog"
 	"net"
 	"net/http"
 	"strconv"
@@ -80,7 +81,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	if !ok {
 		return c.Conn.Write(p)
 	}
-	if _, err := c.Conn.Write(c.listener.refusal(status, serverRefusal(status))); err != nil {
+	if _, err := c.Conn.Write(c.listener.refusal(c.Conn, status, serverRefusal(status))); err != nil {
 		return 0, err
 	}
 	return len(p), nil
@@ -112,12 +113,25 @@ func serverRefusal(status int) string {
 	}
 }
 
+// tlsOf describes a connection as it is below HTTP.
+func tlsOf(c net.Conn) (version, resumed slog.Attr) {
+	secured, ok := c.(*tls.Conn)
+	if !ok {
+		return describeTLS(nil)
+	}
+	state := secured.ConnectionState()
+	return describeTLS(&state)
+}
+
 // refusal logs that a request was refused before it was one, and returns the
 // whole HTTP/1.1 answer, after which the connection closes.
-func (l *Listener) refusal(status int, detail string) []byte {
+func (l *Listener) refusal(c net.Conn, status int, detail string) []byte {
 	id := newRequestID()
 	body := problem(status, detail)
-	l.log.Info("request", "request_id", id, "route", otherRoute, "status", status, "bytes", len(body))
+	version, resumed := tlsOf(c)
+	l.log.LogAttrs(context.Background(), slog.LevelInfo, "request", slog.String("request_id", id),
+		l.log.client(c.RemoteAddr().String(), nil), slog.String("route", otherRoute), version, resumed,
+		slog.Int("status", status), slog.Int("bytes", len(body)))
 	l.observer.Request(otherRoute, "HTTP/1.1", status, 0) // it never was one: there is nothing to time
 	b := make([]byte, 0, 512+len(l.headers)+len(body))
 	b = append(b, "HTTP/1.1 "...)

@@ -87,6 +87,7 @@ func Hosts(names []string, next Handler) Handler {
 	}
 	return func(x *Exchange, r *http.Request) error {
 		name, port, ok := ParseHost(r.Host)
+		x.badHost = true
 		switch {
 		case !ok: // RFC 9112, section 3.2
 			return refusal{status: http.StatusBadRequest, detail: "The Host field is missing or is not a host name."}
@@ -98,7 +99,7 @@ func Hosts(names []string, next Handler) Handler {
 			// several names asks again on a new one.
 			return refusal{status: http.StatusMisdirectedRequest, detail: "The Host field and the TLS server name differ."}
 		}
-		x.host, x.port = name, port
+		x.host, x.port, x.badHost = name, port, false
 		return next(x, r)
 	}
 }

@@ -141,7 +141,7 @@ func TestInFlight(t *testing.T) {
 	s := newStack(nil)
 	load := web.NewInFlight(1, 50*time.Millisecond)
 	o := newTally()
-	s.handler = web.Serve(s.logger, o, web.Hosts(nil, web.Routes(message.NewBox(s.store), limits, s.limiter, load)))
+	s.handler = web.Serve(s.lines(), o, web.Hosts(nil, web.Routes(message.NewBox(s.store), limits, s.limiter, load)))
 	entered, leave := make(chan struct{}), make(chan struct{})
 	s.store.failWith(func() error {
 		entered <- struct{}{}

@@ -32,7 +32,7 @@ type Listener struct {
 	inner     net.Listener
 	config    *tls.Config   // nil: no TLS
 	handshake time.Duration // bound on one handshake
-	log       *slog.Logger
+	log       Log
 	observer  Observer
 
 	headers []byte // the constant part of a refusal's head
@@ -51,11 +51,11 @@ type result struct {
 // handed on as they are (TLS ends elsewhere). A handshake may take as long as
 // handshake says; one that fails is logged at debug level. Observer counts both, and
 // what net/http refuses. Close it.
-func NewListener(inner net.Listener, config *tls.Config, handshake time.Duration, log *slog.Logger, observer Observer) *Listener {
+func NewListener(inner net.Listener, config *tls.Config, handshake time.Duration, log Log, observer Observer) *Listener {
 	return newListener(inner, config, handshake, log, observer, securityHeaders())
 }
 
-func newListener(inner net.Listener, config *tls.Config, handshake time.Duration, log *slog.Logger, observer Observer, headers []header) *Listener {
+func newListener(inner net.Listener, config *tls.Config, handshake time.Duration, log Log, observer Observer, headers []header) *Listener {
 	l := &Listener{
 		inner:     inner,
 		config:    config,
@@ -166,7 +166,7 @@ func (l *Listener) refuseHandshake(raw net.Conn, err error) {
 	var record tls.RecordHeaderError
 	if errors.As(err, &record) && record.Conn != nil && looksLikeHTTP(record.RecordHeader) {
 		_ = raw.SetDeadline(time.Now().Add(l.handshake))
-		_, _ = raw.Write(l.refusal(http.StatusBadRequest, "This port speaks HTTPS, and the request came without TLS."))
+		_, _ = raw.Write(l.refusal(raw, http.StatusBadRequest, "This port speaks HTTPS, and the request came without TLS."))
 		_ = closeWrite(raw)
 		_, _ = io.Copy(io.Discard, raw)
 	}

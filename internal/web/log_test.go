@@ -1,6 +1,7 @@
 package web_test
 
 import (
+	"crypto/tls"
 	"encoding/base64"
 	"encoding/hex"
 	"log/slog"
@@ -165,7 +166,8 @@ func TestLogLine(t *testing.T) {
 		{"message without body", "HEAD", path, "example.com", map[string]any{"level": "INFO", "method": "HEAD", "route": "/msg/{id}", "status": 200.0, "bytes": 0.0}},
 		{"malformed id", "GET", "/msg/x", "example.com", map[string]any{"level": "INFO", "route": "/msg/{id}", "status": 404.0}},
 		{"other path", "GET", "/x", "example.com", map[string]any{"level": "INFO", "route": "other", "status": 404.0}},
-		{"other host", "GET", path, "example.org", map[string]any{"level": "INFO", "route": "other", "status": 421.0}},
+		{"other host", "GET", path, "example.org", map[string]any{"level": "INFO", "route": "other", "status": 421.0, "event": "host"}},
+		{"no host", "GET", path, "a_b-", map[string]any{"level": "INFO", "route": "other", "status": 400.0, "event": "host"}},
 		{"invented method", "BREW", "/", "example.com", map[string]any{"level": "INFO", "method": "other", "route": "/", "status": 405.0}},
 	} {
 		a := s.ask(tc.method, tc.target, nil, nil, func(r *http.Request) { r.Host = tc.host })
@@ -178,13 +180,17 @@ func TestLogLine(t *testing.T) {
 			tc.want["bytes"] = float64(len(a.body))
 		}
 		tc.want["proto"] = "HTTP/1.1"
+		tc.want["client"] = "192.0.2.1"
+		if _, ok := tc.want["event"]; !ok {
+			tc.want["event"] = nil // there is none
+		}
 		for name, want := range tc.want {
 			if line[name] != want {
 				t.Errorf("%s: %s is %v, want %v", tc.name, name, line[name], want)
 			}
 		}
-		if ms, ok := line["ms"].(float64); !ok || ms < 0 {
-			t.Errorf("%s: ms is %v", tc.name, line["ms"])
+		if took, ok := line["duration"].(float64); !ok || took < 0 {
+			t.Errorf("%s: duration is %v", tc.name, line["duration"])
 		}
 		if _, ok := line["error"]; ok {
 			t.Errorf("%s: there is an error %v", tc.name, line["error"])
@@ -192,11 +198,45 @@ func TestLogLine(t *testing.T) {
 	}
 }
 
+// A line says who asked and over what, also where net/http refuses by itself.
+func TestLogLineOfConnection(t *testing.T) {
+	w := newService(limits, "example.com").listen(t)
+	w.tls.ClientSessionCache = tls.NewLRUClientSessionCache(1)
+	expect := func(a answer, want map[string]any) {
+		t.Helper()
+		line := w.log.await(t, "request", "request_id", a.id())[0]
+		for name, value := range want {
+			if line[name] != value {
+				t.Errorf("log line %v: %s is %v, want %v", line, name, line[name], value)
+			}
+		}
+	}
+	const request = "GET / HTTP/1.0\r\nHost: example.com\r\n\r\n"
+	expect(w.raw(t, request)[0], map[string]any{"client": "127.0.0.1", "tls": "1.3", "resumed": false})
+	expect(w.raw(t, request)[0], map[string]any{"client": "127.0.0.1", "tls": "1.3", "resumed": true})
+	expect(w.raw(t, "nonsense\r\n\r\n")[0], map[string]any{"client": "127.0.0.1", "tls": "1.3", "resumed": true, "status": 400.0})
+	w.tls.ClientSessionCache, w.tls.MaxVersion = nil, tls.VersionTLS12
+	expect(w.raw(t, request)[0], map[string]any{"tls": "1.2", "resumed": false})
+	expect(plainOnTLS(t, w), map[string]any{"client": "127.0.0.1", "tls": nil, "resumed": nil, "status": 400.0})
+}
+
+// What was changed in the store is an event of its own, and to the client a 404.
+func TestLogLineOfTampering(t *testing.T) {
+	s := newService(limits)
+	path := s.post(t, "hello")
+	s.store.tamper()
+	a := s.ask("GET", path, nil, nil)
+	line := s.log.await(t, "request", "request_id", a.id())[0]
+	if a.StatusCode != http.StatusNotFound || line["event"] != "tampered" || line["level"] != "ERROR" {
+		t.Errorf("got status %d and log line %v", a.StatusCode, line)
+	}
+}
+
 // A level that is switched off costs nothing and writes nothing.
 func TestLogLevel(t *testing.T) {
 	s := newStack(nil)
 	log := slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelError}))
-	s.handler = web.Serve(log, unobserved{}, web.Hosts(nil, web.Routes(message.NewBox(s.store), limits, s.limiter, web.NewInFlight(512, time.Second))))
+	s.handler = web.Serve(web.Log{Logger: log}, unobserved{}, web.Hosts(nil, web.Routes(message.NewBox(s.store), limits, s.limiter, web.NewInFlight(512, time.Second))))
 	path := s.post(t, "x")
 	s.ask("GET", path, nil, nil)
 	if s.log.String() != "" {

@@ -66,7 +66,7 @@ func TestObserverCounts(t *testing.T) {
 	o := newTally()
 	s := newStack(nil)
 	s.observer = o
-	s.handler = web.Serve(s.logger, o, web.Hosts([]string{"example.com"},
+	s.handler = web.Serve(s.lines(), o, web.Hosts([]string{"example.com"},
 		web.Routes(message.NewBox(s.store), limits, s.limiter, web.NewInFlight(512, time.Second))))
 	w := s.listen(t)
 	want := make(map[string]int)
@@ -123,7 +123,7 @@ func TestRefusalsNameTheirLimit(t *testing.T) {
 	o := newTally()
 	s := newStack(nil)
 	load := web.NewInFlight(1, 0)
-	s.handler = web.Serve(s.logger, o, web.Routes(message.NewBox(s.store), limits, s.limiter, load))
+	s.handler = web.Serve(s.lines(), o, web.Routes(message.NewBox(s.store), limits, s.limiter, load))
 	path := "/msg/" + message.NewID().Reveal()
 	s.limiter.set("read")
 	refused := s.ask("GET", path, nil, nil)
@@ -140,8 +140,8 @@ func TestRefusalsNameTheirLimit(t *testing.T) {
 		"request /msg/{id} HTTP/1.1 404": 1,
 	})
 	for a, limit := range map[*answer]string{&refused: "read", &shed: web.LimitInFlight} {
-		if line := s.log.await(t, "request", "request_id", a.id())[0]; line["limit"] != limit {
-			t.Errorf("log line %v: want the limit %s", line, limit)
+		if line := s.log.await(t, "request", "request_id", a.id())[0]; line["limit"] != limit || line["event"] != "limit" {
+			t.Errorf("log line %v: want the event limit, by %s", line, limit)
 		}
 	}
 }

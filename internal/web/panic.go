@@ -11,7 +11,7 @@ import (
 // recovered answers a panic with a 500 and logs where it came from. It reports
 // whether an answer had begun, so that only ending the connection shows the
 // client that it is broken.
-func (x *Exchange) recovered(log *slog.Logger, r *http.Request, v any) (abort bool) {
+func (x *Exchange) recovered(log Log, r *http.Request, v any) (abort bool) {
 	if v == http.ErrAbortHandler { //nolint:errorlint // compared as net/http does
 		return true
 	}

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"log/slog"
 	"net"
 	"net/http"
 	"time"
@@ -14,7 +13,7 @@ const plainRoute = "plain"
 // ServePlain is [Serve] around a handler of plain HTTP. It sends no
 // Strict-Transport-Security, which a server must not do there (RFC 6797, section
 // 7.2).
-func ServePlain(log *slog.Logger, observer Observer, next http.Handler) http.Handler {
+func ServePlain(log Log, observer Observer, next http.Handler) http.Handler {
 	return serve(log, observer, plainHeaders(), func(x *Exchange, r *http.Request) error {
 		x.route = plainRoute
 		next.ServeHTTP(recorder{x}, r)
@@ -23,7 +22,7 @@ func ServePlain(log *slog.Logger, observer Observer, next http.Handler) http.Han
 }
 
 // NewPlainListener is [NewListener] for plain HTTP and ServePlain.
-func NewPlainListener(inner net.Listener, log *slog.Logger, observer Observer) *Listener {
+func NewPlainListener(inner net.Listener, log Log, observer Observer) *Listener {
 	// Without TLS nothing is waited for but that the server takes the connection.
 	return newListener(inner, nil, time.Second, log, observer, plainHeaders())
 }

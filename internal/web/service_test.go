@@ -173,10 +173,13 @@ type service struct {
 	observer web.Observer // the listener's
 }
 
+// lines is the log as the package wants it.
+func (s *service) lines() web.Log { return web.Log{Logger: s.logger, Client: named} }
+
 // newService returns a service for these hosts, or any.
 func newService(limits web.Limits, hosts ...string) *service {
 	s := newStack(nil)
-	s.handler = web.Serve(s.logger, unobserved{}, web.Hosts(hosts, web.Routes(message.NewBox(s.store), limits, s.limiter, web.NewInFlight(512, time.Second))))
+	s.handler = web.Serve(s.lines(), unobserved{}, web.Hosts(hosts, web.Routes(message.NewBox(s.store), limits, s.limiter, web.NewInFlight(512, time.Second))))
 	return s
 }
 
@@ -184,7 +187,7 @@ func newService(limits web.Limits, hosts ...string) *service {
 func newStack(handler web.Handler) *service {
 	s := &service{store: newMemory(), limiter: new(bouncer), log: new(journal), observer: unobserved{}}
 	s.logger = slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	s.handler = web.Serve(s.logger, unobserved{}, handler)
+	s.handler = web.Serve(s.lines(), unobserved{}, handler)
 	return s
 }
 
@@ -273,7 +276,7 @@ func (s *service) listenTLS(t testing.TB, config *tls.Config, change ...func(*ht
 		t.Fatal(err)
 	}
 	w := &wire{service: s, address: inner.Addr().String()}
-	listener := web.NewListener(inner, config, patience, s.logger, s.observer)
+	listener := web.NewListener(inner, config, patience, s.lines(), s.observer)
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)

@@ -9,7 +9,6 @@ package web
 
 import (
 	"crypto/rand"
-	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
@@ -33,6 +32,7 @@ type Exchange struct {
 	route     string    // the pattern, never the path
 	status    int       // 0: nothing has been answered yet
 	bytes     int       // of the body
+	badHost   bool      // Hosts refused the request
 	limit     string    // that refused the request, if one did
 	cause     error     // of a refusal, for the log only
 	body      pacedBody // the request's, if it has one
@@ -45,11 +45,11 @@ const RequestIDHeader = "X-Request-Id"
 // panic included, the client gets one answer with every security header and
 // the log gets one line, which holds no path, query, body or id. Observer counts
 // the request when it has been answered.
-func Serve(log *slog.Logger, observer Observer, next Handler) http.Handler {
+func Serve(log Log, observer Observer, next Handler) http.Handler {
 	return serve(log, observer, securityHeaders(), next)
 }
 
-func serve(log *slog.Logger, observer Observer, headers []header, next Handler) http.Handler {
+func serve(log Log, observer Observer, headers []header, next Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		if c, ok := r.Context().Value(connKey{}).(*conn); ok {
@@ -87,50 +87,12 @@ func newRequestID() string {
 	return id.String()
 }
 
-// log writes the request's line.
-func (x *Exchange) log(log *slog.Logger, r *http.Request, took time.Duration) {
-	level := slog.LevelInfo
-	if x.status >= http.StatusInternalServerError || x.cause != nil {
-		level = slog.LevelError
-	}
-	if !log.Enabled(r.Context(), level) {
-		return
-	}
-	attrs := [...]slog.Attr{
-		slog.String("request_id", x.requestID[0]),
-		slog.String("method", knownMethod(r.Method)),
-		slog.String("route", x.route),
-		slog.String("proto", r.Proto),
-		slog.Int("status", x.status),
-		slog.Int("bytes", x.bytes),
-		slog.Float64("ms", float64(took.Microseconds())/1000),
-		{}, {}, // slog leaves out empty ones
-	}
-	if x.limit != "" {
-		attrs[len(attrs)-2] = slog.String("limit", x.limit)
-	}
-	if x.cause != nil {
-		attrs[len(attrs)-1] = slog.String("error", x.cause.Error())
-	}
-	log.LogAttrs(r.Context(), level, "request", attrs[:]...)
-}
-
 // count tells the observer of the request.
 func (x *Exchange) count(observer Observer, r *http.Request, took time.Duration) {
 	observer.Request(x.route, r.Proto, x.status, took)
 	if x.limit != "" {
 		observer.Refused(x.limit)
 	}
-}
-
-// knownMethod keeps a method that a client invented out of the log.
-func knownMethod(m string) string {
-	switch m {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
-		http.MethodDelete, http.MethodConnect, http.MethodOptions, http.MethodTrace:
-		return m
-	}
-	return "other"
 }
 
 // An answer that does not fit the buffers of a connection takes as long as its

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"log/slog"
+	"net/url"
+
+	"github.com/spf13/pflag"
+)
+
+// settings are the flags that are not empty or zero, for the first line of a log: what
+// was in force when something happened is otherwise hard to tell afterwards.
+// Secrets are in files, of which only the name is a setting, but for a password
+// in --store.
+func settings(flags *pflag.FlagSet) []slog.Attr {
+	attrs := []slog.Attr{slog.String("event", "configuration")}
+	flags.VisitAll(func(flag *pflag.Flag) {
+		switch value := flag.Value.String(); {
+		case flag.Name == "help", value == "", value == "[]", value == "0":
+		case flag.Name == "store":
+			attrs = append(attrs, slog.String("store", withoutSecrets(value)))
+		default:
+			attrs = append(attrs, slog.String(flag.Name, value))
+		}
+	})
+	return attrs
+}
+
+// withoutSecrets cuts the user and the query off a store's URL: either may hold a
+// password.
+func withoutSecrets(store string) string {
+	u, err := url.Parse(store)
+	if err != nil {
+		return "other" // validate lets none through
+	}
+	u.User, u.RawQuery, u.Fragment = nil, "", ""
+	return u.String()
+}

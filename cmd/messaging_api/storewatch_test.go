@@ -1,0 +1,49 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"testing"
+	"time"
+
+	"messaging_api/internal/message"
+)
+
+// Loss and return are said once each, and a store that fails now and then does
+// not fill the log.
+func TestStoreWatch(t *testing.T) {
+	var out bytes.Buffer
+	w := &storeWatch{log: slog.New(slog.NewJSONHandler(&out, nil))}
+	lost := fmt.Errorf("%w: refused", message.ErrUnavailable)
+	now := time.Unix(1e9, 0)
+	for _, step := range []struct {
+		after time.Duration
+		err   error
+		want  string // event
+	}{
+		{0, nil, ""},
+		{0, message.ErrNotFound, ""},
+		{0, message.ErrFull, ""},
+		{0, lost, "store_lost"},
+		{time.Second, lost, ""},
+		{time.Millisecond, nil, ""},
+		{0, lost, ""},
+		{calm - 1, nil, ""},
+		{1, message.ErrNotFound, "store_back"}, // an answer like any other
+		{0, nil, ""},
+		{0, lost, "store_lost"},
+		{time.Hour, nil, "store_back"},
+	} {
+		now = now.Add(step.after)
+		out.Reset()
+		w.note(step.err, now)
+		got := ""
+		for _, line := range records(t, out.String()) {
+			got += fmt.Sprint(line["event"])
+		}
+		if got != step.want {
+			t.Errorf("%v later, %v: got event %q, want %q", step.after, step.err, got, step.want)
+		}
+	}
+}
