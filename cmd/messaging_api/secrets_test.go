@@ -164,7 +164,7 @@ func (v *visitor) knock() {
 		_ = conn.Close()
 		v.t.Error("a handshake for a strange name succeeds")
 	}
-	request, err := http.NewRequest("GET", "http://"+v.http+"/.well-known/acme-challenge/"+v.fresh()+"?"+v.fresh(), nil)
+	request, err := http.NewRequest(http.MethodGet, "http://"+v.http+"/.well-known/acme-challenge/"+v.fresh()+"?"+v.fresh(), nil)
 	if err != nil {
 		v.t.Fatal(err)
 	}
