@@ -59,8 +59,9 @@ func health(ctx context.Context, o *options) error {
 	return nil
 }
 
-// check reads all that serve would read before it listens, and says what it
-// found.
+// check reads the certificates and secrets that serve would read before it
+// listens, and says what it found. It leaves the store and the log alone: a running
+// service has them.
 func check(o *options, stdout io.Writer) error {
 	log := slog.New(slog.NewTextHandler(stdout, nil))
 	now := time.Now()

@@ -52,6 +52,7 @@ func TestBadConfiguration(t *testing.T) {
 		{name: "unknown command", args: []string{"sevre"}, want: []string{"sevre"}},
 		{name: "unknown variable", env: []string{"MESSAGING_API_TLL=1h"}, want: []string{"MESSAGING_API_TLL"}},
 		{name: "bad variable", env: []string{"MESSAGING_API_TTL=week"}, want: []string{"ttl", "week"}},
+		{name: "host empty", args: []string{"--host="}, want: []string{"--host", "empty"}},
 		{name: "host with scheme", args: []string{"--host=https://a.example"}, want: []string{"--host", "https://a.example", "scheme"}},
 		{name: "host with port", args: []string{"--host=a.example:443"}, want: []string{"--host", "port"}},
 		{name: "listen without port", args: []string{"--listen=localhost"}, want: []string{"--listen", "PORT"}},

@@ -124,8 +124,8 @@ func (o *options) limitFlags(f *pflag.FlagSet) {
 	f.IntVar(&o.LimitClients, "limit-clients", 262144, "Clients tracked at once; memory is bounded by it.")
 	o.LimitScope = "local"
 	f.Var(choice{&o.LimitScope, "local,shared"}, "limit-scope", "Whose budget it is: local (this process's) or shared (one for all replicas, kept in Redis).")
-	f.IntVar(&o.Conns, "conns", 8192, "Connections open at once.")
-	f.IntVar(&o.ConnsPerClient, "conns-per-client", 64, "Connections of one client open at once; 0 for no limit.")
+	f.IntVar(&o.Conns, "conns", 8192, "Connections open at once, on each public address.")
+	f.IntVar(&o.ConnsPerClient, "conns-per-client", 64, "Connections of one client open at once, on each public address; 0 for no limit.")
 	f.TextVar(&o.HandshakesPerClient, "handshakes-per-client", rate("20/s:60"), "New connections of one client.")
 	f.IntVar(&o.InFlight, "in-flight", 512, "Requests worked on at once; beyond it 503.")
 }
@@ -218,6 +218,9 @@ func parse(args, env []string, stdout io.Writer) (*options, string, error) {
 	command, err := command(flags.Args())
 	if err == nil {
 		err = fromEnvironment(flags, env)
+	}
+	if err == nil && flags.Changed("host") && len(o.Host) == 0 {
+		err = errors.New("--host: is empty, which would let any name in")
 	}
 	if err == nil {
 		err = o.validate()

@@ -73,6 +73,10 @@ func serve(ctx context.Context, o *options, stdout, stderr io.Writer) (err error
 	if err != nil {
 		return err
 	}
+	if o.TLS == "off" && !isLoopback(ways.https.Addr().String()) && len(o.TrustedProxy) == 0 {
+		ways.close() // a passed socket, since --listen was looked at
+		return usageError{errors.New("--tls off: the passed socket is not loopback; name the proxy that terminates TLS with --trusted-proxy")}
+	}
 
 	log.LogAttrs(ctx, slog.LevelInfo, "configuration", o.settings...)
 

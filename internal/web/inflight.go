@@ -31,14 +31,19 @@ func (f *InFlight) enter(x *Exchange, r *http.Request) error {
 	default:
 	}
 	if !f.await(r) {
-		x.limit = LimitInFlight
-		return refusal{
-			status: http.StatusServiceUnavailable,
-			detail: "The service is too busy. Nothing was done; try again.",
-			header: retryAfter(1),
-		}
+		return x.tooBusy()
 	}
 	return nil
+}
+
+// tooBusy is the refusal of what is over a bound of the whole service.
+func (x *Exchange) tooBusy() error {
+	x.limit = LimitInFlight
+	return refusal{
+		status: http.StatusServiceUnavailable,
+		detail: "The service is too busy. Nothing was done; try again.",
+		header: retryAfter(1),
+	}
 }
 
 func (f *InFlight) leave() { <-f.slots }

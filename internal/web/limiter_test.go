@@ -95,7 +95,7 @@ func TestBudgets(t *testing.T) {
 		{name: "created", method: "POST", target: "/", body: "x", status: 200, asked: "create bytes"},
 		{name: "no creations left", method: "POST", target: "/", deny: "create", status: 429, asked: "create"},
 		{name: "no bytes left", method: "POST", target: "/", body: "x", deny: "bytes", status: 429, asked: "create bytes undo"},
-		{name: "a bad creation", method: "POST", target: "/?x=y", body: "x", status: 400, asked: "create undo"},
+		{name: "a bad creation has used its budget", method: "POST", target: "/?x=y", body: "x", status: 400, asked: "create"},
 		{name: "store full", method: "POST", target: "/", body: "x", fault: func() error { return message.ErrFull }, status: 507, asked: "create bytes undo"},
 		{name: "store gone", method: "POST", target: "/", body: "x", fault: func() error { return message.ErrUnavailable }, status: 503, asked: "create bytes undo"},
 		{name: "store panics", method: "POST", target: "/", body: "x", fault: func() error { panic("x") }, status: 500, asked: "create bytes undo"},

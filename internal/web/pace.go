@@ -36,9 +36,10 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// paceAnswer gives the client time for an answer of n bytes, counted from now.
-func paceAnswer(w http.ResponseWriter, grace time.Duration, n int, now time.Time) {
+// paceAnswer gives the client time for what comes after the first n bytes of an
+// answer that began at start.
+func paceAnswer(w http.ResponseWriter, grace time.Duration, n int, start time.Time) {
 	if w, ok := w.(interface{ SetWriteDeadline(t time.Time) error }); ok {
-		_ = w.SetWriteDeadline(paced(now, grace, int64(n)))
+		_ = w.SetWriteDeadline(paced(start, grace, int64(n)))
 	}
 }

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -40,6 +41,7 @@ type routes struct {
 	limits     Limits
 	limiter    Limiter
 	load       *InFlight
+	held       held
 	json, text []byte // the description of the service
 }
 
@@ -141,16 +143,17 @@ func (s *routes) store(x *Exchange, r *http.Request) (id message.ID, expires tim
 	if denial != nil {
 		return id, expires, x.tooMany(denial)
 	}
+	// What the client did wrong has used its creation; what we cannot do has not.
+	c, err := s.limits.readCreation(x, r)
+	if err != nil {
+		return id, expires, err
+	}
 	stored := false
 	defer func() {
 		if !stored {
 			budget.Undo(r.Context())
 		}
 	}()
-	c, err := s.limits.readCreation(x, r)
-	if err != nil {
-		return id, expires, err
-	}
 	if denial := budget.Size(r.Context(), len(c.text)); denial != nil {
 		return id, expires, x.tooMany(denial)
 	}
@@ -159,13 +162,18 @@ func (s *routes) store(x *Exchange, r *http.Request) (id message.ID, expires tim
 	return id, expires, err
 }
 
+// undisturbed is the context in which the store is asked. A client that hangs up
+// must neither get its budgets back for a message that is stored all the same,
+// nor look like a store that does not answer. The store bounds itself.
+func undisturbed(r *http.Request) context.Context { return context.WithoutCancel(r.Context()) }
+
 // write asks the store, as one of those in flight.
 func (s *routes) write(x *Exchange, r *http.Request, c creation) (message.ID, time.Time, error) {
 	if err := s.load.enter(x, r); err != nil {
 		return message.ID{}, time.Time{}, err
 	}
 	defer s.load.leave()
-	return s.messages.Create(r.Context(), c.text, c.ttl, time.Now())
+	return s.messages.Create(undisturbed(r), c.text, c.ttl, time.Now())
 }
 
 // read answers with a message.
@@ -179,14 +187,26 @@ func (s *routes) read(x *Exchange, r *http.Request, id string) error {
 		return err
 	}
 	if as == asText {
-		x.send(r, http.StatusOK, textType, m.Text)
-		return nil
+		return s.sendMessage(x, r, textType, m.Text)
 	}
 	b := make([]byte, 0, 96+len(m.Text)+len(m.Text)/16)
 	b = append(b, `{"status":200,"message":`...)
 	b = appendString(b, m.Text)
 	b = appendExpiry(b, m.Expires)
-	x.send(r, http.StatusOK, jsonType, b)
+	return s.sendMessage(x, r, jsonType, b)
+}
+
+// sendMessage sends an answer that may be large, within what all such may hold
+// in memory until their clients have taken them.
+func (s *routes) sendMessage(x *Exchange, r *http.Request, contentType []string, body []byte) error {
+	if len(body) > largeAnswer {
+		client := s.limiter.Client(r)
+		if !s.held.take(client, len(body)) {
+			return x.tooBusy()
+		}
+		defer s.held.give(client, len(body))
+	}
+	x.send(r, http.StatusOK, contentType, body)
 	return nil
 }
 
@@ -202,7 +222,7 @@ func (s *routes) fetch(x *Exchange, r *http.Request, id string) (m message.Messa
 		return m, err
 	}
 	defer s.load.leave()
-	m, err = s.messages.Read(r.Context(), id, time.Now())
+	m, err = s.messages.Read(undisturbed(r), id, time.Now())
 	if errors.Is(err, message.ErrNotFound) || errors.Is(err, message.ErrTampered) {
 		s.limiter.Missed(r.Context(), client, x.w.Header())
 	}

@@ -96,9 +96,11 @@ func (x *Exchange) count(observer Observer, r *http.Request, took time.Duration)
 }
 
 // An answer that does not fit the buffers of a connection takes as long as its
-// client takes to read it; the server's own deadline is for the others.
+// client takes to read it. It goes out in pieces, with a deadline that moves with
+// what was taken; the server's own deadline is for the others.
 const (
 	largeAnswer = 16 << 10
+	answerPiece = 64 << 10
 	answerGrace = 30 * time.Second
 )
 
@@ -109,14 +111,26 @@ func (x *Exchange) send(r *http.Request, status int, contentType []string, body 
 	x.length[0] = strconv.Itoa(len(body))
 	h["Content-Length"] = x.length[:]
 	x.status = status
-	if len(body) > largeAnswer {
-		paceAnswer(x.w, answerGrace, len(body), time.Now())
-	}
 	x.w.WriteHeader(status)
 	if r.Method == http.MethodHead {
 		return
 	}
-	x.bytes, _ = x.w.Write(body) //nolint:gosec // never HTML; an error means that the client has gone
+	x.write(body)
+}
+
+// write sends a body. An error means that the client has gone, or stood still.
+func (x *Exchange) write(body []byte) {
+	start := time.Now()
+	for whole := len(body); x.bytes < whole; {
+		if whole > largeAnswer {
+			paceAnswer(x.w, answerGrace, x.bytes, start)
+		}
+		n, err := x.w.Write(body[x.bytes:min(whole, x.bytes+answerPiece)]) //nolint:gosec // never HTML
+		x.bytes += n
+		if err != nil {
+			return
+		}
+	}
 }
 
 // The media types that we send, as header values.
