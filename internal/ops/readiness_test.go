@@ -105,14 +105,17 @@ func TestReportBoundsAHungCheck(t *testing.T) {
 			t.Errorf("Report took %v, want a second", took)
 		}
 		before := runtime.NumGoroutine()
-		for range 100 {
+		const rounds = 100
+		for range rounds {
 			sleep(time.Second)
 			if r.Report(t.Context()).OK() {
 				t.Error("Report: ready, want not ready while a check hangs")
 			}
 		}
-		if after := runtime.NumGoroutine(); runs.Load() != 1 || after > before {
-			t.Errorf("a hung check was run %d times, goroutines went from %d to %d, want one run and none more", runs.Load(), before, after)
+		// The runtime counts one that is about to be gone, so a few more say nothing;
+		// what this is about would be one for each round.
+		if after := runtime.NumGoroutine(); runs.Load() != 1 || after >= before+rounds/2 {
+			t.Errorf("a hung check was run %d times, goroutines went from %d to %d, want one run and hardly any more", runs.Load(), before, after)
 		}
 		close(release)
 		sleep(time.Second)
