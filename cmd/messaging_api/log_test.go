@@ -79,14 +79,14 @@ func TestLogOfTheConfiguration(t *testing.T) {
 		"redis://user:sekrit@h:6379/0?read_timeout=1s&password=sekrit": "redis://h:6379/0",
 		"file:var/messages.db": "file:var/messages.db",
 	} {
-		o, _, err := parse([]string{"--store=" + store, "--limit-read=7/s:9"}, nil, io.Discard)
+		o, _, err := parse([]string{"--store=" + store, "--limit-read=7/s:9", "--trusted-proxy=192.0.2.0/24,2001:db8::/32"}, nil, io.Discard)
 		if err != nil {
 			t.Fatal(err)
 		}
 		var out bytes.Buffer
 		slog.New(slog.NewJSONHandler(&out, nil)).LogAttrs(t.Context(), slog.LevelInfo, "configuration", o.settings...)
 		line := records(t, out.String())[0]
-		for name, want := range map[string]any{"event": "configuration", "store": want, "limit-read": "7/s:9", "drain": "15s", "log-level": "INFO", "log-dir": nil} {
+		for name, want := range map[string]any{"event": "configuration", "store": want, "limit-read": "7/s:9", "drain": "15s", "log-level": "INFO", "log-dir": nil, "trusted-proxy": "192.0.2.0/24,2001:db8::/32"} {
 			if line[name] != want {
 				t.Errorf("%s is %v, want %v", name, line[name], want)
 			}

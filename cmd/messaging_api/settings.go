@@ -7,20 +7,21 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// settings are the flags that are not empty or zero, for the first line of a log: what
+// settings are the flags that are not empty, for the first line of a log: what
 // was in force when something happened is otherwise hard to tell afterwards.
 // Secrets are in files, of which only the name is a setting, but for a password
 // in --store.
 func settings(flags *pflag.FlagSet) []slog.Attr {
 	attrs := []slog.Attr{slog.String("event", "configuration")}
 	flags.VisitAll(func(flag *pflag.Flag) {
-		switch value := flag.Value.String(); {
-		case flag.Name == "help", value == "", value == "[]", value == "0":
+		value := flag.Value.String()
+		switch {
+		case flag.Name == "help", value == "", value == "[]":
+			return
 		case flag.Name == "store":
-			attrs = append(attrs, slog.String("store", withoutSecrets(value)))
-		default:
-			attrs = append(attrs, slog.String(flag.Name, value))
+			value = withoutSecrets(value)
 		}
+		attrs = append(attrs, slog.String(flag.Name, value))
 	})
 	return attrs
 }
