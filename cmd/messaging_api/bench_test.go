@@ -34,6 +34,10 @@ func bareServer(spec string) error {
 		return err
 	}
 	client := redis.NewClient(&redis.Options{Addr: addr, Username: redistest.AdminUser, Password: redistest.Password})
+	answer := func(r *http.Request) ([]byte, error) { return client.Get(r.Context(), key).Bytes() }
+	if addr == "-" { // a constant
+		answer = func(r *http.Request) ([]byte, error) { return []byte(key), r.Context().Err() }
+	}
 	source, err := tlscert.NewSelfSigned(nil, time.Now())
 	if err != nil {
 		return err
@@ -43,7 +47,7 @@ func bareServer(spec string) error {
 		TLSConfig:         &tls.Config{GetCertificate: source.GetCertificate, MinVersion: tls.VersionTLS12},
 		ReadHeaderTimeout: time.Minute,
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			value, err := client.Get(r.Context(), key).Bytes()
+			value, err := answer(r)
 			if err != nil {
 				http.Error(w, err.Error(), http.StatusInternalServerError)
 				return
@@ -58,7 +62,6 @@ func bareServer(spec string) error {
 // from the real service, in turn with the bare server, both on one Redis. The
 // figure that counts is the ratio of their throughputs in the same run.
 func BenchmarkReadWholeProcess(b *testing.B) {
-	const connections = 32
 	server := redistest.New(b)
 	ours, bare := redistest.FreeAddr(b), redistest.FreeAddr(b)
 	admin := redis.NewClient(&redis.Options{Addr: server.Addr, Username: redistest.AdminUser, Password: redistest.Password})
@@ -81,8 +84,31 @@ func BenchmarkReadWholeProcess(b *testing.B) {
 		return err == nil && bareErr == nil
 	})
 	_, path, _ := strings.Cut(link, ours)
-	loadOurs := newLoad(b, ours, path, connections)
-	loadBare := newLoad(b, bare, "/", connections)
+	compare(b, newLoad(b, ours, path, http.StatusOK), newLoad(b, bare, "/", http.StatusOK), pidOurs, pidBare)
+}
+
+// BenchmarkRefuseWholeProcess measures refusals of a client that has spent its
+// budget, in turn with a bare server that answers a constant.
+func BenchmarkRefuseWholeProcess(b *testing.B) {
+	ours, bare := redistest.FreeAddr(b), redistest.FreeAddr(b)
+	pidOurs := spawn(b, program(b, nil, append(noLimits(), "--limit-read=1/d:1", "--listen="+ours, "--listen-ops=127.0.0.1:0")...))
+	pidBare := spawn(b, program(b, []string{asBare + "=" + bare + " - constant"}))
+	s := &service{t: b, address: ours}
+	path := "/msg/6ba7b810-9dad-41d1-80b4-00c04fd430c8"
+	eventually(b, 20*time.Second, "both serve, and ours refuses", func() bool {
+		status, _, err := s.get(client(1), "https://"+ours+path)
+		conn, bareErr := net.Dial("tcp", bare)
+		if bareErr == nil {
+			_ = conn.Close()
+		}
+		return err == nil && status == http.StatusTooManyRequests && bareErr == nil
+	})
+	compare(b, newLoad(b, ours, path, http.StatusTooManyRequests), newLoad(b, bare, "/", http.StatusOK), pidOurs, pidBare)
+}
+
+// compare runs two loads in turn and reports their ratio.
+func compare(b *testing.B, loadOurs, loadBare *load, pidOurs, pidBare int) {
+	b.Helper()
 	loadOurs.round(b) // warm both
 	loadBare.round(b)
 	var tookOurs, tookBare time.Duration
@@ -91,7 +117,7 @@ func BenchmarkReadWholeProcess(b *testing.B) {
 		tookOurs += loadOurs.round(b)
 		tookBare += loadBare.round(b)
 	}
-	requests := float64(b.N * connections * perRound)
+	requests := float64(b.N * len(loadOurs.conns) * perRound)
 	b.ReportMetric(requests/tookOurs.Seconds(), "ours/s")
 	b.ReportMetric(requests/tookBare.Seconds(), "bare/s")
 	b.ReportMetric(tookBare.Seconds()/tookOurs.Seconds(), "ratio")
@@ -117,13 +143,14 @@ func spawn(b *testing.B, command *exec.Cmd) int {
 // processors are for the servers.
 type load struct {
 	request []byte
+	status  int // that every answer has
 	answer  int // bytes
 	conns   []net.Conn
 }
 
-func newLoad(b *testing.B, address, path string, connections int) *load {
+func newLoad(b *testing.B, address, path string, status int) *load {
 	b.Helper()
-	l := &load{request: []byte("GET " + path + " HTTP/1.1\r\nHost: " + address + "\r\n\r\n")}
+	l := &load{status: status, request: []byte("GET " + path + " HTTP/1.1\r\nHost: " + address + "\r\n\r\n")}
 	for range connections {
 		dialer := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}
 		conn, err := dialer.DialContext(b.Context(), "tcp", address)
@@ -145,7 +172,7 @@ func (l *load) measure(b *testing.B) int {
 	}
 	var whole bytes.Buffer
 	answer, err := http.ReadResponse(bufio.NewReader(io.TeeReader(l.conns[0], &whole)), nil)
-	if err != nil || answer.StatusCode != http.StatusOK {
+	if err != nil || answer.StatusCode != l.status {
 		b.Fatalf("got %v, %v", answer, err)
 	}
 	defer func() { _ = answer.Body.Close() }()
@@ -154,6 +181,9 @@ func (l *load) measure(b *testing.B) int {
 	}
 	return whole.Len()
 }
+
+// connections are how many a load has.
+const connections = 32
 
 // perRound is how often a connection asks in one round.
 const perRound = 200
@@ -164,13 +194,14 @@ func (l *load) round(b *testing.B) time.Duration {
 	start := time.Now()
 	for _, conn := range l.conns {
 		wg.Go(func() {
+			want := fmt.Appendf(nil, "HTTP/1.1 %d", l.status)
 			answer := make([]byte, l.answer)
 			for range perRound {
 				if _, err := conn.Write(l.request); err != nil {
 					b.Error(err)
 					return
 				}
-				if _, err := io.ReadFull(conn, answer); err != nil || !bytes.HasPrefix(answer, []byte("HTTP/1.1 200")) {
+				if _, err := io.ReadFull(conn, answer); err != nil || !bytes.HasPrefix(answer, want) {
 					b.Errorf("got %.40q, %v", answer, err)
 					return
 				}

@@ -10,6 +10,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // NewConsole returns a handler for a person at a terminal: the time of day, the level,
@@ -29,15 +31,15 @@ func NewConsole(w io.Writer, level slog.Leveler, client ClientForm) slog.Handler
 	return console{s, text}
 }
 
-// Terminal reports whether w is one, so that a person is likely to read it. The null
-// device passes for one, where it does no harm.
+// Terminal reports whether w is one, so that a person is likely to read it.
 func Terminal(w io.Writer) bool {
 	file, ok := w.(*os.File)
 	if !ok {
 		return false
 	}
-	info, err := file.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	// Being a character device is not enough: the null device is one too.
+	_, err := unix.IoctlGetTermios(int(file.Fd()), unix.TCGETS)
+	return err == nil
 }
 
 // The level and message of a record whose own have been written already, and the attributes

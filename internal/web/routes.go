@@ -162,10 +162,11 @@ func (s *routes) store(x *Exchange, r *http.Request) (id message.ID, expires tim
 	return id, expires, err
 }
 
-// undisturbed is the context in which the store is asked. A client that hangs up
-// must neither get its budgets back for a message that is stored all the same,
-// nor look like a store that does not answer. The store bounds itself.
-func undisturbed(r *http.Request) context.Context { return context.WithoutCancel(r.Context()) }
+// undisturbed is the context in which the store is asked, which bounds itself. A
+// client that hangs up must neither get its budgets back for a message that is
+// stored all the same, nor look like a store that does not answer; and one that
+// only closes its own side, which net/http takes for the same, gets its answer.
+func undisturbed() context.Context { return context.Background() }
 
 // write asks the store, as one of those in flight.
 func (s *routes) write(x *Exchange, r *http.Request, c creation) (message.ID, time.Time, error) {
@@ -173,7 +174,7 @@ func (s *routes) write(x *Exchange, r *http.Request, c creation) (message.ID, ti
 		return message.ID{}, time.Time{}, err
 	}
 	defer s.load.leave()
-	return s.messages.Create(undisturbed(r), c.text, c.ttl, time.Now())
+	return s.messages.Create(undisturbed(), c.text, c.ttl, time.Now())
 }
 
 // read answers with a message.
@@ -222,7 +223,7 @@ func (s *routes) fetch(x *Exchange, r *http.Request, id string) (m message.Messa
 		return m, err
 	}
 	defer s.load.leave()
-	m, err = s.messages.Read(undisturbed(r), id, time.Now())
+	m, err = s.messages.Read(undisturbed(), id, time.Now())
 	if errors.Is(err, message.ErrNotFound) || errors.Is(err, message.ErrTampered) {
 		s.limiter.Missed(r.Context(), client, x.w.Header())
 	}
