@@ -59,8 +59,9 @@ func bareServer(spec string) error {
 }
 
 // BenchmarkReadWholeProcess measures reads over 32 keep-alive TLS connections
-// from the real service, in turn with the bare server, both on one Redis. The
-// figure that counts is the ratio of their throughputs in the same run.
+// from the real service, in turn with the bare server, both on one Redis and both
+// without a line a request. The figure that counts is the ratio of their
+// throughputs in the same run.
 func BenchmarkReadWholeProcess(b *testing.B) {
 	server := redistest.New(b)
 	ours, bare := redistest.FreeAddr(b), redistest.FreeAddr(b)
@@ -70,7 +71,7 @@ func BenchmarkReadWholeProcess(b *testing.B) {
 	if err := admin.Set(b.Context(), "plain", text, 0).Err(); err != nil {
 		b.Fatal(err)
 	}
-	pidOurs := spawn(b, program(b, nil, append(noLimits(), "--listen="+ours, "--listen-ops=127.0.0.1:0", "--store="+server.URL(true))...))
+	pidOurs := spawn(b, program(b, nil, append(noLimits(), "--log-level=error", "--listen="+ours, "--listen-ops=127.0.0.1:0", "--store="+server.URL(true))...))
 	pidBare := spawn(b, program(b, []string{asBare + "=" + bare + " " + server.Addr + " plain"}))
 	s := &service{t: b, address: ours}
 	var link string

@@ -36,10 +36,10 @@ const (
 	inFlightWait      = 200 * time.Millisecond // for a place among those in flight
 )
 
-// gcPercent lets the heap grow to five times what is alive, a few megabytes,
+// gcPercent lets the heap grow to nine times what is alive, a few megabytes,
 // before it is collected: at Go's default of 100 a busy service spends a tenth
 // of its processor time on that. GOGC overrides it, and GOMEMLIMIT bounds it.
-const gcPercent = 400
+const gcPercent = 800
 
 // serve is the service's life: everything is opened, in an order in which
 // configuration fails before anything listens; it serves until ctx ends or a

@@ -11,7 +11,7 @@ import (
 const (
 	// redisReaders is how many batches of reads are under way at once: one that waits
 	// for a slow connection must not hold up all others.
-	redisReaders = 2
+	redisReaders = 4
 	// readBatch is how many reads share a round trip, at most.
 	readBatch = 64
 )
