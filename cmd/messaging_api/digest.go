@@ -13,24 +13,52 @@ import (
 // digestEvery is how often a digest writes, at most.
 const digestEvery = time.Second
 
-// A digest logs what clients can cause without ever sending a request, as often
-// as they like: connections that are closed at once and handshakes for names that
-// are not ours. It writes one line a second for each kind, with their number and
-// the first client of them, so that no attack fills the disk.
+// ownLines is how many requests of one client, answered alike within a second,
+// have a line each before the rest is counted.
+const ownLines = 20
+
+// maxGathered is how many occasions are told apart within a second. Those that
+// come later are counted as if they were no client's in particular.
+const maxGathered = 1024
+
+// A digest logs what clients can cause as often as they like: connections that
+// are closed at once, handshakes for names that are not ours, and requests that
+// no budget lets through. It writes one line a second for each kind, or each
+// client, with their number, so that no attack fills the disk.
 type digest struct {
 	log  *slog.Logger
-	wake chan struct{} // holds a token if there is something to write
+	wake chan struct{} // holds a token if something was gathered
 
 	mu       sync.Mutex // guards what follows
 	gathered map[occasion]*gathering
 }
 
-// An occasion is a kind of event. There are few, known in advance.
-type occasion struct{ event, msg, limit string }
+// An occasion is what is counted together. Of its kinds there are few, known in advance.
+type occasion struct {
+	event, limit string
+	status       int          // of requests, else 0
+	client       limit.Client // of requests, else zero
+}
 
+// A gathering is what has come of an occasion.
 type gathering struct {
-	count uint64
+	own   uint64 // have lines of their own
+	count uint64 // have not
 	first limit.Client
+}
+
+// The events of a digest.
+const (
+	eventAdmission = "admission"
+	eventName      = "name"
+	eventRequests  = "requests"
+)
+
+// messages are what the lines of each event say.
+var messages = map[string]string{
+	eventAdmission: "connections closed",
+	eventName:      "TLS handshakes for a name that is not served",
+	eventRequests:  "requests without a line of their own",
 }
 
 func newDigest(log *slog.Logger) *digest {
@@ -39,26 +67,41 @@ func newDigest(log *slog.Logger) *digest {
 
 // turned notes a connection that a client lost to a limit.
 func (d *digest) turned(admission string, c limit.Client) {
-	d.note(occasion{"admission", "connections closed", admission}, c)
+	d.note(occasion{event: eventAdmission, limit: admission}, c, 0)
 }
 
 // unknownName notes a handshake for a name that is not ours.
-func (d *digest) unknownName(c limit.Client) {
-	d.note(occasion{"name", "TLS handshakes for a name that is not served", ""}, c)
+func (d *digest) unknownName(c limit.Client) { d.note(occasion{event: eventName}, c, 0) }
+
+// spare reports whether a request goes without a line of its own, and then notes it.
+func (d *digest) spare(c limit.Client, status int, limit string) bool {
+	return d.note(occasion{eventRequests, limit, status, c}, c, ownLines)
 }
 
-func (d *digest) note(o occasion, c limit.Client) {
+// note counts one more of an occasion, and reports whether it is beyond the first
+// own ones.
+func (d *digest) note(o occasion, c limit.Client, own uint64) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if g := d.gathered[o]; g != nil {
-		g.count++
-		return
+	g := d.gathered[o]
+	if g == nil && len(d.gathered) >= maxGathered {
+		o.client, own = limit.Client{}, 0
+		g = d.gathered[o]
 	}
-	d.gathered[o] = &gathering{1, c}
-	select {
-	case d.wake <- struct{}{}:
-	default:
+	if g == nil {
+		g = &gathering{first: c}
+		d.gathered[o] = g
+		select {
+		case d.wake <- struct{}{}:
+		default:
+		}
 	}
+	if g.own < own {
+		g.own++
+		return false
+	}
+	g.count++
+	return true
 }
 
 // run writes until ctx ends, and then the rest.
@@ -87,12 +130,18 @@ func (d *digest) write() {
 	d.gathered = make(map[occasion]*gathering)
 	d.mu.Unlock()
 	for o, g := range gathered {
-		by := slog.Attr{} // slog leaves out empty ones
+		if g.count == 0 {
+			continue
+		}
+		by, status := slog.Attr{}, slog.Attr{} // slog leaves out empty ones
 		if o.limit != "" {
 			by = slog.String("limit", o.limit)
 		}
-		d.log.LogAttrs(context.Background(), slog.LevelWarn, o.msg,
-			slog.String("event", o.event), by, slog.Uint64("count", g.count), slog.Any("client", g.first.Addr()))
+		if o.status != 0 {
+			status = slog.Int("status", o.status)
+		}
+		d.log.LogAttrs(context.Background(), slog.LevelWarn, messages[o.event],
+			slog.String("event", o.event), by, status, slog.Uint64("count", g.count), slog.Any("client", g.first.Addr()))
 	}
 }
 

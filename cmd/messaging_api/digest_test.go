@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -90,6 +91,80 @@ func TestDigestWritesOnceASecond(t *testing.T) {
 			t.Errorf("after a stop: got %d lines and %v, want the last connection", len(written), last)
 		}
 	})
+}
+
+// Of what a client asks for without a budget, some have a line of their own, and
+// the rest is counted for each client, status and limit: none is lost.
+func TestDigestSparesLines(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		out := new(lines)
+		d := newDigest(slog.New(slog.NewJSONHandler(out, nil)))
+		go d.run(t.Context())
+		one := newResolver(t).Of(netip.MustParseAddr("192.0.2.1"))
+		other := newResolver(t).Of(netip.MustParseAddr("2001:db8::7"))
+		own := make(map[string]int)
+		ask := func(c limit.Client, status int, limit string) {
+			if !d.spare(c, status, limit) {
+				own[fmt.Sprintf("%v %d %s", c, status, limit)]++
+			}
+		}
+		for range 500 { // within two seconds
+			ask(one, 429, "read")
+			ask(one, 405, "")
+			ask(other, 429, "read")
+			time.Sleep(4 * time.Millisecond) //nolint:forbidigo // in a bubble
+		}
+		for range ownLines {
+			ask(other, 404, "") // few enough
+		}
+		time.Sleep(time.Hour) //nolint:forbidigo // in a bubble
+		counted := make(map[string]int)
+		for _, line := range records(t, out.String()) {
+			status, _ := line["status"].(float64)
+			limit, _ := line["limit"].(string)
+			n, _ := line["count"].(float64)
+			counted[fmt.Sprintf("%v %v %s", line["client"], status, limit)] += int(n)
+			if line["event"] != "requests" {
+				t.Errorf("got the line %v", line)
+			}
+		}
+		for what, want := range map[string]int{
+			"192.0.2.1 429 read": 500, "192.0.2.1 405 ": 500, "2001:db8:: 429 read": 500, "2001:db8:: 404 ": ownLines,
+		} {
+			if got := own[what] + counted[what]; got != want {
+				t.Errorf("%s: %d with lines and %d counted, want %d in all", what, own[what], counted[what], want)
+			}
+			if own[what] < ownLines || own[what] > 3*ownLines {
+				t.Errorf("%s: %d have lines, want %d a second", what, own[what], ownLines)
+			}
+		}
+	})
+}
+
+// However many clients there are, the digest of a second is bounded, and counts
+// each of them.
+func TestDigestIsBounded(t *testing.T) {
+	out := new(lines)
+	d := newDigest(slog.New(slog.NewJSONHandler(out, nil)))
+	const clients = 4 * maxGathered
+	own := 0
+	for i := range clients {
+		if !d.spare(limit.Client{15: byte(i), 14: byte(i >> 8), 0: 1}, 405, "") {
+			own++
+		}
+	}
+	if len(d.gathered) > maxGathered+1 {
+		t.Errorf("the digest holds %d occasions, want at most %d", len(d.gathered), maxGathered+1)
+	}
+	d.write()
+	counted := 0.0
+	for _, line := range records(t, out.String()) {
+		n, _ := line["count"].(float64)
+		counted += n
+	}
+	if own+int(counted) != clients || own != maxGathered {
+		t.Errorf("%d have lines and %v were counted, want %d in all", own, counted, clients)
+	}
 }
 
 // Only a name for which there is no certificate is noted, and passed on as it is.

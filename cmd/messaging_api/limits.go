@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"messaging_api/internal/limit"
@@ -26,9 +27,7 @@ type limiter struct {
 }
 
 // Client implements [web.Limiter].
-func (l limiter) Client(r *http.Request) web.Client {
-	return web.Client(l.resolver.Client(r.RemoteAddr, r.Header))
-}
+func (l limiter) Client(sender netip.Addr) web.Client { return web.Client(l.resolver.Of(sender)) }
 
 // Read implements [web.Limiter].
 func (l limiter) Read(ctx context.Context, c web.Client, answer http.Header) *web.Denial {

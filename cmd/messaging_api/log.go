@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 
 	"messaging_api/internal/limit"
 	"messaging_api/internal/logfile"
@@ -14,32 +16,38 @@ import (
 // logName is the current log's file in --log-dir.
 const logName = "messaging_api.log"
 
-// A logOutput is what there is to the log besides stdout.
-type logOutput struct{ file *logfile.File } // nil: nothing
+// A logOutput is where the log's lines wait to be written. A nil part is not in use.
+type logOutput struct {
+	stdout *logfile.Output
+	file   *logfile.File
+}
 
 // openLog returns the logger: JSON lines on stdout and, with --log-dir, in a
 // file a day. What goes wrong with the file is said on stdout. A terminal gets
 // lines for people in place of JSON.
 func (o *options) openLog(stdout io.Writer) (*slog.Logger, logOutput, error) {
+	var out logOutput
 	people := ops.Terminal(stdout)
-	console := ops.NewLines(stdout, o.LogLevel, o.clientForm())
-	if people {
-		console = ops.NewConsole(stdout, o.LogLevel, o.clientForm())
+	console := ops.NewConsole(stdout, o.LogLevel, o.clientForm())
+	if !people {
+		out.stdout = logfile.NewOutput(stdout)
+		console = ops.NewLines(out.stdout, o.LogLevel, o.clientForm())
 	}
 	if o.LogDir == "" {
-		return slog.New(console), logOutput{}, nil
+		return slog.New(console), out, nil
 	}
 	file, err := logfile.Open(logfile.Config{
 		Dir: o.LogDir, Name: logName, Days: o.LogDays, Report: logfile.LogTo(slog.New(console)),
 	})
 	if err != nil {
-		return nil, logOutput{}, usageError{fmt.Errorf("--log-dir: %w", err)}
+		return nil, logOutput{}, errors.Join(usageError{fmt.Errorf("--log-dir: %w", err)}, out.Close())
 	}
+	out.file = file
 	if people {
-		return slog.New(slog.NewMultiHandler(console, ops.NewLines(file, o.LogLevel, o.clientForm()))), logOutput{file}, nil
+		return slog.New(slog.NewMultiHandler(console, ops.NewLines(file, o.LogLevel, o.clientForm()))), out, nil
 	}
 	// One line made for both costs half of two.
-	return slog.New(ops.NewLines(logfile.Tee(stdout, file), o.LogLevel, o.clientForm())), logOutput{file}, nil
+	return slog.New(ops.NewLines(logfile.Tee(out.stdout, file), o.LogLevel, o.clientForm())), out, nil
 }
 
 // clientForm is how much of a client's address --log-client lets lines show.
@@ -55,11 +63,10 @@ func (o *options) clientForm() ops.ClientForm {
 }
 
 // requestLog is log as package web wants it.
-func (o *options) requestLog(log *slog.Logger, resolver *limit.Resolver) web.Log {
-	if o.LogClient == "none" {
-		return web.Log{Logger: log} // there is nothing to find out
-	}
-	return web.Log{Logger: log, Client: resolver.Sender}
+func requestLog(log *slog.Logger, resolver *limit.Resolver, digest *digest) web.Log {
+	return web.Log{Logger: log, Sender: resolver.Sender, Spare: func(sender netip.Addr, status int, limit string) bool {
+		return digest.spare(resolver.Of(sender), status, limit)
+	}}
 }
 
 // Reopen turns to the file that now has the log's name.
@@ -69,18 +76,26 @@ func (l logOutput) Reopen() {
 	}
 }
 
-// Lost returns how many lines did not reach the file.
-func (l logOutput) Lost() uint64 {
-	if l.file == nil {
-		return 0
+// Lost returns how many lines did not reach the file, or stdout.
+func (l logOutput) Lost() (lost uint64) {
+	if l.stdout != nil {
+		lost += l.stdout.Lost()
 	}
-	return l.file.Lost()
+	if l.file != nil {
+		lost += l.file.Lost()
+	}
+	return lost
 }
 
-// Close writes what waits.
+// Close writes what waits: to the file first, which may have something to say of
+// itself on stdout.
 func (l logOutput) Close() error {
-	if l.file == nil {
-		return nil
+	var err error
+	if l.file != nil {
+		err = l.file.Close()
 	}
-	return l.file.Close()
+	if l.stdout != nil {
+		err = errors.Join(err, l.stdout.Close())
+	}
+	return err
 }

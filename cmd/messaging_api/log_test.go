@@ -46,6 +46,35 @@ func TestLogDir(t *testing.T) {
 	}
 }
 
+// Who asks for what no budget bounds cannot fill the log, and each of his requests
+// is in it all the same.
+func TestLogOfAFlood(t *testing.T) {
+	s := start(t)
+	start := time.Now()
+	const requests = 500
+	c := client(1)
+	for range requests {
+		if status := s.status(c, http.MethodPut, "/", nil); status != http.StatusMethodNotAllowed {
+			t.Fatalf("PUT: got %d, want 405", status)
+		}
+	}
+	s.stop()
+	seconds := int(time.Since(start)/time.Second) + 1
+	own, counted := 0, 0.0
+	for _, line := range records(t, s.stdout.String()) {
+		switch {
+		case line["msg"] == "request":
+			own++
+		case line["event"] == eventRequests && line["status"] == 405.0 && line["client"] == "127.0.0.0/24":
+			n, _ := line["count"].(float64)
+			counted += n
+		}
+	}
+	if own+int(counted) != requests || own > ownLines*seconds {
+		t.Errorf("%d lines and %v counted, want %d in all and at most %d lines in %d s", own, counted, requests, ownLines*seconds, seconds)
+	}
+}
+
 // Clients are named as the operator wants them, and by whom a trusted proxy says
 // that they are.
 func TestLogClient(t *testing.T) {

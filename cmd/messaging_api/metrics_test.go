@@ -240,7 +240,12 @@ func TestMetricsOfTheStore(t *testing.T) {
 // A file of the log that cannot be written shows as lines that are lost.
 func TestMetricsOfTheLog(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "logs")
-	s := start(t, "--log-dir="+dir)
+	s := start(t, append(noLimits(), "--log-dir="+dir)...)
+	link, err := s.post(client(1), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, path, _ := strings.Cut(link, s.address)
 	if lost, there := s.scrape()["log_lines_lost_total"]; lost != 0 || !there {
 		t.Errorf("lost lines: got %v, there: %v", lost, there)
 	}
@@ -254,7 +259,7 @@ func TestMetricsOfTheLog(t *testing.T) {
 	}
 	var load sync.WaitGroup
 	load.Go(func() {
-		for requests := strings.Repeat("HEAD / HTTP/1.1\r\nHost: localhost\r\n\r\n", 100); err == nil; {
+		for requests := strings.Repeat("HEAD "+path+" HTTP/1.1\r\nHost: localhost\r\n\r\n", 100); err == nil; {
 			_, err = io.WriteString(conn, requests) // until the test closes it
 		}
 	})

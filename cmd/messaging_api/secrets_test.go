@@ -71,7 +71,7 @@ func (v *visitor) ask(c *http.Client, method, target, contentType, body string) 
 	}
 	request.Host = v.host
 	for _, name := range []string{
-		"Referer", "User-Agent", "Cookie", "Authorization", "Proxy-Authorization", "X-Request-Id", "X-Forwarded-For", "Forwarded", v.fresh(),
+		"Referer", "Cookie", "Authorization", "Proxy-Authorization", "X-Request-Id", "X-Forwarded-For", "Forwarded", v.fresh(),
 	} {
 		request.Header.Set(name, v.fresh())
 	}

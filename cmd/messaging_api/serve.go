@@ -83,8 +83,8 @@ func serve(ctx context.Context, o *options, stdout, stderr io.Writer) (err error
 	// A request's journey, from the outside in.
 	metrics := newMetrics()
 	observer := requestMetrics{metrics}
-	lines := o.requestLog(log, resolver)
 	digest := newDigest(log)
+	lines := requestLog(log, resolver, digest)
 	kept := measured{messages, metrics, &storeWatch{log: log}}
 	admit := func(inner net.Listener) *limit.Listener {
 		if inner == nil {

@@ -2,10 +2,9 @@ package logfile
 
 import "io"
 
-// Tee returns a writer of lines to both outputs: to out first, at once, so that the
-// last words of a process that is killed are there; then to file. Neither's
-// failure keeps a line from the other (io.MultiWriter stops at the first), and
-// the result is out's: file says by itself what it loses.
+// Tee returns a writer of lines to both outputs. Neither's failure keeps a line
+// from the other (io.MultiWriter stops at the first), and the result is out's: file
+// says by itself what it loses.
 func Tee(out io.Writer, file *File) io.Writer { return tee{out, file} }
 
 type tee struct {

@@ -44,7 +44,7 @@ func (m *Metrics) WatchChecks(ready *Readiness) {
 
 // WatchLog has the number of log lines that did not reach the file.
 func (m *Metrics) WatchLog(lost func() uint64) {
-	factory{m.registry}.counterFunc("log_lines_lost_total", "Log lines that did not reach the log file.",
+	factory{m.registry}.counterFunc("log_lines_lost_total", "Log lines that did not reach the log file, or stdout.",
 		func() float64 { return float64(lost()) })
 }
 

@@ -1,13 +1,14 @@
 package web
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"log/slog"
 	"net"
 	"net/http"
 	"strconv"
-	"strings"
+	"sync"
 	"time"
 )
 
@@ -38,12 +39,22 @@ func (l *Listener) ConnState(c net.Conn, state http.ConnState) {
 	}
 }
 
-// A conn is an HTTP/1 connection that knows when net/http writes to it on its
-// own account: when no handler is answering.
+// A conn is an HTTP/1 connection that puts the fields of every answer into each
+// as it passes: net/http would copy and sort them, one by one, each time. It
+// knows when net/http writes on its own account: when no handler is answering.
+// Its state belongs to the goroutine that serves it.
 type conn struct {
 	net.Conn
 	listener  *Listener
-	answering bool // set by Serve, cleared when idle: both in the goroutine that serves this connection
+	answering bool   // set by Serve, cleared when idle
+	headed    bool   // the head of this answer has passed
+	requestID string // of this answer
+	writeBy   time.Time
+}
+
+// answer begins a handler's answer.
+func (c *conn) answer(requestID string) {
+	c.answering, c.headed, c.requestID = true, false, requestID
 }
 
 // A tlsConn tells net/http its TLS state without being a *tls.Conn, which
@@ -71,30 +82,68 @@ func closeWrite(c net.Conn) error {
 	return nil
 }
 
-// Write passes on what a handler answers, and puts our own refusal in the place
-// of net/http's, which it writes in one piece.
+// SetWriteDeadline is for net/http, which moves the deadline with each request:
+// by less than a second it is left where it is, since moving it is dear.
+func (c *conn) SetWriteDeadline(t time.Time) error {
+	if later := t.Sub(c.writeBy); 0 <= later && later < time.Second {
+		return nil
+	}
+	c.writeBy = t
+	return c.Conn.SetWriteDeadline(t)
+}
+
+// Write passes on what a handler answers, with the fields of every answer after
+// the status line, and puts our own refusal in the place of net/http's. Either head
+// comes in one piece: net/http buffers more than it.
 func (c *conn) Write(p []byte) (int, error) {
-	if c.answering {
+	if c.answering && c.headed {
 		return c.Conn.Write(p)
 	}
-	status, ok := refusedStatus(p)
-	if !ok {
-		return c.Conn.Write(p)
+	status := statusOf(p)
+	switch {
+	case c.answering && status >= http.StatusOK: // below that is an interim answer, without a head of ours
+		c.headed = true
+		return c.writeHead(p)
+	case !c.answering && status >= http.StatusBadRequest:
+		if _, err := c.Conn.Write(c.listener.refusal(c.Conn, status, serverRefusal(status))); err != nil {
+			return 0, err
+		}
+		return len(p), nil
 	}
-	if _, err := c.Conn.Write(c.listener.refusal(c.Conn, status, serverRefusal(status))); err != nil {
+	return c.Conn.Write(p)
+}
+
+// heads holds *[]byte for what begins with a head: net/http's buffer of 4 KiB and
+// 1 KiB of ours.
+var heads = sync.Pool{New: func() any { return new([]byte) }}
+
+// writeHead writes p, which begins with a status line, with the fields of every
+// answer behind that.
+func (c *conn) writeHead(p []byte) (int, error) {
+	line := bytes.IndexByte(p, '\n') + 1
+	head := heads.Get().(*[]byte)
+	defer heads.Put(head)
+	b := append((*head)[:0], p[:line]...)
+	b = c.listener.appendFields(b, c.requestID)
+	b = append(b, p[line:]...)
+	*head = b
+	if _, err := c.Conn.Write(b); err != nil {
 		return 0, err
 	}
 	return len(p), nil
 }
 
-// refusedStatus returns the status in the status line that p starts with.
-func refusedStatus(p []byte) (int, bool) {
+// statusOf returns the status in the status line that p starts with, or 0.
+func statusOf(p []byte) int {
 	const line = "HTTP/1.1 400"
-	if len(p) < len(line) || !strings.HasPrefix(string(p[:len(line)]), "HTTP/1.") {
-		return 0, false
+	if len(p) < len(line) || string(p[:len("HTTP/1.")]) != "HTTP/1." {
+		return 0
 	}
 	status, err := strconv.Atoi(string(p[len(line)-3 : len(line)]))
-	return status, err == nil && status >= http.StatusBadRequest
+	if err != nil {
+		return 0
+	}
+	return status
 }
 
 // serverRefusal says what net/http refuses with a status.
@@ -130,7 +179,7 @@ func (l *Listener) refusal(c net.Conn, status int, detail string) []byte {
 	body := problem(status, detail)
 	version, resumed := tlsOf(c)
 	l.log.LogAttrs(context.Background(), slog.LevelInfo, "request", slog.String("request_id", id),
-		l.log.client(c.RemoteAddr().String(), nil), slog.String("route", otherRoute), version, resumed,
+		clientAttr(l.log.sender(c.RemoteAddr().String(), nil)), slog.String("route", otherRoute), version, resumed,
 		slog.Int("status", status), slog.Int("bytes", len(body)))
 	l.observer.Request(otherRoute, "HTTP/1.1", status, 0) // it never was one: there is nothing to time
 	b := make([]byte, 0, 512+len(l.headers)+len(body))
@@ -142,10 +191,16 @@ func (l *Listener) refusal(c net.Conn, status int, detail string) []byte {
 	b = strconv.AppendInt(b, int64(len(body)), 10)
 	b = append(b, "\r\nDate: "...)
 	b = time.Now().UTC().AppendFormat(b, http.TimeFormat)
-	b = append(b, "\r\n"+RequestIDHeader+": "...)
-	b = append(b, id...)
 	b = append(b, "\r\n"...)
-	b = append(b, l.headers...)
+	b = l.appendFields(b, id)
 	b = append(b, "\r\n"...)
 	return append(b, body...)
+}
+
+// appendFields appends the fields of every answer, as lines.
+func (l *Listener) appendFields(b []byte, requestID string) []byte {
+	b = append(b, RequestIDHeader+": "...)
+	b = append(b, requestID...)
+	b = append(b, "\r\n"...)
+	return append(b, l.headers...)
 }

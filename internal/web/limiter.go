@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"net/http"
+	"net/netip"
 )
 
 // A Client is who is limited, as the Limiter sees it.
@@ -12,8 +13,8 @@ type Client [16]byte
 // sets, on the answer's header, the fields that say where the client stands. It
 // is safe for concurrent use and does not block for longer than a store would.
 type Limiter interface {
-	// Client returns who sent a request: found once, it goes with the request.
-	Client(r *http.Request) Client
+	// Client returns who is limited where this address sends a request.
+	Client(sender netip.Addr) Client
 	// Read takes one read, unless the client has missed too often.
 	Read(ctx context.Context, c Client, answer http.Header) *Denial
 	// Missed charges a read that found nothing.
@@ -39,9 +40,11 @@ type Denial struct {
 // tooMany is the refusal by which a client learns of a denial.
 func (x *Exchange) tooMany(d *Denial) error {
 	x.limit = d.Budget
-	return refusal{
-		status: http.StatusTooManyRequests,
-		detail: "Too much of this from your address; the budget is in RateLimit-Policy, the time to wait in Retry-After.",
-		header: retryAfter(d.RetryAfter),
-	}
+	e := errTooMany
+	e.header = retryAfter(d.RetryAfter)
+	return e
 }
+
+// errTooMany is what has to cost less than what it refuses.
+var errTooMany = constant(http.StatusTooManyRequests,
+	"Too much of this from your address; the budget is in RateLimit-Policy, the time to wait in Retry-After.")

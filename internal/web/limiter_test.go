@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -50,7 +51,7 @@ func (b *bouncer) asked() []string {
 	return slices.Clone(b.events)
 }
 
-func (*bouncer) Client(*http.Request) web.Client { return web.Client{} }
+func (*bouncer) Client(netip.Addr) web.Client { return web.Client{} }
 
 func (b *bouncer) Read(_ context.Context, _ web.Client, h http.Header) *web.Denial {
 	return b.ask(h, "read")

@@ -14,19 +14,32 @@ import (
 // A Log is where lines about requests go.
 type Log struct {
 	*slog.Logger
-	// Client returns who sent a request that came from this address
+	// Sender returns who sent a request that came from this address
 	// (http.Request.RemoteAddr) with these fields, which are nil where none were
-	// read. How much of that a line shows is the handler's business. Where it is
-	// nil lines name nobody.
-	Client func(remoteAddr string, fields http.Header) netip.Addr
+	// read. It is asked once a request. How much of that a line shows is the
+	// handler's business. Where it is nil nobody is told from anybody else.
+	Sender func(remoteAddr string, fields http.Header) netip.Addr
+	// Spare reports whether a request that no budget let through, and which was
+	// answered with this status, because of that limit if any, goes without a line
+	// of its own: what clients can ask for as often as they like must not fill the
+	// disk. It counts those. Where it is nil each has its line.
+	Spare func(sender netip.Addr, status int, limit string) bool
 }
 
-// client is empty for a client that is not named.
-func (l Log) client(remoteAddr string, fields http.Header) slog.Attr {
-	if l.Client == nil {
+// sender is the zero Addr for a client that is not known.
+func (l Log) sender(remoteAddr string, fields http.Header) netip.Addr {
+	if l.Sender == nil {
+		return netip.Addr{}
+	}
+	return l.Sender(remoteAddr, fields)
+}
+
+// clientAttr is empty for a client that is not known.
+func clientAttr(sender netip.Addr) slog.Attr {
+	if !sender.IsValid() {
 		return slog.Attr{} // slog leaves out empty ones
 	}
-	return slog.Any("client", l.Client(remoteAddr, fields))
+	return slog.Any("client", sender)
 }
 
 // Events that a request's line can be, for whoever watches the log for attacks.
@@ -37,7 +50,7 @@ const (
 )
 
 // log writes the request's line.
-func (x *Exchange) log(log Log, r *http.Request, took time.Duration) {
+func (x *Exchange) log(log Log, r *http.Request, start time.Time, took time.Duration) {
 	level := slog.LevelInfo
 	if x.status >= http.StatusInternalServerError || x.cause != nil {
 		level = slog.LevelError
@@ -45,10 +58,13 @@ func (x *Exchange) log(log Log, r *http.Request, took time.Duration) {
 	if !log.Enabled(r.Context(), level) {
 		return
 	}
+	if !x.granted && level == slog.LevelInfo && log.Spare != nil && log.Spare(x.sender, x.status, x.limit) {
+		return
+	}
 	version, resumed := describeTLS(r.TLS)
 	attrs := [...]slog.Attr{
 		slog.String("request_id", x.requestID[0]),
-		log.client(r.RemoteAddr, r.Header),
+		clientAttr(x.sender),
 		slog.String("method", knownMethod(r.Method)),
 		slog.String("route", x.route),
 		slog.String("proto", r.Proto),
@@ -56,9 +72,12 @@ func (x *Exchange) log(log Log, r *http.Request, took time.Duration) {
 		slog.Int("status", x.status),
 		slog.Int("bytes", x.bytes),
 		slog.Duration("duration", took),
-		{}, {}, {},
+		{}, {}, {}, {},
 	}
-	more := attrs[len(attrs)-3:]
+	more := attrs[len(attrs)-4:]
+	if agent := r.Header["User-Agent"]; len(agent) > 0 {
+		more[3] = slog.String("user_agent", agent[0]) // the handler's business too
+	}
 	if event := x.securityEvent(); event != "" {
 		more[0] = slog.String("event", event)
 	}
@@ -68,7 +87,11 @@ func (x *Exchange) log(log Log, r *http.Request, took time.Duration) {
 	if x.cause != nil {
 		more[2] = slog.String("error", x.cause.Error())
 	}
-	log.LogAttrs(r.Context(), level, "request", attrs[:]...)
+	// What a Logger would do besides is to find out, each time, that this line is
+	// where it was called.
+	record := slog.NewRecord(start.Add(took), level, "request", 0)
+	record.AddAttrs(attrs[:]...)
+	_ = log.Handler().Handle(r.Context(), record)
 }
 
 func (x *Exchange) securityEvent() string {

@@ -6,7 +6,9 @@ import (
 	"encoding/hex"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,7 +44,8 @@ func (s *secrets) expectNone(t *testing.T, log string) {
 }
 
 // No line of the log, at whatever level, holds anything of what clients send or
-// read: texts, ids, paths, queries, fields, methods that they invent.
+// read but the User-Agent: texts, ids, paths, queries, fields, methods that they
+// invent.
 func TestLogShowsNothing(t *testing.T) {
 	w := newService(limits).listen(t)
 	var secret secrets
@@ -59,7 +62,7 @@ func TestLogShowsNothing(t *testing.T) {
 		c := w.client(t, protocol)
 		ask := func(method, target string, h http.Header, body string) answer {
 			t.Helper()
-			for _, name := range []string{"Referer", "User-Agent", "Cookie", "Authorization", "X-Request-Id", "X-Forwarded-For", "Forwarded", secret.fresh()} {
+			for _, name := range []string{"Referer", "Cookie", "Authorization", "X-Request-Id", "X-Forwarded-For", "Forwarded", secret.fresh()} {
 				h.Set(name, secret.fresh())
 			}
 			a := send(t, c, method, target, h, strings.NewReader(body))
@@ -170,7 +173,10 @@ func TestLogLine(t *testing.T) {
 		{"no host", "GET", path, "a_b-", map[string]any{"level": "INFO", "route": "other", "status": 400.0, "event": "host"}},
 		{"invented method", "BREW", "/", "example.com", map[string]any{"level": "INFO", "method": "other", "route": "/", "status": 405.0}},
 	} {
-		a := s.ask(tc.method, tc.target, nil, nil, func(r *http.Request) { r.Host = tc.host })
+		a := s.ask(tc.method, tc.target, nil, nil, func(r *http.Request) {
+			r.Host = tc.host
+			r.Header.Set("User-Agent", "a test")
+		})
 		lines := s.log.await(t, "request", "request_id", a.id())
 		if len(lines) != 1 {
 			t.Fatalf("%s: %d lines, want 1", tc.name, len(lines))
@@ -181,6 +187,7 @@ func TestLogLine(t *testing.T) {
 		}
 		tc.want["proto"] = "HTTP/1.1"
 		tc.want["client"] = "192.0.2.1"
+		tc.want["user_agent"] = "a test"
 		if _, ok := tc.want["event"]; !ok {
 			tc.want["event"] = nil // there is none
 		}
@@ -218,6 +225,45 @@ func TestLogLineOfConnection(t *testing.T) {
 	w.tls.ClientSessionCache, w.tls.MaxVersion = nil, tls.VersionTLS12
 	expect(w.raw(t, request)[0], map[string]any{"tls": "1.2", "resumed": false})
 	expect(plainOnTLS(t, w), map[string]any{"client": "127.0.0.1", "tls": nil, "resumed": nil, "status": 400.0})
+}
+
+// What no budget lets through has a line only where it is not spared, what one
+// does and what is our fault always.
+func TestLogSparesLines(t *testing.T) {
+	s := newStack(nil)
+	type spared struct {
+		sender netip.Addr
+		status int
+		limit  string
+	}
+	var got []spared
+	s.handler = web.Serve(web.Log{Logger: s.logger, Sender: named, Spare: func(sender netip.Addr, status int, limit string) bool {
+		got = append(got, spared{sender, status, limit})
+		return status != http.StatusMethodNotAllowed
+	}}, unobserved{}, web.Hosts([]string{"example.com"}, web.Routes(message.NewBox(s.store), limits, s.limiter, web.NewInFlight(512, time.Second))))
+	sender := netip.MustParseAddr("192.0.2.1")
+	ask := func(method, target, host string, line bool, want ...spared) {
+		t.Helper()
+		got = nil
+		a := s.ask(method, target, nil, nil, func(r *http.Request) { r.Host = host })
+		if !slices.Equal(got, want) {
+			t.Errorf("%s %s: asked about %v, want %v", method, target, got, want)
+		}
+		if lines := strings.Count(s.log.String(), a.id()); lines != 0 != line {
+			t.Errorf("%s %s: %d lines, want one: %v", method, target, lines, line)
+		}
+	}
+	path := s.post(t, "hello")
+	ask("GET", path, "example.com", true)
+	ask("GET", "/msg/x", "example.com", true)
+	ask("GET", "/", "example.com", false, spared{sender, 200, ""})
+	ask("GET", "/x", "example.com", false, spared{sender, 404, ""})
+	ask("GET", "/", "example.org", false, spared{sender, 421, ""})
+	ask("PUT", "/", "example.com", true, spared{sender, 405, ""})
+	s.store.failWith(func() error { return errBroken })
+	ask("GET", path, "example.com", true)
+	s.limiter.set("read")
+	ask("GET", path, "example.com", false, spared{sender, 429, "read"})
 }
 
 // What was changed in the store is an event of its own, and to the client a 404.

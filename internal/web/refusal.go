@@ -17,13 +17,19 @@ type refusal struct {
 	detail string // for the client: names the input and the rule
 	header header // one more field, if it has a name
 	cause  error  // for the log: never shown to the client
+	json   []byte // the body, where it was made beforehand
+}
+
+// constant is a refusal that is always the same, with its body made once.
+func constant(status int, detail string) refusal {
+	return refusal{status: status, detail: detail, json: problem(status, detail)}
 }
 
 func (e refusal) Error() string { return e.detail }
 
-// notFound is the one 404: it does not tell a malformed id from an unknown, an
+// errNotFound is the one 404: it does not tell a malformed id from an unknown, an
 // expired or a foreign one.
-const notFound = "There is nothing here. A link works until its message expires."
+var errNotFound = constant(http.StatusNotFound, "There is nothing here. A link works until its message expires.")
 
 // ourFault is the one 500.
 const ourFault = "Something went wrong on our side; it has been logged."
@@ -31,14 +37,16 @@ const ourFault = "Something went wrong on our side; it has been logged."
 // refusalOf maps every error to what the client gets. It is the only place
 // that knows which error is which status.
 func refusalOf(err error) refusal {
-	var e refusal
+	e, ok := errors.AsType[refusal](err)
 	switch {
-	case errors.As(err, &e):
+	case ok:
 		return e
 	case errors.Is(err, message.ErrNotFound):
-		return refusal{status: http.StatusNotFound, detail: notFound}
+		return errNotFound
 	case errors.Is(err, message.ErrTampered):
-		return refusal{status: http.StatusNotFound, detail: notFound, cause: err}
+		e = errNotFound
+		e.cause = err
+		return e
 	case errors.Is(err, message.ErrFull):
 		return refusal{
 			status: http.StatusInsufficientStorage, cause: err,
@@ -78,7 +86,10 @@ func (x *Exchange) refuse(r *http.Request, err error) {
 		x.send(r, e.status, textType, []byte(e.detail+"\n"))
 		return
 	}
-	x.send(r, e.status, problemType, problem(e.status, e.detail))
+	if e.json == nil {
+		e.json = problem(e.status, e.detail)
+	}
+	x.send(r, e.status, problemType, e.json)
 }
 
 // problem is the body of a refusal. Its type is about:blank: the status says

@@ -139,10 +139,11 @@ func (s *routes) create(x *Exchange, r *http.Request) error {
 func (s *routes) store(x *Exchange, r *http.Request) (id message.ID, expires time.Time, err error) {
 	// The first budget is asked before the body is read: a refusal has to cost
 	// less than the request.
-	budget, denial := s.limiter.Create(r.Context(), s.limiter.Client(r), x.w.Header())
+	budget, denial := s.limiter.Create(r.Context(), s.limiter.Client(x.sender), x.w.Header())
 	if denial != nil {
 		return id, expires, x.tooMany(denial)
 	}
+	x.granted = true
 	// What the client did wrong has used its creation; what we cannot do has not.
 	c, err := s.limits.readCreation(x, r)
 	if err != nil {
@@ -201,7 +202,7 @@ func (s *routes) read(x *Exchange, r *http.Request, id string) error {
 // in memory until their clients have taken them.
 func (s *routes) sendMessage(x *Exchange, r *http.Request, contentType []string, body []byte) error {
 	if len(body) > largeAnswer {
-		client := s.limiter.Client(r)
+		client := s.limiter.Client(x.sender)
 		if !s.held.take(client, len(body)) {
 			return x.tooBusy()
 		}
@@ -215,10 +216,11 @@ func (s *routes) sendMessage(x *Exchange, r *http.Request, contentType []string,
 // answer is known, and too many of them refuse further reads before the store
 // is asked: that is what stops guessing.
 func (s *routes) fetch(x *Exchange, r *http.Request, id string) (m message.Message, err error) {
-	client := s.limiter.Client(r)
+	client := s.limiter.Client(x.sender)
 	if denial := s.limiter.Read(r.Context(), client, x.w.Header()); denial != nil {
 		return m, x.tooMany(denial)
 	}
+	x.granted = true
 	if err := s.load.enter(x, r); err != nil {
 		return m, err
 	}

@@ -174,7 +174,7 @@ type service struct {
 }
 
 // lines is the log as the package wants it.
-func (s *service) lines() web.Log { return web.Log{Logger: s.logger, Client: named} }
+func (s *service) lines() web.Log { return web.Log{Logger: s.logger, Sender: named} }
 
 // newService returns a service for these hosts, or any.
 func newService(limits web.Limits, hosts ...string) *service {

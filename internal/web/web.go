@@ -10,6 +10,7 @@ package web
 import (
 	"crypto/rand"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"time"
 
@@ -27,12 +28,14 @@ type Exchange struct {
 	requestID [1]string // as a header value: no allocation of its own
 	length    [1]string // likewise
 	location  [1]string // likewise
+	sender    netip.Addr
 	host      string    // as ParseHost returns it
 	port      string    // with its colon, or empty
 	route     string    // the pattern, never the path
 	status    int       // 0: nothing has been answered yet
 	bytes     int       // of the body
 	badHost   bool      // Hosts refused the request
+	granted   bool      // a budget let the request through
 	limit     string    // that refused the request, if one did
 	cause     error     // of a refusal, for the log only
 	body      pacedBody // the request's, if it has one
@@ -43,8 +46,8 @@ const RequestIDHeader = "X-Request-Id"
 
 // Serve returns the outermost handler. Whatever next does, return an error or
 // panic included, the client gets one answer with every security header and
-// the log gets one line, which holds no path, query, body or id. Observer counts
-// the request when it has been answered.
+// the log gets one line, unless it is spared, which holds no path, query, body or
+// id. Observer counts the request when it has been answered.
 func Serve(log Log, observer Observer, next Handler) http.Handler {
 	return serve(log, observer, securityHeaders(), next)
 }
@@ -52,20 +55,21 @@ func Serve(log Log, observer Observer, next Handler) http.Handler {
 func serve(log Log, observer Observer, headers []header, next Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
+		x := &Exchange{w: w, requestID: [1]string{newRequestID()}, route: otherRoute, sender: log.sender(r.RemoteAddr, r.Header)}
 		if c, ok := r.Context().Value(connKey{}).(*conn); ok {
-			c.answering = true // from here on the conn's writes are ours, not net/http's own refusals
+			c.answer(x.requestID[0]) // with the same fields
+		} else {
+			h := w.Header()
+			for i := range headers {
+				h[headers[i].name] = headers[i].value
+			}
+			h[RequestIDHeader] = x.requestID[:]
 		}
-		x := &Exchange{w: w, requestID: [1]string{newRequestID()}, route: otherRoute}
-		h := w.Header()
-		for i := range headers {
-			h[headers[i].name] = headers[i].value
-		}
-		h[RequestIDHeader] = x.requestID[:]
 		defer func() {
 			v := recover()
 			abort := v != nil && x.recovered(log, r, v)
 			took := time.Since(start)
-			x.log(log, r, took)
+			x.log(log, r, start, took)
 			x.count(observer, r, took)
 			if abort {
 				panic(http.ErrAbortHandler)
