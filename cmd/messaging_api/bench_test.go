@@ -6,10 +6,12 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -23,20 +25,49 @@ import (
 	"messaging_api/internal/tlscert"
 )
 
-// asBare makes the test binary the yardstick: a net/http TLS server whose
-// handler makes one go-redis GET. Its value is the listening address, the Redis
-// address and the key, with spaces between.
+// asBare makes the test binary the yardstick: a net/http TLS server that does one
+// thing. Its value is the listening address and what that is, with spaces between:
+// "get" with the address of a Redis and a key makes one go-redis GET for each
+// request, "constant" answers with one word, and "answer" with a file's name
+// answers what stands there, each time alike: status, fields and body.
 const asBare = "TEST_BINARY_IS_A_BARE_SERVER"
 
 func bareServer(spec string) error {
-	var listen, addr, key string
-	if _, err := fmt.Sscan(spec, &listen, &addr, &key); err != nil {
-		return err
-	}
-	client := redis.NewClient(&redis.Options{Addr: addr, Username: redistest.AdminUser, Password: redistest.Password})
-	answer := func(r *http.Request) ([]byte, error) { return client.Get(r.Context(), key).Bytes() }
-	if addr == "-" { // a constant
-		answer = func(r *http.Request) ([]byte, error) { return []byte(key), r.Context().Err() }
+	args := strings.Fields(spec)
+	listen, what, args := args[0], args[1], args[2:]
+	var handler http.HandlerFunc
+	switch what {
+	case "get":
+		client := redis.NewClient(&redis.Options{Addr: args[0], Username: redistest.AdminUser, Password: redistest.Password})
+		handler = func(w http.ResponseWriter, r *http.Request) {
+			value, err := client.Get(r.Context(), args[1]).Bytes()
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusInternalServerError)
+				return
+			}
+			_, _ = w.Write(value)
+		}
+	case "constant":
+		word := []byte("constant")
+		handler = func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(word) }
+	case "answer":
+		file, err := os.Open(args[0])
+		if err != nil {
+			return err
+		}
+		answer, err := http.ReadResponse(bufio.NewReader(file), nil)
+		if err != nil {
+			return err
+		}
+		body, err := io.ReadAll(answer.Body)
+		if err != nil {
+			return err
+		}
+		handler = func(w http.ResponseWriter, _ *http.Request) {
+			maps.Copy(w.Header(), answer.Header)
+			w.WriteHeader(answer.StatusCode)
+			_, _ = w.Write(body)
+		}
 	}
 	source, err := tlscert.NewSelfSigned(nil, time.Now())
 	if err != nil {
@@ -46,14 +77,7 @@ func bareServer(spec string) error {
 		Addr:              listen,
 		TLSConfig:         &tls.Config{GetCertificate: source.GetCertificate, MinVersion: tls.VersionTLS12},
 		ReadHeaderTimeout: time.Minute,
-		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			value, err := answer(r)
-			if err != nil {
-				http.Error(w, err.Error(), http.StatusInternalServerError)
-				return
-			}
-			_, _ = w.Write(value)
-		}),
+		Handler:           handler,
 	}
 	return server.ListenAndServeTLS("", "")
 }
@@ -64,70 +88,104 @@ func bareServer(spec string) error {
 // throughputs in the same run.
 func BenchmarkReadWholeProcess(b *testing.B) {
 	server := redistest.New(b)
-	ours, bare := redistest.FreeAddr(b), redistest.FreeAddr(b)
 	admin := redis.NewClient(&redis.Options{Addr: server.Addr, Username: redistest.AdminUser, Password: redistest.Password})
 	defer func() { _ = admin.Close() }()
-	text := strings.Repeat("a message of some length. ", 10)
-	if err := admin.Set(b.Context(), "plain", text, 0).Err(); err != nil {
+	if err := admin.Set(b.Context(), "plain", benchText, 0).Err(); err != nil {
 		b.Fatal(err)
 	}
-	pidOurs := spawn(b, program(b, nil, append(noLimits(), "--log-level=error", "--listen="+ours, "--listen-ops=127.0.0.1:0", "--store="+server.URL(true))...))
-	pidBare := spawn(b, program(b, []string{asBare + "=" + bare + " " + server.Addr + " plain"}))
-	s := &service{t: b, address: ours}
-	var link string
-	eventually(b, 20*time.Second, "both serve", func() (ok bool) {
-		var err error
-		link, err = s.post(client(1), text)
-		conn, bareErr := net.Dial("tcp", bare)
-		if bareErr == nil {
-			_ = conn.Close()
-		}
-		return err == nil && bareErr == nil
-	})
-	_, path, _ := strings.Cut(link, ours)
-	compare(b, newLoad(b, ours, path, http.StatusOK), newLoad(b, bare, "/", http.StatusOK), pidOurs, pidBare)
+	compare(b, oursReads(b, server.URL(true), "--log-level=error"), bare(b, "get "+server.Addr+" plain", http.StatusOK))
+}
+
+// BenchmarkLoggedReadWholeProcess measures what a line for each read costs, in a
+// file and on stdout, which leads to a file too: reads from a service with logging,
+// in turn with reads from one without, both on the embedded store.
+func BenchmarkLoggedReadWholeProcess(b *testing.B) {
+	logged := oursReads(b, "file:messages.db", "--log-dir="+b.TempDir())
+	compare(b, logged, oursReads(b, "file:messages.db", "--log-level=error"))
 }
 
 // BenchmarkRefuseWholeProcess measures refusals of a client that has spent its
-// budget, in turn with a bare server that answers a constant.
+// budget, in turn with a bare server: one that answers with a word, and one that
+// answers just what ours does, as a constant.
 func BenchmarkRefuseWholeProcess(b *testing.B) {
-	ours, bare := redistest.FreeAddr(b), redistest.FreeAddr(b)
-	pidOurs := spawn(b, program(b, nil, append(noLimits(), "--limit-read=1/d:1", "--listen="+ours, "--listen-ops=127.0.0.1:0")...))
-	pidBare := spawn(b, program(b, []string{asBare + "=" + bare + " - constant"}))
-	s := &service{t: b, address: ours}
-	path := "/msg/6ba7b810-9dad-41d1-80b4-00c04fd430c8"
-	eventually(b, 20*time.Second, "both serve, and ours refuses", func() bool {
-		status, _, err := s.get(client(1), "https://"+ours+path)
-		conn, bareErr := net.Dial("tcp", bare)
-		if bareErr == nil {
-			_ = conn.Close()
-		}
-		return err == nil && status == http.StatusTooManyRequests && bareErr == nil
-	})
-	compare(b, newLoad(b, ours, path, http.StatusTooManyRequests), newLoad(b, bare, "/", http.StatusOK), pidOurs, pidBare)
-}
-
-// compare runs two loads in turn and reports their ratio.
-func compare(b *testing.B, loadOurs, loadBare *load, pidOurs, pidBare int) {
-	b.Helper()
-	loadOurs.round(b) // warm both
-	loadBare.round(b)
-	var tookOurs, tookBare time.Duration
-	cpuOurs, cpuBare := processorTime(b, pidOurs), processorTime(b, pidBare)
-	for b.Loop() {
-		tookOurs += loadOurs.round(b)
-		tookBare += loadBare.round(b)
+	const path = "/msg/6ba7b810-9dad-41d1-80b4-00c04fd430c8"
+	for _, yardstick := range []string{"word", "same-answer"} {
+		b.Run(yardstick, func(b *testing.B) {
+			address, pid := ours(b, "--limit-read=1/d:1")
+			load := newLoad(b, pid, address, path, http.StatusTooManyRequests)
+			what, status := "constant", http.StatusOK
+			if yardstick == "same-answer" {
+				file := filepath.Join(b.TempDir(), "answer")
+				if err := os.WriteFile(file, load.answer, 0o600); err != nil {
+					b.Fatal(err)
+				}
+				what, status = "answer "+file, http.StatusTooManyRequests
+			}
+			compare(b, load, bare(b, what, status))
+		})
 	}
-	requests := float64(b.N * len(loadOurs.conns) * perRound)
-	b.ReportMetric(requests/tookOurs.Seconds(), "ours/s")
-	b.ReportMetric(requests/tookBare.Seconds(), "bare/s")
-	b.ReportMetric(tookBare.Seconds()/tookOurs.Seconds(), "ratio")
-	b.ReportMetric(float64((processorTime(b, pidOurs)-cpuOurs).Microseconds())/requests, "ours-cpu-µs")
-	b.ReportMetric(float64((processorTime(b, pidBare)-cpuBare).Microseconds())/requests, "bare-cpu-µs")
 }
 
-// spawn runs a command for the length of a benchmark and returns its pid.
-func spawn(b *testing.B, command *exec.Cmd) int {
+// benchText is what is read.
+var benchText = strings.Repeat("a message of some length. ", 10)
+
+// ours runs the service without limits but for these arguments, and returns its
+// address and its pid.
+func ours(b *testing.B, args ...string) (address string, pid int) {
+	b.Helper()
+	address = redistest.FreeAddr(b)
+	stdout, err := os.Create(filepath.Join(b.TempDir(), "stdout"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = stdout.Close() }()
+	command := program(b, nil, append(append(noLimits(), "--listen="+address, "--listen-ops=127.0.0.1:0"), args...)...)
+	command.Stdout = stdout
+	return address, spawn(b, command, address)
+}
+
+// oursReads is a load of reads of one message on the service.
+func oursReads(b *testing.B, store string, args ...string) *load {
+	b.Helper()
+	address, pid := ours(b, append(args, "--store="+store)...)
+	link, err := (&service{t: b, address: address}).post(client(1), benchText)
+	if err != nil {
+		b.Fatal(err)
+	}
+	_, path, _ := strings.Cut(link, address)
+	return newLoad(b, pid, address, path, http.StatusOK)
+}
+
+// bare is a load on the bare server.
+func bare(b *testing.B, what string, status int) *load {
+	b.Helper()
+	address := redistest.FreeAddr(b)
+	pid := spawn(b, program(b, []string{asBare + "=" + address + " " + what}), address)
+	return newLoad(b, pid, address, "/", status)
+}
+
+// compare runs two loads in turn and reports the ratio of their throughputs.
+func compare(b *testing.B, ours, other *load) {
+	b.Helper()
+	ours.round(b) // warm both
+	other.round(b)
+	var tookOurs, tookOther time.Duration
+	cpuOurs, cpuOther := processorTime(b, ours.pid), processorTime(b, other.pid)
+	for b.Loop() {
+		tookOurs += ours.round(b)
+		tookOther += other.round(b)
+	}
+	requests := float64(b.N * connections * perRound)
+	b.ReportMetric(requests/tookOurs.Seconds(), "ours/s")
+	b.ReportMetric(requests/tookOther.Seconds(), "other/s")
+	b.ReportMetric(tookOther.Seconds()/tookOurs.Seconds(), "ratio")
+	b.ReportMetric(float64((processorTime(b, ours.pid)-cpuOurs).Microseconds())/requests, "ours-cpu-µs")
+	b.ReportMetric(float64((processorTime(b, other.pid)-cpuOther).Microseconds())/requests, "other-cpu-µs")
+}
+
+// spawn runs a server for the length of a benchmark and returns its pid, once it
+// listens.
+func spawn(b *testing.B, command *exec.Cmd, address string) int {
 	b.Helper()
 	if err := command.Start(); err != nil {
 		b.Fatal(err)
@@ -136,6 +194,13 @@ func spawn(b *testing.B, command *exec.Cmd) int {
 		_ = command.Process.Kill()
 		_ = command.Wait()
 	})
+	eventually(b, 20*time.Second, "the server listens", func() bool {
+		conn, err := net.Dial("tcp", address)
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	})
 	return command.Process.Pid
 }
 
@@ -143,45 +208,60 @@ func spawn(b *testing.B, command *exec.Cmd) int {
 // have the length of the first, so they are counted and not parsed: the
 // processors are for the servers.
 type load struct {
+	pid     int // of the server
 	request []byte
-	status  int // that every answer has
-	answer  int // bytes
+	status  int    // that every answer has
+	answer  []byte // the first, head and body
 	conns   []net.Conn
 }
 
-func newLoad(b *testing.B, address, path string, status int) *load {
+// newLoad asks twice before it takes an answer as what all look like: the first
+// one can use up a budget.
+func newLoad(b *testing.B, pid int, address, path string, status int) *load {
 	b.Helper()
-	l := &load{status: status, request: []byte("GET " + path + " HTTP/1.1\r\nHost: " + address + "\r\n\r\n")}
+	l := &load{pid: pid, status: status, request: []byte("GET " + path + " HTTP/1.1\r\nHost: " + address + "\r\n\r\n")}
 	for range connections {
-		dialer := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}
-		conn, err := dialer.DialContext(b.Context(), "tcp", address)
+		raw, err := net.Dial("tcp", address)
 		if err != nil {
 			b.Fatal(err)
 		}
-		b.Cleanup(func() { _ = conn.Close() })
-		l.conns = append(l.conns, conn)
+		b.Cleanup(func() { _ = raw.Close() })
+		l.conns = append(l.conns, tls.Client(buffered{raw, bufio.NewReaderSize(raw, 16<<10)}, &tls.Config{InsecureSkipVerify: true}))
 	}
-	l.answer = l.measure(b)
+	l.ask(b)
+	if got := l.ask(b); got != status {
+		b.Fatalf("%s: got %d, want %d", address, got, status)
+	}
 	return l
 }
 
-// measure returns the length of an answer, head and body.
-func (l *load) measure(b *testing.B) int {
+// ask keeps an answer, and returns its status.
+func (l *load) ask(b *testing.B) int {
 	b.Helper()
 	if _, err := l.conns[0].Write(l.request); err != nil {
 		b.Fatal(err)
 	}
 	var whole bytes.Buffer
 	answer, err := http.ReadResponse(bufio.NewReader(io.TeeReader(l.conns[0], &whole)), nil)
-	if err != nil || answer.StatusCode != l.status {
-		b.Fatalf("got %v, %v", answer, err)
+	if err != nil {
+		b.Fatal(err)
 	}
 	defer func() { _ = answer.Body.Close() }()
 	if _, err := io.Copy(io.Discard, answer.Body); err != nil {
 		b.Fatal(err)
 	}
-	return whole.Len()
+	l.answer = whole.Bytes()
+	return answer.StatusCode
 }
+
+// A buffered connection takes an answer out of the kernel in one call, however
+// long it is, which crypto/tls does not.
+type buffered struct {
+	net.Conn
+	reader *bufio.Reader
+}
+
+func (c buffered) Read(p []byte) (int, error) { return c.reader.Read(p) }
 
 // connections are how many a load has.
 const connections = 32
@@ -196,7 +276,7 @@ func (l *load) round(b *testing.B) time.Duration {
 	for _, conn := range l.conns {
 		wg.Go(func() {
 			want := fmt.Appendf(nil, "HTTP/1.1 %d", l.status)
-			answer := make([]byte, l.answer)
+			answer := make([]byte, len(l.answer))
 			for range perRound {
 				if _, err := conn.Write(l.request); err != nil {
 					b.Error(err)
