@@ -38,7 +38,10 @@ func (e *encoder) inGroups(names []string, fill func()) bool {
 // attr appends an attribute as slog.Handler asks for: a group without attributes is
 // left out, one without a name is not an object of its own.
 func (e *encoder) attr(a slog.Attr) {
-	v := a.Value.Resolve()
+	v := a.Value
+	if v.Kind() == slog.KindLogValuer { // to resolve what is none costs as much as to write it
+		v = v.Resolve()
+	}
 	switch v.Kind() {
 	case slog.KindGroup:
 		var names []string
@@ -153,13 +156,21 @@ func (e *encoder) string(s string) {
 	e.b = append(e.b, '"')
 }
 
+// plain are the bytes that stand for themselves, also between quotes.
+var plain = func() (is [256]bool) {
+	for c := ' '; c <= '~'; c++ {
+		is[c] = c != '"' && c != '\\'
+	}
+	return is
+}()
+
 // appendASCII appends s with all but printable ASCII written as \uXXXX (above 16 bits
 // as two of them), and what is not UTF-8 as the replacement character; and, to go
 // between quotes, with a backslash before each quote and backslash.
 func appendASCII(b []byte, s string, quoted bool) []byte {
 	for i := 0; i < len(s); {
 		start := i
-		for i < len(s) && ' ' <= s[i] && s[i] <= '~' && (!quoted || s[i] != '"' && s[i] != '\\') {
+		for i < len(s) && plain[s[i]] {
 			i++
 		}
 		b = append(b, s[start:i]...)
@@ -167,7 +178,10 @@ func appendASCII(b []byte, s string, quoted bool) []byte {
 			break
 		}
 		if ' ' <= s[i] && s[i] <= '~' {
-			b = append(b, '\\', s[i])
+			if quoted {
+				b = append(b, '\\')
+			}
+			b = append(b, s[i])
 			i++
 			continue
 		}
