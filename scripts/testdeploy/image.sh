@@ -34,6 +34,8 @@ test_secrets() {
   {
     cat "$clone/secrets/redis_password"
     echo
+    cat "$clone/secrets/grafana_password"
+    echo
     sed -n 's/.* #\([0-9a-f]*\) .*/\1/p' "$clone/secrets/users.acl"
     sed -n 2p "$clone/certs/privkey.pem"
   } >"$secrets"

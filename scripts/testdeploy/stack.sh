@@ -6,6 +6,7 @@ project=messaging_api_test
 https=20443
 http=20080
 dev_redis=20379
+grafana=20300
 url=https://localhost:$https
 compose=()
 stack_files=() # of the stack that is up; empty: none
@@ -52,6 +53,7 @@ PUBLISH_HTTPS=127.0.0.1:$https
 PUBLISH_HTTP=127.0.0.1:$http
 PUBLISH_DEV_HTTPS=127.0.0.1:$https
 PUBLISH_DEV_REDIS=127.0.0.1:$dev_redis
+PUBLISH_GRAFANA=$grafana
 MESSAGING_API_LIMIT_CREATE=off
 MESSAGING_API_LIMIT_READ=off
 MESSAGING_API_LIMIT_BYTES=off
@@ -82,9 +84,11 @@ stack_up() {
     tail -n 20 "$run/up.log" >&2
     fail "up has failed"
   }
-  # shellcheck disable=SC2046 # names without spaces
-  wait_healthy $(in_stack config --services)
-  ok "both containers are healthy from scripts/setup and one up -d: $*"
+  local id
+  for id in $(in_stack ps -aq); do
+    eventually 90 is_health "$id" healthy || fail "$(docker inspect -f '{{.Name}}' "$id") does not become healthy"
+  done
+  ok "$(in_stack ps -aq | wc -l) containers are healthy from scripts/setup and one up -d: $*"
 }
 
 stack_down() {
@@ -132,9 +136,12 @@ fetch() { curl -sS --max-time 10 --cacert "$ca" "$@"; }
 
 create() { fetch -H 'Content-Type: application/json' -d "{\"message\": \"$1\"}" "$url/" "${@:2}"; }
 
+# message_id reads the answer to a creation.
+message_id() { sed -E 's/.*"message_id": ?"([^"]+)".*/\1/'; }
+
 test_message() {
   local text="hello $RANDOM" id
-  id=$(create "$text" | sed -E 's/.*"message_id": ?"([^"]+)".*/\1/')
+  id=$(create "$text" | message_id)
   fetch "$url/msg/$id" | grep -qF "\"$text\"" || fail "the message does not come back"
   ok "a message goes in and out through the published HTTPS port"
   [ "$(fetch -o /dev/null -w '%{http_code} %{redirect_url}' "http://localhost:$http/x?y")" = "308 https://localhost/x?y" ] ||

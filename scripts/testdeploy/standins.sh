@@ -9,7 +9,7 @@
 
 standin_label=messaging_api.stand-in
 standins=()
-debian_packages="ca-certificates,procps,redis-server,redis-tools,systemd-sysv"
+debian_packages="busybox,ca-certificates,procps,prometheus,redis-server,redis-tools,systemd-sysv"
 debian="$cache/debian-$debian_packages.tar"
 
 base_images() {
@@ -18,6 +18,17 @@ base_images() {
   base_image "$(from deploy/redis/Dockerfile)" standin_redis \
     "$(cat "$root/scripts/testdeploy/standins.sh")"
 }
+
+# monitoring_images are those of the profile "monitoring". Nobody but its makers has
+# Grafana as a package: where it cannot be pulled, what stands in its place answers
+# on its port as its user, and shows what the walls around it are, and no more.
+monitoring_images() {
+  base_image "$(image_of prometheus)" standin_prometheus "$(cat "$root/scripts/testdeploy/standins.sh")"
+  base_image "$(image_of grafana)" standin_grafana "$(cat "$root/scripts/testdeploy/standins.sh")"
+}
+
+# image_of SERVICE prints the image that docker-compose.yml names for it.
+image_of() { awk -v service="  $1:" '$0 == service { found = 1 } found && $1 == "image:" { print $2; exit }' "$root/docker-compose.yml"; }
 
 # from DOCKERFILE prints the image that its first stage starts from.
 from() { awk '$1 == "FROM" { print $2; exit }' "$root/$1"; }
@@ -40,7 +51,7 @@ base_image() {
 }
 
 # debian_tar makes a minimal Debian with all that any part needs of one: the CA
-# roots, Redis, systemd.
+# roots, Redis, systemd, Prometheus.
 debian_tar() {
   local rootfs="$run/rootfs"
   [ ! -e "$debian" ] || return 0
@@ -70,6 +81,13 @@ standin_build() {
   }
 }
 
+# debian:12 is in docs/OPERATIONS.md, for its tar.
+standin_debian() {
+  mkdir -p "$run/empty"
+  echo "FROM messaging_api-debian" >"$run/empty/Dockerfile"
+  standin_build "$1" "$2" "$run/empty" <"$run/empty/Dockerfile"
+}
+
 # What of the official image matters: its user, of that number, its data directory
 # and volume.
 standin_redis() {
@@ -83,6 +101,35 @@ RUN userdel redis \
  && mkdir /data && chown redis:redis /data
 VOLUME /data
 WORKDIR /data
+END
+  standin_build "$1" "$2" "$run/empty" <"$run/empty/Dockerfile"
+}
+
+# Debian's Prometheus where the official image has its own, with that one's user,
+# volume and busybox.
+standin_prometheus() {
+  mkdir -p "$run/empty"
+  cat >"$run/empty/Dockerfile" <<'END'
+FROM messaging_api-debian
+RUN ln -s busybox /bin/wget \
+ && mkdir -p /prometheus && chown nobody:nogroup /prometheus
+USER nobody
+VOLUME /prometheus
+WORKDIR /prometheus
+ENTRYPOINT ["/bin/prometheus"]
+END
+  standin_build "$1" "$2" "$run/empty" <"$run/empty/Dockerfile"
+}
+
+standin_grafana() {
+  mkdir -p "$run/empty"
+  cat >"$run/empty/Dockerfile" <<'END'
+FROM messaging_api-debian
+RUN ln -s busybox /bin/wget \
+ && mkdir -p /var/lib/grafana /srv/api && echo ok >/srv/api/health && chown 472:0 /var/lib/grafana
+USER 472
+STOPSIGNAL KILL
+ENTRYPOINT ["busybox", "httpd", "-f", "-p", "3000", "-h", "/srv"]
 END
   standin_build "$1" "$2" "$run/empty" <"$run/empty/Dockerfile"
 }

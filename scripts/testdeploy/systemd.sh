@@ -80,7 +80,7 @@ boot_machine() {
   debian_tar
   mkdir "$root_fs"
   tar -xf "$debian" -C "$root_fs"
-  systemctl --root="$root_fs" mask redis-server.service 2>/dev/null
+  systemctl --root="$root_fs" mask redis-server.service prometheus.service 2>/dev/null
   install_units "$root_fs"
   systemd-nspawn --register=no --keep-unit --private-network --link-journal=no --console=pipe \
     --machine=messaging-api-test -D "$root_fs" -b </dev/null >"$run/machine.log" 2>&1 9>&- &

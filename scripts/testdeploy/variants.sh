@@ -25,8 +25,7 @@ test_redis_tls() {
 test_dev() {
   local id text="dev $RANDOM"
   stack_up -f docker-compose.dev.yml
-  id=$(curl -sSk -H 'Content-Type: application/json' -d "{\"message\": \"$text\"}" "$url/" |
-    sed -E 's/.*"message_id": ?"([^"]+)".*/\1/')
+  id=$(curl -sSk -H 'Content-Type: application/json' -d "{\"message\": \"$text\"}" "$url/" | message_id)
   curl -sSk "$url/msg/$id" | grep -qF "\"$text\"" || fail "the message does not come back"
   timeout 5 bash -c "${talk/REDIS\/6379/127.0.0.1\/$dev_redis}" | grep -q NOAUTH || fail "Redis is not on loopback"
   ok "development: a message goes in and out, and Redis is on loopback"

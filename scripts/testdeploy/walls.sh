@@ -2,10 +2,11 @@
 # Part of scripts/test-deploy: who reaches Redis, what they can do there, and
 # what the containers can do to the machine.
 
-# probe NETWORK COMMAND... runs a shell command in a container of its own there.
+# probe NETWORK COMMAND... runs a shell command in a container of its own there, for
+# at most $patience seconds.
 probe() {
   docker run --rm --network "$1" -v "$clone/secrets:/run/secrets:ro" --user 0 \
-    --entrypoint timeout "messaging_api-redis:$(version)" 5 bash -c "$2" 2>&1
+    --entrypoint timeout "messaging_api-redis:$(version)" "${patience:-5}" bash -c "$2" 2>&1
 }
 
 version() { sed -n 's/^VERSION=//p' "$clone/.env"; }
@@ -56,15 +57,21 @@ test_acl() {
   ok "with it, the service's user cannot run KEYS, FLUSHALL, CONFIG and their like, nor touch a foreign key"
 }
 
+# listen_on ADDRESS PORT [COMMAND...] accepts connections there, under the command.
+listen_on() {
+  # shellcheck disable=SC2016 # perl's own
+  "${@:3}" perl -MIO::Socket::INET -e '
+    my $s = IO::Socket::INET->new(LocalAddr => $ARGV[0], LocalPort => $ARGV[1], Listen => 9, ReuseAddr => 1) or die;
+    while (my $c = $s->accept) { close $c }' "$1" "$2" 9>&- &
+  owned $!
+}
+
 # test_way_out: something that listens on this machine's own address stands for
 # the internet. The API reaches it, or else it would not be reachable at all.
 test_way_out() {
   local out port=20999
   out=$(own_address)
-  perl -MIO::Socket::INET -e '
-    my $s = IO::Socket::INET->new(LocalAddr => $ARGV[0], LocalPort => $ARGV[1], Listen => 9, ReuseAddr => 1) or die;
-    while (my $c = $s->accept) { close $c }' "$out" "$port" 9>&- &
-  owned $!
+  listen_on "$out" "$port"
   eventually 5 connects "$out" "$port" || fail "nothing listens on $out"
   in_network_of api "exec 3<>/dev/tcp/$out/$port" || fail "the API has no way out, so ACME cannot work"
   ! in_network_of redis "exec 3<>/dev/tcp/$out/$port" || fail "Redis has a way out"
@@ -88,29 +95,33 @@ confined() {
 # kernel SERVICE FIELD prints what the kernel says about its process.
 kernel() { awk -v field="$2:" '$1 == field { print $2 }' "/proc/$(pid "$1")/status"; }
 
-test_confinement() {
-  local service field mounts
-  for service in api redis; do
-    confined "$service" '{{.Config.User}}' messaging_api
-    confined "$service" '{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.Privileged}}' 'true false'
-    confined "$service" '{{.HostConfig.CapDrop}} {{.HostConfig.CapAdd}}' '\[ALL\] \[\]'
-    confined "$service" '{{.HostConfig.SecurityOpt}}' '\[no-new-privileges:true\]'
-    confined "$service" '{{json .HostConfig.Memory}} {{eq .HostConfig.Memory .HostConfig.MemorySwap}}' '[1-9][0-9]+ true'
-    confined "$service" '{{json .HostConfig.NanoCpus}} {{json .HostConfig.PidsLimit}}' '[1-9][0-9]* [1-9][0-9]*'
-    confined "$service" '{{.HostConfig.RestartPolicy.Name}}' unless-stopped
-    confined "$service" '{{index .HostConfig.LogConfig.Config "max-size"}}' 10m
+# confined_as SERVICE USER holds to what docker-compose.yml says of every service.
+confined_as() {
+  local field mounts service=$1
+  confined "$service" '{{.Config.User}}' "$2"
+  confined "$service" '{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.Privileged}}' 'true false'
+  confined "$service" '{{.HostConfig.CapDrop}} {{.HostConfig.CapAdd}}' '\[ALL\] \[\]'
+  confined "$service" '{{.HostConfig.SecurityOpt}}' '\[no-new-privileges:true\]'
+  confined "$service" '{{json .HostConfig.Memory}} {{eq .HostConfig.Memory .HostConfig.MemorySwap}}' '[1-9][0-9]+ true'
+  confined "$service" '{{json .HostConfig.NanoCpus}} {{json .HostConfig.PidsLimit}}' '[1-9][0-9]* [1-9][0-9]*'
+  confined "$service" '{{.HostConfig.RestartPolicy.Name}}' unless-stopped
+  confined "$service" '{{index .HostConfig.LogConfig.Config "max-size"}}' 10m
 
-    [ "$(kernel "$service" Uid)" != 0 ] || fail "$service runs as root"
-    for field in CapInh CapPrm CapEff CapBnd CapAmb; do
-      [ "$(kernel "$service" "$field")" = 0000000000000000 ] || fail "$service has $field"
-    done
-    [ "$(kernel "$service" NoNewPrivs)" = 1 ] || fail "$service may gain privileges"
-    [ "$(kernel "$service" Seccomp)" = 2 ] || fail "$service has no system call filter"
-
-    # Through /proc a file is created under the container's own mounts, as root.
-    mounts=/proc/$(pid "$service")/root
-    if touch "$mounts/x" 2>/dev/null; then fail "$service can write to /"; fi
+  [ "$(kernel "$service" Uid)" != 0 ] || fail "$service runs as root"
+  for field in CapInh CapPrm CapEff CapBnd CapAmb; do
+    [ "$(kernel "$service" "$field")" = 0000000000000000 ] || fail "$service has $field"
   done
+  [ "$(kernel "$service" NoNewPrivs)" = 1 ] || fail "$service may gain privileges"
+  [ "$(kernel "$service" Seccomp)" = 2 ] || fail "$service has no system call filter"
+
+  # Through /proc a file is created under the container's own mounts, as root.
+  mounts=/proc/$(pid "$service")/root
+  if touch "$mounts/x" 2>/dev/null; then fail "$service can write to /"; fi
+}
+
+test_confinement() {
+  confined_as api messaging_api
+  confined_as redis messaging_api
   if touch "/proc/$(pid api)/root/certs/x" 2>/dev/null; then fail "api can write to its certificates"; fi
   ok "both run as messaging_api, without capabilities, and cannot write to /"
 }

@@ -1,0 +1,68 @@
+# shellcheck shell=bash
+# Part of scripts/test-deploy: what docs/OPERATIONS.md has an operator do, as it
+# stands there.
+
+# follow TEXT runs the code block of docs/OPERATIONS.md that holds the text, in the
+# clone, on this stack.
+follow() {
+  local steps
+  steps=$(awk -v want="$1" '
+    /^```/ { if (inside && index(block, want)) printf "%s", block; inside = !inside; block = ""; next }
+    inside { block = block $0 "\n" }' "$root/docs/OPERATIONS.md")
+  [ -n "$steps" ] || fail "docs/OPERATIONS.md has no code block with '$1'"
+  [ "$(id -u)" != 0 ] || steps=${steps//sudo /}
+  steps=${steps//docker compose/in_stack}
+  steps=${steps//messaging_api_messages/${project}_messages}
+  # Each has to succeed: "set -e" does nothing before "||".
+  steps=$(sed '$!s/$/ \&\&/' <<<"$steps")
+  (cd "$clone" && eval "$steps") >"$run/steps.log" 2>&1 || {
+    cat "$run/steps.log" >&2
+    fail "the steps of docs/OPERATIONS.md fail: $steps"
+  }
+}
+
+# What was written before the backup is there again, and what was written after it
+# is not, or else it was never restored.
+test_backup() {
+  local before after
+  base_image debian:12 standin_debian "$(cat "$root/scripts/testdeploy/standins.sh")"
+  before=$(create before | message_id)
+  follow "tar -C /data -czf"
+  wait_healthy redis api
+  after=$(create after | message_id)
+  fetch "$url/msg/$after" | grep -qF '"after"' || fail "a message written after the backup is not there"
+  follow "tar -C /data -xzf"
+  wait_healthy redis api
+  fetch "$url/msg/$before" | grep -qF '"before"' || fail "after the restore a message of the backup is not there"
+  [ "$(fetch -o /dev/null -w '%{http_code}' "$url/msg/$after")" = 404 ] || fail "after the restore a message is there that the backup has not"
+  check_journal
+  ok "Redis is backed up and restored by docs/OPERATIONS.md's commands"
+}
+
+test_new_password() {
+  local old answer
+  old=$(cat "$clone/secrets/redis_password")
+  follow "rm secrets/redis_password"
+  wait_healthy redis api
+  [ "$(cat "$clone/secrets/redis_password")" != "$old" ] || fail "the password is still the old one"
+  # shellcheck disable=SC2016 # the probe expands it
+  answer=$(probe "${project}_backend" 'redis-cli -h redis --user messaging_api --pass "$(cat /run/secrets/redis_password)" --no-auth-warning ping') || true
+  [ "$answer" = PONG ] || fail "with the new password Redis says: $answer"
+  answer=$(probe "${project}_backend" "redis-cli -h redis --user messaging_api --pass $old --no-auth-warning ping") || true
+  [[ $answer = *WRONGPASS* ]] || fail "with the old password Redis says: $answer"
+  check_journal
+  ok "the Redis password is replaced by docs/OPERATIONS.md's commands, and no message is lost"
+}
+
+test_new_certificate() {
+  local serial
+  serial=$(served_serial localhost)
+  signed "$clone/privkey.pem" "$clone/fullchain.pem" DNS:localhost
+  follow "docker compose kill -s HUP api"
+  # Well under the 30 s in which it would find them by itself, most of the time.
+  eventually 5 serves_another "$serial" || fail "the new certificate is not served"
+  test_message
+  ok "the certificate is replaced by docs/OPERATIONS.md's commands"
+}
+
+serves_another() { ! served_serial localhost | grep -qxF "$1"; }
