@@ -1,0 +1,230 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// A crowd is some clients, each with an address of its own, that all do the same
+// thing over and over, from one share of the load's time to another.
+type crowd struct {
+	clients  int
+	from, to float64
+	every    time.Duration
+	do       func(*visitor)
+	old      bool // speaks HTTP/1.1 over TLS 1.2, on a new connection each time
+}
+
+// crowds are a quiet service's readers and writers, and in the middle those whom its
+// limits are for.
+var crowds = []crowd{
+	{10, 0, 1, 1200 * time.Millisecond, func(v *visitor) { v.create(200 + rand.IntN(6000)) }, false},
+	{15, 0, 1, 300 * time.Millisecond, (*visitor).read, false},
+	{3, 0, 1, 900 * time.Millisecond, func(v *visitor) { v.get(v.base.String()) }, true},
+	{1, 0, 1, 2 * time.Second, (*visitor).speakOldTLS, false},
+	{1, 0, 1, 3 * time.Second, (*visitor).speakPlainHTTP, false},
+	{1, 0, 1, 1500 * time.Millisecond, (*visitor).guess, false},
+
+	{2, 0.25, 0.6, 120 * time.Millisecond, func(v *visitor) { v.create(50) }, false},
+	{1, 0.25, 0.6, 250 * time.Millisecond, func(v *visitor) { v.create(200 << 10) }, false},
+	{1, 0.3, 0.65, 7 * time.Millisecond, (*visitor).read, false},
+	{1, 0.35, 0.65, 120 * time.Millisecond, (*visitor).guess, false},
+	{1, 0.4, 0.6, 25 * time.Millisecond, (*visitor).connect, false},
+	{1, 0.3, 0.65, 60 * time.Millisecond, (*visitor).hold, false},
+}
+
+// loadAll has all crowds visit each service, for as long.
+func loadAll(ctx context.Context, bases []string, length time.Duration) error {
+	var all sync.WaitGroup
+	for i, base := range bases {
+		u, err := url.Parse(base)
+		if err != nil {
+			return err
+		}
+		recent := new(links)
+		number := 0
+		for _, c := range crowds {
+			for range c.clients {
+				number++
+				v := newVisitor(u, net.IPv4(127, byte(i+1), 0, byte(number)), recent, c.old)
+				all.Go(func() { v.visit(ctx, c, length) })
+			}
+		}
+	}
+	all.Wait()
+	return ctx.Err()
+}
+
+// links are of messages written lately, for all readers of a service.
+type links struct {
+	mu   sync.Mutex
+	last []string // guarded by mu
+}
+
+func (l *links) add(link string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last = append(l.last, link)
+	if len(l.last) > 100 {
+		l.last = l.last[1:]
+	}
+}
+
+func (l *links) any() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.last) == 0 {
+		return ""
+	}
+	return l.last[rand.IntN(len(l.last))]
+}
+
+// A visitor is one client. What becomes of its requests is for the services' metrics
+// to tell: no answer is looked at further.
+type visitor struct {
+	base   *url.URL
+	dialer *net.Dialer
+	http   *http.Client
+	recent *links
+
+	mu   sync.Mutex
+	held []net.Conn // guarded by mu
+}
+
+func newVisitor(base *url.URL, address net.IP, recent *links, old bool) *visitor {
+	v := &visitor{base: base, recent: recent, dialer: &net.Dialer{Timeout: 5 * time.Second, LocalAddr: &net.TCPAddr{IP: address}}}
+	config := anyCertificate()
+	if old {
+		config.MaxVersion = tls.VersionTLS12
+	}
+	v.http = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
+		DialContext: v.dialer.DialContext, TLSClientConfig: config, ForceAttemptHTTP2: !old, DisableKeepAlives: old,
+	}}
+	return v
+}
+
+// anyCertificate: a service started for this has made its own.
+func anyCertificate() *tls.Config {
+	return &tls.Config{InsecureSkipVerify: true, ClientSessionCache: tls.NewLRUClientSessionCache(0)}
+}
+
+// visit does what the crowd does, whether or not it has been answered: at most so many
+// at once.
+func (v *visitor) visit(ctx context.Context, c crowd, length time.Duration) {
+	start := time.Now()
+	places := make(chan struct{}, 16)
+	var under sync.WaitGroup
+	defer func() {
+		under.Wait()
+		for _, conn := range v.held {
+			_ = conn.Close()
+		}
+		v.http.CloseIdleConnections()
+	}()
+	tick := time.NewTicker(c.every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		switch share := time.Since(start).Seconds() / length.Seconds(); {
+		case share > c.to:
+			return
+		case share >= c.from:
+			select {
+			case places <- struct{}{}:
+				under.Go(func() {
+					c.do(v)
+					<-places
+				})
+			default:
+			}
+		}
+	}
+}
+
+func (v *visitor) create(size int) {
+	body := bytes.Repeat([]byte("words "), size/6+1)[:size]
+	request, err := http.NewRequest(http.MethodPost, v.base.String(), bytes.NewReader(body))
+	if err != nil {
+		return
+	}
+	request.Header.Set("Content-Type", "text/plain")
+	request.Header.Set("Accept", "text/plain")
+	answer, err := v.http.Do(request)
+	if err != nil {
+		return
+	}
+	defer func() { _ = answer.Body.Close() }()
+	if text, err := io.ReadAll(answer.Body); err == nil && answer.StatusCode == http.StatusOK {
+		v.recent.add(strings.TrimSpace(string(text)))
+	}
+}
+
+func (v *visitor) get(url string) {
+	answer, err := v.http.Get(url)
+	if err != nil {
+		return
+	}
+	_, _ = io.Copy(io.Discard, answer.Body)
+	_ = answer.Body.Close()
+}
+
+func (v *visitor) read() {
+	if link := v.recent.any(); link != "" {
+		v.get(link)
+	}
+}
+
+func (v *visitor) guess() { v.get(v.base.JoinPath("msg", uuid.NewString()).String()) }
+
+func (v *visitor) speakOldTLS() {
+	v.shake(&tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11})
+}
+
+func (v *visitor) speakPlainHTTP() {
+	conn, err := v.dialer.Dial("tcp", v.base.Host)
+	if err != nil {
+		return
+	}
+	_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	_, _ = io.Copy(io.Discard, conn)
+	_ = conn.Close()
+}
+
+// connect shakes hands and leaves.
+func (v *visitor) connect() {
+	if conn := v.shake(anyCertificate()); conn != nil {
+		_ = conn.Close()
+	}
+}
+
+// hold shakes hands and stays.
+func (v *visitor) hold() {
+	if conn := v.shake(anyCertificate()); conn != nil {
+		v.mu.Lock()
+		v.held = append(v.held, conn)
+		v.mu.Unlock()
+	}
+}
+
+func (v *visitor) shake(config *tls.Config) net.Conn {
+	conn, err := tls.DialWithDialer(v.dialer, "tcp", v.base.Host, config)
+	if err != nil {
+		return nil
+	}
+	return conn
+}
