@@ -6,8 +6,10 @@ test_monitoring() {
   monitoring_images
   # As a clone under a strict umask is: scripts/setup sees to it.
   chmod -R go= "$clone/deploy/prometheus" "$clone/deploy/grafana"
-  sed -nE 's/^#(COMPOSE_PROFILES=|MESSAGING_API_LISTEN_OPS=)/\1/p' "$clone/.env.example" >"$run/extra.env"
   stack_up -f docker-compose.yml
+  follow README.md COMPOSE_PROFILES
+  all_healthy
+  ok "$(in_stack ps -aq | wc -l) containers are healthy after README's commands for watching"
   test_message
   test_scrape
   test_rules
@@ -17,8 +19,10 @@ test_monitoring() {
   confined_as prometheus 65534:65534
   confined_as grafana 472:0
   ok "Prometheus and Grafana run as nobody in particular, without capabilities, and cannot write to /"
+  follow docs/OPERATIONS.md "rm -sf prometheus grafana"
+  wait_healthy api
+  test_no_monitoring
   stack_down
-  rm "$run/extra.env"
 }
 
 # Without the profile there is nothing of it, and nothing for it to read.
@@ -49,7 +53,7 @@ has() { query "$1" | grep -q .; }
 test_scrape() {
   local before
   eventually 60 has 'up{job="messaging_api"} == 1' || fail "Prometheus does not scrape the API: $(query up)"
-  has 'messaging_api_messages_created_total > 0' || eventually 30 has 'messaging_api_messages_created_total > 0' ||
+  eventually 30 has 'messaging_api_messages_created_total > 0' ||
     fail "a message created does not show in Prometheus"
   has 'messaging_api_check_ok{check="store"} == 1' || fail "the check of the store does not show in Prometheus"
   ok "Prometheus scrapes the API over the backend network: $(query 'up{job="messaging_api"}')"
@@ -66,7 +70,7 @@ test_scrape() {
 # Each rule of the file, evaluated without an error.
 test_rules() {
   local want
-  want=$(grep -c -- '- alert:' "$root/deploy/prometheus/messaging_api.rules.yml")
+  want=$(grep -c -- '- alert:' "$clone/deploy/prometheus/messaging_api.rules.yml")
   eventually 45 healthy_rules "$want" || fail "Prometheus has not all of $want rules"
   ok "it evaluates all $want alert rules"
 }
@@ -108,12 +112,12 @@ test_grafana() {
   curl -sS --max-time 5 "http://127.0.0.1:$grafana/api/health" | grep -q ok || fail "Grafana's port does not answer on loopback"
   ! curl -sS --max-time 5 "http://$(own_address):$grafana/api/health" >/dev/null 2>&1 || fail "Grafana is there for others than this machine"
   # What it reads, as its user, where it will look.
-  path=$(sed -n 's/^ *path: //p' "$root/deploy/grafana/provisioning/dashboards/messaging_api.yml")
-  docker exec "$id" cat "$path/messaging_api.json" | cmp - "$root/deploy/grafana/dashboards/messaging_api.json" || fail "Grafana does not read the dashboard"
+  path=$(sed -n 's/^ *path: //p' "$clone/deploy/grafana/provisioning/dashboards/messaging_api.yml")
+  docker exec "$id" cat "$path/messaging_api.json" | cmp - "$clone/deploy/grafana/dashboards/messaging_api.json" || fail "Grafana does not read the dashboard"
   docker exec "$id" cat /etc/grafana/provisioning/dashboards/messaging_api.yml /etc/grafana/provisioning/datasources/prometheus.yml \
     /run/secrets/grafana_password | cmp - <(cd "$clone" && cat deploy/grafana/provisioning/*/*.yml secrets/grafana_password) ||
     fail "Grafana does not read its configuration"
-  in_network_of grafana "$(ask_prometheus "$(sed -n 's/^ *url: http:\/\///p' "$root/deploy/grafana/provisioning/datasources/prometheus.yml")")" ||
+  in_network_of grafana "$(ask_prometheus "$(sed -n 's/^ *url: http:\/\///p' "$clone/deploy/grafana/provisioning/datasources/prometheus.yml")")" ||
     fail "Grafana does not reach its data source"
   ok "Grafana's place is reached on loopback alone, reads its dashboard and password, and reaches Prometheus"
   if [[ " ${standins[*]} " = *" $(image_of grafana) "* ]]; then

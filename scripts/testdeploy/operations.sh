@@ -1,15 +1,15 @@
 # shellcheck shell=bash
-# Part of scripts/test-deploy: what docs/OPERATIONS.md has an operator do, as it
-# stands there.
+# Part of scripts/test-deploy: what the documents have an operator do, as it stands
+# there.
 
-# follow TEXT runs the code block of docs/OPERATIONS.md that holds the text, in the
+# follow DOCUMENT TEXT runs the document's code block that holds the text, in the
 # clone, on this stack.
 follow() {
   local steps
-  steps=$(awk -v want="$1" '
+  steps=$(awk -v want="$2" '
     /^```/ { if (inside && index(block, want)) printf "%s", block; inside = !inside; block = ""; next }
-    inside { block = block $0 "\n" }' "$root/docs/OPERATIONS.md")
-  [ -n "$steps" ] || fail "docs/OPERATIONS.md has no code block with '$1'"
+    inside { block = block $0 "\n" }' "$root/$1")
+  [ -n "$steps" ] || fail "$1 has no code block with '$2'"
   [ "$(id -u)" != 0 ] || steps=${steps//sudo /}
   steps=${steps//docker compose/in_stack}
   steps=${steps//messaging_api_messages/${project}_messages}
@@ -17,7 +17,7 @@ follow() {
   steps=$(sed '$!s/$/ \&\&/' <<<"$steps")
   (cd "$clone" && eval "$steps") >"$run/steps.log" 2>&1 || {
     cat "$run/steps.log" >&2
-    fail "the steps of docs/OPERATIONS.md fail: $steps"
+    fail "the steps of $1 fail: $steps"
   }
 }
 
@@ -27,11 +27,11 @@ test_backup() {
   local before after
   base_image debian:12 standin_debian "$(cat "$root/scripts/testdeploy/standins.sh")"
   before=$(create before | message_id)
-  follow "tar -C /data -czf"
+  follow docs/OPERATIONS.md "tar -C /data -czf"
   wait_healthy redis api
   after=$(create after | message_id)
   fetch "$url/msg/$after" | grep -qF '"after"' || fail "a message written after the backup is not there"
-  follow "tar -C /data -xzf"
+  follow docs/OPERATIONS.md "tar -C /data -xzf"
   wait_healthy redis api
   fetch "$url/msg/$before" | grep -qF '"before"' || fail "after the restore a message of the backup is not there"
   [ "$(fetch -o /dev/null -w '%{http_code}' "$url/msg/$after")" = 404 ] || fail "after the restore a message is there that the backup has not"
@@ -42,7 +42,7 @@ test_backup() {
 test_new_password() {
   local old answer
   old=$(cat "$clone/secrets/redis_password")
-  follow "rm secrets/redis_password"
+  follow docs/OPERATIONS.md "rm secrets/redis_password"
   wait_healthy redis api
   [ "$(cat "$clone/secrets/redis_password")" != "$old" ] || fail "the password is still the old one"
   # shellcheck disable=SC2016 # the probe expands it
@@ -58,7 +58,7 @@ test_new_certificate() {
   local serial
   serial=$(served_serial localhost)
   signed "$clone/privkey.pem" "$clone/fullchain.pem" DNS:localhost
-  follow "docker compose kill -s HUP api"
+  follow docs/OPERATIONS.md "docker compose kill -s HUP api"
   # Well under the 30 s in which it would find them by itself, most of the time.
   eventually 5 serves_another "$serial" || fail "the new certificate is not served"
   test_message

@@ -84,11 +84,15 @@ stack_up() {
     tail -n 20 "$run/up.log" >&2
     fail "up has failed"
   }
+  all_healthy
+  ok "$(in_stack ps -aq | wc -l) containers are healthy from scripts/setup and one up -d: $*"
+}
+
+all_healthy() {
   local id
   for id in $(in_stack ps -aq); do
     eventually 90 is_health "$id" healthy || fail "$(docker inspect -f '{{.Name}}' "$id") does not become healthy"
   done
-  ok "$(in_stack ps -aq | wc -l) containers are healthy from scripts/setup and one up -d: $*"
 }
 
 stack_down() {

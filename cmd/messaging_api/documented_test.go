@@ -1,0 +1,171 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"os"
+	"os/exec"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"messaging_api/internal/redistest"
+)
+
+// refuseOnce has the service do what the documents' lines and scrapes show: messages
+// created, read and missed, one creation too many, and connections too many. The
+// client's connection is the last that its address may have.
+func refuseOnce(t *testing.T) (*service, *http.Client) {
+	t.Helper()
+	s := startLimited(t, "--limit-create=1/h:1", "--handshakes-per-client=1/h:3")
+	c := client(2)
+	link, err := s.post(c, "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status, _, err := s.get(c, link); err != nil || status != http.StatusOK {
+		t.Fatal(status, err)
+	}
+	for _, want := range []struct {
+		method, path string
+		status       int
+	}{{http.MethodPost, "/", http.StatusTooManyRequests}, {http.MethodGet, "/msg/x", http.StatusNotFound}} {
+		if status := s.status(c, want.method, want.path, strings.NewReader("x")); status != want.status {
+			t.Fatalf("%s %s: got %d, want %d", want.method, want.path, status, want.status)
+		}
+	}
+	for range 3 {
+		_, _ = s.post(client(1), "over connections of its own")
+	}
+	eventually(t, 10*time.Second, "the event admission", func() bool { return strings.Contains(s.stdout.String(), `"admission"`) })
+	return s, c
+}
+
+// documents returns what the README and docs/OPERATIONS.md say.
+func documents(t *testing.T) map[string]string {
+	t.Helper()
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return map[string]string{"README.md": string(readme), "docs/OPERATIONS.md": operations(t)}
+}
+
+// A shape is what is constant about a line: its members' names in their order, the
+// kinds of their values, and the values that say what sort of line it is.
+func shape(t *testing.T, line string) string {
+	t.Helper()
+	var b strings.Builder
+	d := json.NewDecoder(strings.NewReader(line))
+	if _, err := d.Token(); err != nil {
+		t.Fatalf("%s: %v", line, err)
+	}
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		var value any
+		if err := d.Decode(&value); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		fmt.Fprintf(&b, "%v %T", name, value)
+		if slices.Contains([]any{"level", "msg", "event", "limit", "status"}, any(name)) {
+			fmt.Fprintf(&b, "=%v", value)
+		}
+		b.WriteString("; ")
+	}
+	return b.String()
+}
+
+// The lines in the documents are such as the program writes.
+func TestDocumentedLinesAreWhatIsWritten(t *testing.T) {
+	s, _ := refuseOnce(t)
+	written := make(map[string]bool)
+	for line := range strings.Lines(s.stdout.String()) {
+		written[shape(t, line)] = true
+	}
+	for name, text := range documents(t) {
+		lines := regexp.MustCompile(`(?m)^\{"time":.*$`).FindAllString(text, -1)
+		if len(lines) < 2 {
+			t.Errorf("%s shows %d lines of the log, want a request's and another", name, len(lines))
+		}
+		for _, line := range lines {
+			if got := shape(t, line); !written[got] {
+				t.Errorf("%s shows a line like %s which is none of those written:\n%s", name, got,
+					strings.Join(slices.Sorted(maps.Keys(written)), "\n"))
+			}
+		}
+	}
+}
+
+// The series in the documents' scrapes are exported, and the answer of /readyz is as
+// it is shown.
+func TestDocumentedScrapeIsWhatIsExported(t *testing.T) {
+	s, _ := refuseOnce(t)
+	series := s.scrape()
+	for name, text := range documents(t) {
+		lines := regexp.MustCompile(`(?m)^messaging_api_(\S+) [0-9.e+]+$`).FindAllStringSubmatch(text, -1)
+		if len(lines) < 5 {
+			t.Errorf("%s shows %d lines of a scrape", name, len(lines))
+		}
+		for _, line := range lines {
+			if _, there := series[line[1]]; !there {
+				t.Errorf("%s shows %s, which is not exported", name, line[0])
+			}
+		}
+	}
+	digits := regexp.MustCompile(`\d+`)
+	_, ready := s.ready()
+	shown := regexp.MustCompile(`(?m)^\{"status":"ready".*$`).FindString(operations(t))
+	if got, want := digits.ReplaceAllString(ready, "N"), digits.ReplaceAllString(shown, "N"); strings.TrimSpace(got) != want {
+		t.Errorf("/readyz: got %s, but docs/OPERATIONS.md shows %s", got, want)
+	}
+}
+
+// promtool finds nothing to say about what the program exports while it works.
+func TestPromtoolAcceptsAScrapeUnderLoad(t *testing.T) {
+	redistest.Need(t, "promtool")
+	s, c := refuseOnce(t)
+	done, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-done:
+				return
+			default:
+			}
+			answer, err := c.Get("https://" + s.address + "/")
+			if err == nil {
+				_, _ = io.Copy(io.Discard, answer.Body)
+				_ = answer.Body.Close()
+			}
+		}
+	}()
+	defer func() {
+		close(done)
+		<-stopped
+	}()
+	const working = `http_requests_total{protocol="HTTP/2.0",route="/",status="200"}`
+	began := s.scrape()[working]
+	for range 5 {
+		answer, err := http.Get("http://" + s.ops + "/metrics")
+		if err != nil {
+			t.Fatal(err)
+		}
+		command := exec.CommandContext(t.Context(), "promtool", "check", "metrics")
+		command.Stdin = answer.Body
+		out, err := command.CombinedOutput()
+		_ = answer.Body.Close()
+		if err != nil || len(out) > 0 {
+			t.Fatalf("promtool check metrics: got %v %s", err, out)
+		}
+	}
+	eventually(t, 10*time.Second, "requests are answered meanwhile", func() bool { return s.scrape()[working] > began })
+}
