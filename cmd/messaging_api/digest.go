@@ -14,12 +14,15 @@ import (
 const digestEvery = time.Second
 
 // ownLines is how many requests of one client, answered alike within a second,
-// have a line each before the rest is counted.
-const ownLines = 20
+// have a line each before the rest is counted, and allOwnLines of all clients.
+const (
+	ownLines    = 20
+	allOwnLines = 200
+)
 
 // maxGathered is how many occasions are told apart within a second. Those that
 // come later are counted as if they were no client's in particular.
-const maxGathered = 1024
+const maxGathered = 256
 
 // A digest logs what clients can cause as often as they like: connections that
 // are closed at once, handshakes for names that are not ours, and requests that
@@ -31,6 +34,7 @@ type digest struct {
 
 	mu       sync.Mutex // guards what follows
 	gathered map[occasion]*gathering
+	own      int // lines of this second's requests
 }
 
 // An occasion is what is counted together. Of its kinds there are few, known in advance.
@@ -42,7 +46,7 @@ type occasion struct {
 
 // A gathering is what has come of an occasion.
 type gathering struct {
-	own   uint64 // have lines of their own
+	own   int    // have lines of their own
 	count uint64 // have not
 	first limit.Client
 }
@@ -80,7 +84,7 @@ func (d *digest) spare(c limit.Client, status int, limit string) bool {
 
 // note counts one more of an occasion, and reports whether it is beyond the first
 // own ones.
-func (d *digest) note(o occasion, c limit.Client, own uint64) bool {
+func (d *digest) note(o occasion, c limit.Client, own int) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	g := d.gathered[o]
@@ -96,8 +100,9 @@ func (d *digest) note(o occasion, c limit.Client, own uint64) bool {
 		default:
 		}
 	}
-	if g.own < own {
+	if g.own < own && d.own < allOwnLines {
 		g.own++
+		d.own++
 		return false
 	}
 	g.count++
@@ -127,7 +132,7 @@ func pause(ctx context.Context, long time.Duration) {
 func (d *digest) write() {
 	d.mu.Lock()
 	gathered := d.gathered
-	d.gathered = make(map[occasion]*gathering)
+	d.gathered, d.own = make(map[occasion]*gathering), 0
 	d.mu.Unlock()
 	for o, g := range gathered {
 		if g.count == 0 {

@@ -162,8 +162,8 @@ func TestDigestIsBounded(t *testing.T) {
 		n, _ := line["count"].(float64)
 		counted += n
 	}
-	if own+int(counted) != clients || own != maxGathered {
-		t.Errorf("%d have lines and %v were counted, want %d in all", own, counted, clients)
+	if own+int(counted) != clients || own != allOwnLines {
+		t.Errorf("%d have lines and %v were counted, want %d and %d in all", own, counted, allOwnLines, clients)
 	}
 }
 

@@ -67,7 +67,12 @@ func TestOperationsReadsLogs(t *testing.T) {
 		t.Fatalf("a creation too many: got %d", status)
 	}
 	_, _ = s.post(client(1), "a connection too many")
-	eventually(t, 10*time.Second, "the event admission", func() bool { return strings.Contains(s.stdout.String(), `"admission"`) })
+	for range 2 * ownLines {
+		s.status(c, http.MethodPut, "/", nil)
+	}
+	for _, event := range []string{"admission", "requests"} {
+		eventually(t, 10*time.Second, "the event "+event, func() bool { return strings.Contains(s.stdout.String(), `"`+event+`"`) })
+	}
 	s.stop()
 	commands := regexp.MustCompile(`(?m)^jq .*$`).FindAllString(operations(t), -1)
 	if len(commands) < 5 {
