@@ -53,9 +53,10 @@ func paint(file string, d *dashboard) error {
 	image := vgimg.NewWith(vgimg.UseWH(24*column+gap, vg.Length(rows)*row+gap), vgimg.UseDPI(dpi), vgimg.UseBackgroundColor(page))
 	all := draw.New(image)
 	for _, p := range d.Panels {
-		min := vg.Point{X: vg.Length(p.Place.X)*column + gap, Y: vg.Length(rows-p.Place.Y-p.Place.H)*row + gap}
-		max := vg.Point{X: vg.Length(p.Place.X+p.Place.W) * column, Y: vg.Length(rows-p.Place.Y) * row}
-		area := draw.Canvas{Canvas: all, Rectangle: vg.Rectangle{Min: min, Max: max}}
+		area := draw.Canvas{Canvas: all, Rectangle: vg.Rectangle{
+			Min: vg.Point{X: vg.Length(p.Place.X)*column + gap, Y: vg.Length(rows-p.Place.Y-p.Place.H)*row + gap},
+			Max: vg.Point{X: vg.Length(p.Place.X+p.Place.W) * column, Y: vg.Length(rows-p.Place.Y) * row},
+		}}
 		switch p.Type {
 		case "row":
 			write(area, p.Title, area.Min.X+2*gap, area.Min.Y+row/3, 11, true, ink)
@@ -67,7 +68,7 @@ func paint(file string, d *dashboard) error {
 			}
 		}
 	}
-	out, err := os.Create(file)
+	out, err := os.Create(file) //nolint:gosec // the operator names the file
 	if err != nil {
 		return err
 	}
@@ -155,12 +156,18 @@ func paintSeries(area draw.Canvas, p *panel) error {
 
 // unbroken cuts a line where more than a scrape or two is missing.
 func unbroken(points []point) (parts []plotter.XYs) {
-	for i, p := range points {
-		if i == 0 || p.x-points[i-1].x > 2.5*(points[len(points)-1].x-points[0].x)/float64(len(points)) {
+	if len(points) == 0 {
+		return nil
+	}
+	most := 2.5 * (points[len(points)-1].x - points[0].x) / float64(len(points))
+	before := math.Inf(-1)
+	for _, p := range points {
+		if p.x-before > most {
 			parts = append(parts, nil)
 		}
 		last := len(parts) - 1
 		parts[last] = append(parts[last], plotter.XY{X: p.x, Y: p.y})
+		before = p.x
 	}
 	return parts
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"io"
@@ -22,26 +21,26 @@ type crowd struct {
 	clients  int
 	from, to float64
 	every    time.Duration
-	do       func(*visitor)
+	do       func(context.Context, *visitor)
 	old      bool // speaks HTTP/1.1 over TLS 1.2, on a new connection each time
 }
 
 // crowds are a quiet service's readers and writers, and in the middle those whom its
 // limits are for.
 var crowds = []crowd{
-	{10, 0, 1, 1200 * time.Millisecond, func(v *visitor) { v.create(200 + rand.IntN(6000)) }, false},
-	{15, 0, 1, 300 * time.Millisecond, (*visitor).read, false},
-	{3, 0, 1, 900 * time.Millisecond, func(v *visitor) { v.get(v.base.String()) }, true},
-	{1, 0, 1, 2 * time.Second, (*visitor).speakOldTLS, false},
-	{1, 0, 1, 3 * time.Second, (*visitor).speakPlainHTTP, false},
-	{1, 0, 1, 1500 * time.Millisecond, (*visitor).guess, false},
+	{10, 0, 1, 1200 * time.Millisecond, create(200, 6000), false},
+	{15, 0, 1, 300 * time.Millisecond, read, false},
+	{3, 0, 1, 900 * time.Millisecond, describe, true},
+	{1, 0, 1, 2 * time.Second, speakOldTLS, false},
+	{1, 0, 1, 3 * time.Second, speakPlainHTTP, false},
+	{1, 0, 1, 1500 * time.Millisecond, guess, false},
 
-	{2, 0.25, 0.6, 120 * time.Millisecond, func(v *visitor) { v.create(50) }, false},
-	{1, 0.25, 0.6, 250 * time.Millisecond, func(v *visitor) { v.create(200 << 10) }, false},
-	{1, 0.3, 0.65, 7 * time.Millisecond, (*visitor).read, false},
-	{1, 0.35, 0.65, 120 * time.Millisecond, (*visitor).guess, false},
-	{1, 0.4, 0.6, 25 * time.Millisecond, (*visitor).connect, false},
-	{1, 0.3, 0.65, 60 * time.Millisecond, (*visitor).hold, false},
+	{2, 0.25, 0.6, 120 * time.Millisecond, create(50, 60), false},
+	{1, 0.25, 0.6, 250 * time.Millisecond, create(200<<10, 201<<10), false},
+	{1, 0.3, 0.65, 7 * time.Millisecond, read, false},
+	{1, 0.35, 0.65, 120 * time.Millisecond, guess, false},
+	{1, 0.4, 0.6, 25 * time.Millisecond, connect, false},
+	{1, 0.3, 0.65, 60 * time.Millisecond, hold, false},
 }
 
 // loadAll has all crowds visit each service, for as long.
@@ -87,7 +86,7 @@ func (l *links) any() string {
 	if len(l.last) == 0 {
 		return ""
 	}
-	return l.last[rand.IntN(len(l.last))]
+	return l.last[rand.IntN(len(l.last))] //nolint:gosec // which one does not matter
 }
 
 // A visitor is one client. What becomes of its requests is for the services' metrics
@@ -116,7 +115,7 @@ func newVisitor(base *url.URL, address net.IP, recent *links, old bool) *visitor
 
 // anyCertificate: a service started for this has made its own.
 func anyCertificate() *tls.Config {
-	return &tls.Config{InsecureSkipVerify: true, ClientSessionCache: tls.NewLRUClientSessionCache(0)}
+	return &tls.Config{InsecureSkipVerify: true, ClientSessionCache: tls.NewLRUClientSessionCache(0)} //nolint:gosec // see above
 }
 
 // visit does what the crowd does, whether or not it has been answered: at most so many
@@ -147,7 +146,7 @@ func (v *visitor) visit(ctx context.Context, c crowd, length time.Duration) {
 			select {
 			case places <- struct{}{}:
 				under.Go(func() {
-					c.do(v)
+					c.do(ctx, v)
 					<-places
 				})
 			default:
@@ -156,26 +155,33 @@ func (v *visitor) visit(ctx context.Context, c crowd, length time.Duration) {
 	}
 }
 
-func (v *visitor) create(size int) {
-	body := bytes.Repeat([]byte("words "), size/6+1)[:size]
-	request, err := http.NewRequest(http.MethodPost, v.base.String(), bytes.NewReader(body))
-	if err != nil {
-		return
-	}
-	request.Header.Set("Content-Type", "text/plain")
-	request.Header.Set("Accept", "text/plain")
-	answer, err := v.http.Do(request)
-	if err != nil {
-		return
-	}
-	defer func() { _ = answer.Body.Close() }()
-	if text, err := io.ReadAll(answer.Body); err == nil && answer.StatusCode == http.StatusOK {
-		v.recent.add(strings.TrimSpace(string(text)))
+// create returns what creates messages of at least so many bytes, and fewer than most.
+func create(least, most int) func(context.Context, *visitor) {
+	return func(ctx context.Context, v *visitor) {
+		size := least + rand.IntN(most-least) //nolint:gosec // a size is no secret
+		request, err := http.NewRequestWithContext(ctx, http.MethodPost, v.base.String(), strings.NewReader(strings.Repeat("w", size)))
+		if err != nil {
+			return
+		}
+		request.Header.Set("Content-Type", "text/plain")
+		request.Header.Set("Accept", "text/plain")
+		answer, err := v.http.Do(request)
+		if err != nil {
+			return
+		}
+		defer func() { _ = answer.Body.Close() }()
+		if text, err := io.ReadAll(answer.Body); err == nil && answer.StatusCode == http.StatusOK {
+			v.recent.add(strings.TrimSpace(string(text)))
+		}
 	}
 }
 
-func (v *visitor) get(url string) {
-	answer, err := v.http.Get(url)
+func (v *visitor) get(ctx context.Context, url string) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return
+	}
+	answer, err := v.http.Do(request)
 	if err != nil {
 		return
 	}
@@ -183,20 +189,28 @@ func (v *visitor) get(url string) {
 	_ = answer.Body.Close()
 }
 
-func (v *visitor) read() {
+func describe(ctx context.Context, v *visitor) { v.get(ctx, v.base.String()) }
+
+func guess(ctx context.Context, v *visitor) {
+	v.get(ctx, v.base.JoinPath("msg", uuid.NewString()).String())
+}
+
+func read(ctx context.Context, v *visitor) {
 	if link := v.recent.any(); link != "" {
-		v.get(link)
+		v.get(ctx, link)
 	}
 }
 
-func (v *visitor) guess() { v.get(v.base.JoinPath("msg", uuid.NewString()).String()) }
-
-func (v *visitor) speakOldTLS() {
-	v.shake(&tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11})
+func speakOldTLS(ctx context.Context, v *visitor) {
+	config := anyCertificate()
+	config.MinVersion, config.MaxVersion = tls.VersionTLS10, tls.VersionTLS11
+	if conn := v.shake(ctx, config); conn != nil {
+		_ = conn.Close()
+	}
 }
 
-func (v *visitor) speakPlainHTTP() {
-	conn, err := v.dialer.Dial("tcp", v.base.Host)
+func speakPlainHTTP(ctx context.Context, v *visitor) {
+	conn, err := v.dialer.DialContext(ctx, "tcp", v.base.Host)
 	if err != nil {
 		return
 	}
@@ -206,23 +220,25 @@ func (v *visitor) speakPlainHTTP() {
 }
 
 // connect shakes hands and leaves.
-func (v *visitor) connect() {
-	if conn := v.shake(anyCertificate()); conn != nil {
+func connect(ctx context.Context, v *visitor) {
+	if conn := v.shake(ctx, anyCertificate()); conn != nil {
 		_ = conn.Close()
 	}
 }
 
 // hold shakes hands and stays.
-func (v *visitor) hold() {
-	if conn := v.shake(anyCertificate()); conn != nil {
+func hold(ctx context.Context, v *visitor) {
+	if conn := v.shake(ctx, anyCertificate()); conn != nil {
 		v.mu.Lock()
 		v.held = append(v.held, conn)
 		v.mu.Unlock()
 	}
 }
 
-func (v *visitor) shake(config *tls.Config) net.Conn {
-	conn, err := tls.DialWithDialer(v.dialer, "tcp", v.base.Host, config)
+// shake returns nil where the service does not want to.
+func (v *visitor) shake(ctx context.Context, config *tls.Config) net.Conn {
+	dialer := &tls.Dialer{NetDialer: v.dialer, Config: config}
+	conn, err := dialer.DialContext(ctx, "tcp", v.base.Host)
 	if err != nil {
 		return nil
 	}

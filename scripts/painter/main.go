@@ -34,7 +34,7 @@ func main() {
 	if err != nil && !errors.Is(err, flag.ErrHelp) {
 		fmt.Fprintln(os.Stderr, "painter:", err)
 	}
-	os.Exit(code)
+	os.Exit(code) //nolint:forbidigo // the one place
 }
 
 // errNoData is why the exit code is 1.
