@@ -1,5 +1,6 @@
 // Package logfile keeps a log in a file a day: NAME in a folder, which at local
-// midnight becomes NAME.yymmdd of the day that closed, for so many days.
+// midnight becomes NAME.yymmdd of the day that closed, for so many days. Beside it
+// an [Output] takes the lines to stdout.
 //
 // Whoever logs never waits for the disk. [File.Write] copies the line to memory
 // and returns; a goroutine takes it to the file within milliseconds. A disk that is
@@ -10,23 +11,13 @@
 package logfile
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"sync"
 	"syscall"
 	"time"
 )
-
-// queueSize is how many bytes of lines wait for the disk at most, not counting
-// those that it is busy with: at 300 bytes a line and 500 lines a second, those of
-// about half a minute.
-const queueSize = 4 << 20
-
-// closeAfter is how long Close waits for a disk that does not answer.
-const closeAfter = 2 * time.Second
 
 // A Config says where a log is kept and for how long.
 type Config struct {
@@ -48,19 +39,14 @@ type Config struct {
 
 // A File is an io.WriteCloser, safe for concurrent use, for whole lines.
 type File struct {
-	loc    *time.Location
+	queue  queue
 	teller *teller
-	wake   chan struct{} // holds a token if the queue has ceased to be empty
 	reopen chan struct{} // holds a token if Reopen has been called
 
 	stop    chan struct{} // closed by Close
 	written chan struct{} // closed when the scribe has finished
 	hush    chan struct{} // closed when the teller shall finish
 	told    chan struct{} // closed when it has
-
-	mu     sync.Mutex // guards what follows
-	queue  batch
-	closed bool
 }
 
 // Open opens or makes the log, and closes and deletes what is due. It fails where
@@ -87,9 +73,8 @@ func Open(c Config) (*File, error) {
 
 func newFile(c Config) (*File, *scribe) {
 	f := &File{
-		loc:     c.Location,
+		queue:   newQueue(func() day { return dayOf(time.Now(), c.Location) }),
 		teller:  newTeller(c.Report),
-		wake:    make(chan struct{}, 1),
 		reopen:  make(chan struct{}, 1),
 		stop:    make(chan struct{}),
 		written: make(chan struct{}),
@@ -98,7 +83,7 @@ func newFile(c Config) (*File, *scribe) {
 	}
 	return f, &scribe{
 		disk:   disk{dir: c.Dir, name: c.Name, days: c.Days, loc: c.Location},
-		take:   f.take,
+		take:   f.queue.take,
 		teller: f.teller,
 	}
 }
@@ -120,44 +105,13 @@ func (f *File) start(s *scribe, due time.Time) {
 // lost: too much is waiting already, or the File is closed. The line belongs to
 // the day on which Write is called.
 func (f *File) Write(p []byte) (int, error) {
-	if len(p) == 0 {
-		return 0, nil
-	}
-	f.mu.Lock()
-	if f.closed {
-		f.mu.Unlock()
-		return 0, os.ErrClosed
-	}
-	if len(f.queue.lines)+len(p) >= queueSize {
-		f.mu.Unlock()
-		f.teller.lose(max(1, bytes.Count(p, newline)))
-		return 0, errFull
-	}
-	first := f.queue.empty()
-	// The clock is read under the lock, so that days come in their order.
-	f.queue.add(dayOf(time.Now(), f.loc), p)
-	f.mu.Unlock()
-	if first {
-		token(f.wake)
+	if err := f.queue.add(p); err != nil {
+		if errors.Is(err, errFull) {
+			f.teller.lose(lineCount(p))
+		}
+		return 0, err
 	}
 	return len(p), nil
-}
-
-var errFull = errors.New("logfile: too much is waiting for the disk")
-
-// token leaves a token in a channel that has room for one.
-func token(c chan<- struct{}) {
-	select {
-	case c <- struct{}{}:
-	default:
-	}
-}
-
-// take swaps the queue for b, which is empty.
-func (f *File) take(b *batch) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.queue, *b = *b, f.queue
 }
 
 // Reopen turns to the file that has the log's name now. It is for SIGHUP, after
@@ -170,11 +124,7 @@ func (f *File) Lost() uint64 { return f.teller.lost.Load() }
 // Close writes what waits and closes the file. It waits two seconds for a disk that
 // hangs and then says so. Lines that come afterwards are refused.
 func (f *File) Close() error {
-	f.mu.Lock()
-	closed := f.closed
-	f.closed = true
-	f.mu.Unlock()
-	if closed {
+	if f.queue.shut() {
 		return os.ErrClosed
 	}
 	close(f.stop)
@@ -195,7 +145,7 @@ func (f *File) run(s *scribe, due time.Time) {
 	defer timer.Stop()
 	for {
 		select {
-		case <-f.wake:
+		case <-f.queue.wake:
 			if soon := time.Now().Add(linger); soon.Before(due) {
 				due = soon
 				timer.Reset(linger)

@@ -171,12 +171,12 @@ func TestScribeAfterASleepOfThreeDays(t *testing.T) {
 	f, s := newFile(Config{Dir: dir, Name: name, Location: time.UTC})
 	defer s.disk.close()
 	at := time.Date(2026, 11, 24, 22, 0, 0, 0, time.UTC)
-	f.queue.add(dayOf(at, time.UTC), []byte("before\n"))
+	f.queue.batch.add(dayOf(at, time.UTC), []byte("before\n"))
 	if next := s.step(at); next.Sub(at) > time.Minute {
 		t.Errorf("the next look is in %v, want within a minute", next.Sub(at))
 	}
 	at = at.Add(72 * time.Hour)
-	f.queue.add(dayOf(at, time.UTC), []byte("after\n"))
+	f.queue.batch.add(dayOf(at, time.UTC), []byte("after\n"))
 	s.step(at)
 	contents(t, dir).want(t, files{name + ".261124": "before\n", name: "after\n"})
 	s.step(at.Add(72 * time.Hour)) // and nothing is written on waking
@@ -204,7 +204,7 @@ func TestScribeWhenTheClockStepsBack(t *testing.T) {
 	}{{-2 * time.Second, "a\n"}, {time.Second, "b\n"}, {-time.Second, "c\n"}, {-time.Second, ""}, {2 * time.Second, "d\n"}, {time.Hour, "e\n"}} {
 		at := midnight.Add(step.at)
 		if step.line != "" {
-			f.queue.add(dayOf(at, time.UTC), []byte(step.line))
+			f.queue.batch.add(dayOf(at, time.UTC), []byte(step.line))
 		}
 		s.step(at)
 	}

@@ -139,7 +139,7 @@ func TestOutputOfAWriterThatFails(t *testing.T) {
 		if err := o.Close(); err != nil {
 			t.Error(err)
 		}
-		if got, want := text.String(), "one\ntfour\n"; got != want || o.Lost() != 2 {
+		if got, want := text.String(), "one\nt\nfour\n"; got != want || o.Lost() != 2 {
 			t.Errorf("got %q and %d lost lines, want %q and 2", got, o.Lost(), want)
 		}
 	})

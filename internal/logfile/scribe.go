@@ -3,10 +3,6 @@ package logfile
 import "time"
 
 const (
-	// linger is how long lines are gathered before they are written. It makes
-	// the cost of a line that of copying it, also for a disk that is slow to
-	// start, and is all that a kill of the process can cost the file.
-	linger = 10 * time.Millisecond
 	// retryAfter is how long nothing is tried after an error.
 	retryAfter = time.Second
 	// lookAfter is how often an idle scribe looks whether the day is over: a
