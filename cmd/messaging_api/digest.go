@@ -26,8 +26,8 @@ const maxGathered = 256
 
 // A digest logs what clients can cause as often as they like: connections that
 // are closed at once, handshakes for names that are not ours, and requests that
-// no budget lets through. It writes one line a second for each kind, or each
-// client, with their number, so that no attack fills the disk.
+// no budget lets through. It writes one line a second for each occasion, with how
+// often it came, so that no attack fills the disk.
 type digest struct {
 	log  *slog.Logger
 	wake chan struct{} // holds a token if something was gathered
@@ -37,18 +37,19 @@ type digest struct {
 	own      int // lines of this second's requests
 }
 
-// An occasion is what is counted together. Of its kinds there are few, known in advance.
+// An occasion is what is counted together. But for the client there are few, known
+// in advance.
 type occasion struct {
 	event, limit string
 	status       int          // of requests, else 0
-	client       limit.Client // of requests, else zero
+	client       limit.Client // of requests; zero where they are no client's in particular
 }
 
 // A gathering is what has come of an occasion.
 type gathering struct {
-	own   int    // have lines of their own
-	count uint64 // have not
-	first limit.Client
+	own   int          // have lines of their own
+	count uint64       // have not
+	first limit.Client // who the line of an occasion without a client names
 }
 
 // The events of a digest.
@@ -58,8 +59,8 @@ const (
 	eventRequests  = "requests"
 )
 
-// messages are what the lines of each event say.
-var messages = map[string]string{
+// eventTexts are what the lines of each event say.
+var eventTexts = map[string]string{
 	eventAdmission: "connections closed",
 	eventName:      "TLS handshakes for a name that is not served",
 	eventRequests:  "requests without a line of their own",
@@ -78,8 +79,12 @@ func (d *digest) turned(admission string, c limit.Client) {
 func (d *digest) unknownName(c limit.Client) { d.note(occasion{event: eventName}, c, 0) }
 
 // spare reports whether a request goes without a line of its own, and then notes it.
-func (d *digest) spare(c limit.Client, status int, limit string) bool {
-	return d.note(occasion{eventRequests, limit, status, c}, c, ownLines)
+func (d *digest) spare(c limit.Client, status int, by string) bool {
+	own := ownLines
+	if !d.log.Enabled(context.Background(), slog.LevelInfo) {
+		own = 0 // there are no such lines
+	}
+	return d.note(occasion{eventRequests, by, status, c}, c, own)
 }
 
 // note counts one more of an occasion, and reports whether it is beyond the first
@@ -145,8 +150,12 @@ func (d *digest) write() {
 		if o.status != 0 {
 			status = slog.Int("status", o.status)
 		}
-		d.log.LogAttrs(context.Background(), slog.LevelWarn, messages[o.event],
-			slog.String("event", o.event), by, status, slog.Uint64("count", g.count), slog.Any("client", g.first.Addr()))
+		client := slog.Any("client", g.first.Addr())
+		if o.event == eventRequests && o.client == (limit.Client{}) {
+			client = slog.Attr{} // who came first has nothing to do with the others
+		}
+		d.log.LogAttrs(context.Background(), slog.LevelWarn, eventTexts[o.event],
+			slog.String("event", o.event), by, status, slog.Uint64("count", g.count), client)
 	}
 }
 

@@ -161,9 +161,27 @@ func TestDigestIsBounded(t *testing.T) {
 	for _, line := range records(t, out.String()) {
 		n, _ := line["count"].(float64)
 		counted += n
+		if named := line["client"] != nil; named != (n == 1) {
+			t.Errorf("the line %v: want a client only where it is of one", line)
+		}
 	}
 	if own+int(counted) != clients || own != allOwnLines {
 		t.Errorf("%d have lines and %v were counted, want %d and %d in all", own, counted, allOwnLines, clients)
+	}
+}
+
+// Where requests have no lines at all, none is missing in what is counted.
+func TestDigestWithoutLines(t *testing.T) {
+	out := new(lines)
+	d := newDigest(slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	for range 7 {
+		if !d.spare(newResolver(t).Of(netip.MustParseAddr("192.0.2.1")), 405, "") {
+			t.Error("a request is to have a line, which nobody writes")
+		}
+	}
+	d.write()
+	if got := records(t, out.String()); len(got) != 1 || got[0]["count"] != 7.0 {
+		t.Errorf("got %s, want one line that counts 7", out)
 	}
 }
 

@@ -27,9 +27,11 @@ type logOutput struct {
 // lines for people in place of JSON.
 func (o *options) openLog(stdout io.Writer) (*slog.Logger, logOutput, error) {
 	var out logOutput
+	var console slog.Handler
 	people := ops.Terminal(stdout)
-	console := ops.NewConsole(stdout, o.LogLevel, o.clientForm())
-	if !people {
+	if people {
+		console = ops.NewConsole(stdout, o.LogLevel, o.clientForm())
+	} else {
 		out.stdout = logfile.NewOutput(stdout)
 		console = ops.NewLines(out.stdout, o.LogLevel, o.clientForm())
 	}
@@ -64,8 +66,8 @@ func (o *options) clientForm() ops.ClientForm {
 
 // requestLog is log as package web wants it.
 func requestLog(log *slog.Logger, resolver *limit.Resolver, digest *digest) web.Log {
-	return web.Log{Logger: log, Sender: resolver.Sender, Spare: func(sender netip.Addr, status int, limit string) bool {
-		return digest.spare(resolver.Of(sender), status, limit)
+	return web.Log{Logger: log, Sender: resolver.Sender, Spare: func(sender netip.Addr, status int, by string) bool {
+		return digest.spare(resolver.Of(sender), status, by)
 	}}
 }
 

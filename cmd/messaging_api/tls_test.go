@@ -246,7 +246,7 @@ func TestPlainListener(t *testing.T) {
 			"Strict-Transport-Security": "", // RFC 6797, section 7.2
 			"Set-Cookie":                "", "Server": "",
 		} {
-			if got := answer.Header.Get(name); got != want {
+			if got := strings.Join(answer.Header[name], " and "); got != want {
 				t.Errorf("%s: %s is %q, want %q", c.name, name, got, want)
 			}
 		}

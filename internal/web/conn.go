@@ -14,8 +14,8 @@ import (
 
 type connKey struct{}
 
-// ConnContext is for http.Server: it lets Serve tell a connection that a
-// handler has taken over.
+// ConnContext is for http.Server: it lets Serve tell a connection that a handler
+// has taken over, and which answer's fields to write.
 func (l *Listener) ConnContext(ctx context.Context, c net.Conn) context.Context {
 	switch c := c.(type) {
 	case *conn:
@@ -52,9 +52,10 @@ type conn struct {
 	writeBy   time.Time
 }
 
-// answer begins a handler's answer.
-func (c *conn) answer(requestID string) {
-	c.answering, c.headed, c.requestID = true, false, requestID
+// answer begins a handler's answer, which comes without the fields of every answer
+// if they are to be spliced in.
+func (c *conn) answer(requestID string, spliced bool) {
+	c.answering, c.headed, c.requestID = true, !spliced, requestID
 }
 
 // A tlsConn tells net/http its TLS state without being a *tls.Conn, which
@@ -82,8 +83,8 @@ func closeWrite(c net.Conn) error {
 	return nil
 }
 
-// SetWriteDeadline is for net/http, which moves the deadline with each request:
-// by less than a second it is left where it is, since moving it is dear.
+// SetWriteDeadline moves the deadline by no less than a second: net/http moves it
+// with each request, and moving it is dear. Nobody calls SetDeadline.
 func (c *conn) SetWriteDeadline(t time.Time) error {
 	if later := t.Sub(c.writeBy); 0 <= later && later < time.Second {
 		return nil
@@ -93,8 +94,8 @@ func (c *conn) SetWriteDeadline(t time.Time) error {
 }
 
 // Write passes on what a handler answers, with the fields of every answer after
-// the status line, and puts our own refusal in the place of net/http's. Either head
-// comes in one piece: net/http buffers more than it.
+// the status line, and puts our own refusal in the place of net/http's. A status
+// line comes in one piece, and so does a refusal: net/http buffers more than that.
 func (c *conn) Write(p []byte) (int, error) {
 	if c.answering && c.headed {
 		return c.Conn.Write(p)
@@ -177,10 +178,12 @@ func tlsOf(c net.Conn) (version, resumed slog.Attr) {
 func (l *Listener) refusal(c net.Conn, status int, detail string) []byte {
 	id := newRequestID()
 	body := problem(status, detail)
-	version, resumed := tlsOf(c)
-	l.log.LogAttrs(context.Background(), slog.LevelInfo, "request", slog.String("request_id", id),
-		clientAttr(l.log.sender(c.RemoteAddr().String(), nil)), slog.String("route", otherRoute), version, resumed,
-		slog.Int("status", status), slog.Int("bytes", len(body)))
+	if sender := l.log.sender(c.RemoteAddr().String(), nil); !l.log.spared(sender, status, "") {
+		version, resumed := tlsOf(c)
+		l.log.LogAttrs(context.Background(), slog.LevelInfo, "request", slog.String("request_id", id),
+			clientAttr(sender), slog.String("route", otherRoute), version, resumed,
+			slog.Int("status", status), slog.Int("bytes", len(body)))
+	}
 	l.observer.Request(otherRoute, "HTTP/1.1", status, 0) // it never was one: there is nothing to time
 	b := make([]byte, 0, 512+len(l.headers)+len(body))
 	b = append(b, "HTTP/1.1 "...)

@@ -14,8 +14,9 @@ import (
 )
 
 // A Listener accepts connections for an http.Server whose handler is [Serve]'s,
-// with two differences from a plain one. TLS handshakes are done before a
-// connection is handed on. And what net/http itself refuses, before any handler
+// with three differences from a plain one. TLS handshakes are done before a
+// connection is handed on. The fields of every answer are put into those of
+// HTTP/1 here, as bytes. And what net/http itself refuses, before any handler
 // runs (a malformed request, headers too large, a wrong expectation, plain HTTP
 // on the TLS port), goes out like every other answer: with the security
 // headers, a request id, a problem body and a log line. It does so by seeing the
@@ -35,7 +36,7 @@ type Listener struct {
 	log       Log
 	observer  Observer
 
-	headers []byte // the constant part of a refusal's head
+	headers []byte // the constant fields of every answer, as lines
 	results chan result
 	pending sync.WaitGroup // the accept loop and handshakes under way
 	closed  sync.Once

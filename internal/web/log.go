@@ -11,7 +11,8 @@ import (
 	"messaging_api/internal/message"
 )
 
-// A Log is where lines about requests go.
+// A Log is where lines about requests go, and who they come from, by which the
+// budgets go too.
 type Log struct {
 	*slog.Logger
 	// Sender returns who sent a request that came from this address
@@ -24,6 +25,11 @@ type Log struct {
 	// of its own: what clients can ask for as often as they like must not fill the
 	// disk. It counts those. Where it is nil each has its line.
 	Spare func(sender netip.Addr, status int, limit string) bool
+}
+
+// spared reports whether there is to be no line.
+func (l Log) spared(sender netip.Addr, status int, limit string) bool {
+	return l.Spare != nil && l.Spare(sender, status, limit)
 }
 
 // sender is the zero Addr for a client that is not known.
@@ -55,10 +61,10 @@ func (x *Exchange) log(log Log, r *http.Request, start time.Time, took time.Dura
 	if x.status >= http.StatusInternalServerError || x.cause != nil {
 		level = slog.LevelError
 	}
-	if !log.Enabled(r.Context(), level) {
+	if !x.granted && level == slog.LevelInfo && log.spared(x.sender, x.status, x.limit) {
 		return
 	}
-	if !x.granted && level == slog.LevelInfo && log.Spare != nil && log.Spare(x.sender, x.status, x.limit) {
+	if !log.Enabled(r.Context(), level) {
 		return
 	}
 	version, resumed := describeTLS(r.TLS)
@@ -75,9 +81,6 @@ func (x *Exchange) log(log Log, r *http.Request, start time.Time, took time.Dura
 		{}, {}, {}, {},
 	}
 	more := attrs[len(attrs)-4:]
-	if agent := r.Header["User-Agent"]; len(agent) > 0 {
-		more[3] = slog.String("user_agent", agent[0]) // the handler's business too
-	}
 	if event := x.securityEvent(); event != "" {
 		more[0] = slog.String("event", event)
 	}
@@ -86,6 +89,9 @@ func (x *Exchange) log(log Log, r *http.Request, start time.Time, took time.Dura
 	}
 	if x.cause != nil {
 		more[2] = slog.String("error", x.cause.Error())
+	}
+	if agent := r.Header["User-Agent"]; len(agent) > 0 {
+		more[3] = slog.String("user_agent", agent[0]) // how much it shows is the handler's business too
 	}
 	// What a Logger would do besides is to find out, each time, that this line is
 	// where it was called.

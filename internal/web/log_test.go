@@ -230,17 +230,19 @@ func TestLogLineOfConnection(t *testing.T) {
 // What no budget lets through has a line only where it is not spared, what one
 // does and what is our fault always.
 func TestLogSparesLines(t *testing.T) {
-	s := newStack(nil)
+	s := newService(limits, "example.com")
 	type spared struct {
 		sender netip.Addr
 		status int
 		limit  string
 	}
 	var got []spared
-	s.handler = web.Serve(web.Log{Logger: s.logger, Sender: named, Spare: func(sender netip.Addr, status int, limit string) bool {
+	s.spare = func(sender netip.Addr, status int, limit string) bool {
 		got = append(got, spared{sender, status, limit})
 		return status != http.StatusMethodNotAllowed
-	}}, unobserved{}, web.Hosts([]string{"example.com"}, web.Routes(message.NewBox(s.store), limits, s.limiter, web.NewInFlight(512, time.Second))))
+	}
+	handler := web.Hosts([]string{"example.com"}, web.Routes(message.NewBox(s.store), limits, s.limiter, web.NewInFlight(512, time.Second)))
+	s.handler = web.Serve(s.lines(), unobserved{}, handler)
 	sender := netip.MustParseAddr("192.0.2.1")
 	ask := func(method, target, host string, line bool, want ...spared) {
 		t.Helper()
@@ -264,6 +266,21 @@ func TestLogSparesLines(t *testing.T) {
 	ask("GET", path, "example.com", true)
 	s.limiter.set("read")
 	ask("GET", path, "example.com", false, spared{sender, 429, "read"})
+	s.handler = web.Serve(s.lines(), unobserved{}, broken(-1, "before any budget"))
+	ask("GET", "/", "example.com", true)
+}
+
+// So has what net/http refuses before it is a request.
+func TestLogSparesLinesOfNoRequests(t *testing.T) {
+	s := newService(limits)
+	s.spare = func(_ netip.Addr, status int, _ string) bool { return status != http.StatusHTTPVersionNotSupported }
+	w := s.listen(t)
+	for input, line := range map[string]bool{"nonsense\r\n\r\n": false, "GET / HTTP/9.9\r\nHost: example.com\r\n\r\n": true} {
+		a := w.raw(t, input)[0]
+		if lines := strings.Count(s.log.String(), a.id()); lines != 0 != line {
+			t.Errorf("%q: %d lines, want one: %v", input, lines, line)
+		}
+	}
 }
 
 // What was changed in the store is an event of its own, and to the client a 404.

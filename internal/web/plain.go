@@ -14,7 +14,8 @@ const plainRoute = "plain"
 // Strict-Transport-Security, which a server must not do there (RFC 6797, section
 // 7.2).
 func ServePlain(log Log, observer Observer, next http.Handler) http.Handler {
-	return serve(log, observer, plainHeaders(), func(x *Exchange, r *http.Request) error {
+	// The fields go by the map, where a handler that sets one too replaces it.
+	return serve(log, observer, plainHeaders(), false, func(x *Exchange, r *http.Request) error {
 		x.route = plainRoute
 		next.ServeHTTP(recorder{x}, r)
 		return nil

@@ -13,6 +13,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"sync"
@@ -171,10 +172,11 @@ type service struct {
 	handler http.Handler
 
 	observer web.Observer // the listener's
+	spare    func(sender netip.Addr, status int, limit string) bool
 }
 
 // lines is the log as the package wants it.
-func (s *service) lines() web.Log { return web.Log{Logger: s.logger, Sender: named} }
+func (s *service) lines() web.Log { return web.Log{Logger: s.logger, Sender: named, Spare: s.spare} }
 
 // newService returns a service for these hosts, or any.
 func newService(limits web.Limits, hosts ...string) *service {

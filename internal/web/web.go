@@ -4,7 +4,9 @@
 // A request passes [Serve], which gives every answer its id and its security
 // headers, turns errors and panics into answers and writes the one log line;
 // then [Hosts]; then [Routes], which know messages. [Listener] does the same
-// for what net/http refuses before any handler runs.
+// for what net/http refuses before any handler runs, and puts the fields of every
+// answer into those of HTTP/1: it and the handler go together, [NewListener] with
+// Serve and [NewPlainListener] with [ServePlain].
 package web
 
 import (
@@ -25,40 +27,45 @@ type Handler func(x *Exchange, r *http.Request) error
 // goroutine at a time.
 type Exchange struct {
 	w         http.ResponseWriter
-	requestID [1]string // as a header value: no allocation of its own
-	length    [1]string // likewise
-	location  [1]string // likewise
-	sender    netip.Addr
-	host      string    // as ParseHost returns it
-	port      string    // with its colon, or empty
-	route     string    // the pattern, never the path
-	status    int       // 0: nothing has been answered yet
-	bytes     int       // of the body
-	badHost   bool      // Hosts refused the request
-	granted   bool      // a budget let the request through
-	limit     string    // that refused the request, if one did
-	cause     error     // of a refusal, for the log only
-	body      pacedBody // the request's, if it has one
+	requestID [1]string  // as a header value: no allocation of its own
+	length    [1]string  // likewise
+	location  [1]string  // likewise
+	sender    netip.Addr // the zero Addr: not known
+	host      string     // as ParseHost returns it
+	port      string     // with its colon, or empty
+	route     string     // the pattern, never the path
+	status    int        // 0: nothing has been answered yet
+	bytes     int        // of the body
+	badHost   bool       // Hosts refused the request
+	granted   bool       // a budget let the request through
+	limit     string     // that refused the request, if one did
+	cause     error      // of a refusal, for the log only
+	body      pacedBody  // the request's, if it has one
 }
 
 // RequestIDHeader names the header that ties an answer to its log line.
 const RequestIDHeader = "X-Request-Id"
 
 // Serve returns the outermost handler. Whatever next does, return an error or
-// panic included, the client gets one answer with every security header and
-// the log gets one line, unless it is spared, which holds no path, query, body or
-// id. Observer counts the request when it has been answered.
+// panic included, the client gets one answer with every security header. The log
+// gets one line, if it is not spared, which of what the client sent holds the
+// User-Agent and no more. Observer counts the request when it has been answered.
 func Serve(log Log, observer Observer, next Handler) http.Handler {
-	return serve(log, observer, securityHeaders(), next)
+	return serve(log, observer, securityHeaders(), true, next)
 }
 
-func serve(log Log, observer Observer, headers []header, next Handler) http.Handler {
+// serve is [Serve] with these fields for every answer. Where spliced is true an
+// HTTP/1 connection of a [Listener], which has the same ones, puts them into the
+// answer; next must not set any of them then.
+func serve(log Log, observer Observer, headers []header, spliced bool, next Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		x := &Exchange{w: w, requestID: [1]string{newRequestID()}, route: otherRoute, sender: log.sender(r.RemoteAddr, r.Header)}
-		if c, ok := r.Context().Value(connKey{}).(*conn); ok {
-			c.answer(x.requestID[0]) // with the same fields
-		} else {
+		c, _ := r.Context().Value(connKey{}).(*conn)
+		if c != nil {
+			c.answer(x.requestID[0], spliced)
+		}
+		if c == nil || !spliced {
 			h := w.Header()
 			for i := range headers {
 				h[headers[i].name] = headers[i].value
