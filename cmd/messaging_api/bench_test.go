@@ -33,53 +33,66 @@ import (
 const asBare = "TEST_BINARY_IS_A_BARE_SERVER"
 
 func bareServer(spec string) error {
-	args := strings.Fields(spec)
-	listen, what, args := args[0], args[1], args[2:]
-	var handler http.HandlerFunc
-	switch what {
-	case "get":
-		client := redis.NewClient(&redis.Options{Addr: args[0], Username: redistest.AdminUser, Password: redistest.Password})
-		handler = func(w http.ResponseWriter, r *http.Request) {
-			value, err := client.Get(r.Context(), args[1]).Bytes()
-			if err != nil {
-				http.Error(w, err.Error(), http.StatusInternalServerError)
-				return
-			}
-			_, _ = w.Write(value)
-		}
-	case "constant":
-		word := []byte("constant")
-		handler = func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(word) }
-	case "answer":
-		file, err := os.Open(args[0])
-		if err != nil {
-			return err
-		}
-		answer, err := http.ReadResponse(bufio.NewReader(file), nil)
-		if err != nil {
-			return err
-		}
-		body, err := io.ReadAll(answer.Body)
-		if err != nil {
-			return err
-		}
-		handler = func(w http.ResponseWriter, _ *http.Request) {
-			maps.Copy(w.Header(), answer.Header)
-			w.WriteHeader(answer.StatusCode)
-			_, _ = w.Write(body)
-		}
+	handlers := map[string]func(args []string) (http.HandlerFunc, error){
+		"get": bareGet, "constant": bareConstant, "answer": bareAnswer,
+	}
+	words := strings.Fields(spec)
+	if len(words) < 2 || handlers[words[1]] == nil {
+		return fmt.Errorf("%s=%s: want an address and what to do", asBare, spec)
+	}
+	handler, err := handlers[words[1]](words[2:])
+	if err != nil {
+		return err
 	}
 	source, err := tlscert.NewSelfSigned(nil, time.Now())
 	if err != nil {
 		return err
 	}
 	server := http.Server{
-		Addr:              listen,
+		Addr:              words[0],
 		TLSConfig:         &tls.Config{GetCertificate: source.GetCertificate, MinVersion: tls.VersionTLS12},
 		ReadHeaderTimeout: time.Minute,
 		Handler:           handler,
 	}
 	return server.ListenAndServeTLS("", "")
+}
+
+func bareGet(args []string) (http.HandlerFunc, error) {
+	if len(args) != 2 {
+		return nil, fmt.Errorf("get %v: want an address and a key", args)
+	}
+	client := redis.NewClient(&redis.Options{Addr: args[0], Username: redistest.AdminUser, Password: redistest.Password})
+	return func(w http.ResponseWriter, r *http.Request) {
+		value, err := client.Get(r.Context(), args[1]).Bytes()
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		_, _ = w.Write(value)
+	}, nil
+}
+
+func bareConstant([]string) (http.HandlerFunc, error) {
+	word := []byte("constant")
+	return func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write(word) }, nil
+}
+
+func bareAnswer(args []string) (http.HandlerFunc, error) {
+	text, err := os.ReadFile(strings.Join(args, " "))
+	if err != nil {
+		return nil, err
+	}
+	answer, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(text)), nil)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	body, err := io.ReadAll(answer.Body)
+	return func(w http.ResponseWriter, _ *http.Request) {
+		maps.Copy(w.Header(), answer.Header)
+		w.WriteHeader(answer.StatusCode)
+		_, _ = w.Write(body)
+	}, err
 }
 
 // BenchmarkReadWholeProcess measures reads over 32 keep-alive TLS connections
@@ -112,16 +125,16 @@ func BenchmarkRefuseWholeProcess(b *testing.B) {
 	for _, yardstick := range []string{"word", "same-answer"} {
 		b.Run(yardstick, func(b *testing.B) {
 			address, pid := ours(b, "--limit-read=1/d:1")
-			load := newLoad(b, pid, address, path, http.StatusTooManyRequests)
+			refusals := newLoad(b, pid, address, path, http.StatusTooManyRequests)
 			what, status := "constant", http.StatusOK
 			if yardstick == "same-answer" {
 				file := filepath.Join(b.TempDir(), "answer")
-				if err := os.WriteFile(file, load.answer, 0o600); err != nil {
+				if err := os.WriteFile(file, refusals.answer, 0o600); err != nil {
 					b.Fatal(err)
 				}
 				what, status = "answer "+file, http.StatusTooManyRequests
 			}
-			compare(b, load, bare(b, what, status))
+			compare(b, refusals, bare(b, what, status))
 		})
 	}
 }
@@ -165,21 +178,21 @@ func bare(b *testing.B, what string, status int) *load {
 }
 
 // compare runs two loads in turn and reports the ratio of their throughputs.
-func compare(b *testing.B, ours, other *load) {
+func compare(b *testing.B, one, other *load) {
 	b.Helper()
-	ours.round(b) // warm both
+	one.round(b) // warm both
 	other.round(b)
 	var tookOurs, tookOther time.Duration
-	cpuOurs, cpuOther := processorTime(b, ours.pid), processorTime(b, other.pid)
+	cpuOurs, cpuOther := processorTime(b, one.pid), processorTime(b, other.pid)
 	for b.Loop() {
-		tookOurs += ours.round(b)
+		tookOurs += one.round(b)
 		tookOther += other.round(b)
 	}
 	requests := float64(b.N * connections * perRound)
 	b.ReportMetric(requests/tookOurs.Seconds(), "ours/s")
 	b.ReportMetric(requests/tookOther.Seconds(), "other/s")
 	b.ReportMetric(tookOther.Seconds()/tookOurs.Seconds(), "ratio")
-	b.ReportMetric(float64((processorTime(b, ours.pid)-cpuOurs).Microseconds())/requests, "ours-cpu-µs")
+	b.ReportMetric(float64((processorTime(b, one.pid)-cpuOurs).Microseconds())/requests, "ours-cpu-µs")
 	b.ReportMetric(float64((processorTime(b, other.pid)-cpuOther).Microseconds())/requests, "other-cpu-µs")
 }
 
@@ -254,8 +267,8 @@ func (l *load) ask(b *testing.B) int {
 	return answer.StatusCode
 }
 
-// A buffered connection takes an answer out of the kernel in one call, however
-// long it is, which crypto/tls does not.
+// A buffered connection takes an answer of up to 16 KiB out of the kernel in one
+// call, which crypto/tls does not.
 type buffered struct {
 	net.Conn
 	reader *bufio.Reader

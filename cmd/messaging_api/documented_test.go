@@ -17,10 +17,10 @@ import (
 	"messaging_api/internal/redistest"
 )
 
-// refuseOnce has the service do what the documents' lines and scrapes show: messages
+// documentedVisit has the service do what the documents' lines and scrapes show: messages
 // created, read and missed, one creation too many, and connections too many. The
 // client's connection is the last that its address may have.
-func refuseOnce(t *testing.T) (*service, *http.Client) {
+func documentedVisit(t *testing.T) (*service, *http.Client) {
 	t.Helper()
 	s := startLimited(t, "--limit-create=1/h:1", "--handshakes-per-client=1/h:3")
 	c := client(2)
@@ -85,7 +85,7 @@ func shape(t *testing.T, line string) string {
 
 // The lines in the documents are such as the program writes.
 func TestDocumentedLinesAreWhatIsWritten(t *testing.T) {
-	s, _ := refuseOnce(t)
+	s, _ := documentedVisit(t)
 	written := make(map[string]bool)
 	for line := range strings.Lines(s.stdout.String()) {
 		written[shape(t, line)] = true
@@ -107,7 +107,7 @@ func TestDocumentedLinesAreWhatIsWritten(t *testing.T) {
 // The series in the documents' scrapes are exported, and the answer of /readyz is as
 // it is shown.
 func TestDocumentedScrapeIsWhatIsExported(t *testing.T) {
-	s, _ := refuseOnce(t)
+	s, _ := documentedVisit(t)
 	series := s.scrape()
 	for name, text := range documents(t) {
 		lines := regexp.MustCompile(`(?m)^messaging_api_(\S+) [0-9.e+]+$`).FindAllStringSubmatch(text, -1)
@@ -131,7 +131,7 @@ func TestDocumentedScrapeIsWhatIsExported(t *testing.T) {
 // promtool finds nothing to say about what the program exports while it works.
 func TestPromtoolAcceptsAScrapeUnderLoad(t *testing.T) {
 	redistest.Need(t, "promtool")
-	s, c := refuseOnce(t)
+	s, c := documentedVisit(t)
 	done, stopped := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -154,6 +154,8 @@ func TestPromtoolAcceptsAScrapeUnderLoad(t *testing.T) {
 	}()
 	const working = `http_requests_total{protocol="HTTP/2.0",route="/",status="200"}`
 	began := s.scrape()[working]
+	eventually(t, 10*time.Second, "the load is on", func() bool { return s.scrape()[working] > began })
+	began = s.scrape()[working]
 	for range 5 {
 		answer, err := http.Get("http://" + s.ops + "/metrics")
 		if err != nil {
@@ -167,5 +169,7 @@ func TestPromtoolAcceptsAScrapeUnderLoad(t *testing.T) {
 			t.Fatalf("promtool check metrics: got %v %s", err, out)
 		}
 	}
-	eventually(t, 10*time.Second, "requests are answered meanwhile", func() bool { return s.scrape()[working] > began })
+	if s.scrape()[working] <= began {
+		t.Error("meanwhile no request was answered")
+	}
 }

@@ -42,7 +42,7 @@ func (m *Metrics) WatchChecks(ready *Readiness) {
 	})
 }
 
-// WatchLog has the number of log lines that did not reach the file.
+// WatchLog has the number of log lines that did not reach the file, or stdout.
 func (m *Metrics) WatchLog(lost func() uint64) {
 	factory{m.registry}.counterFunc("log_lines_lost_total", "Log lines that did not reach the log file, or stdout.",
 		func() float64 { return float64(lost()) })
