@@ -72,8 +72,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 		return err
 	}
 	// The last scrape is of what came before it.
-	prometheus.between(start, time.Now().Add(-*scrape))
-	if err := prometheus.fill(ctx, d); err != nil {
+	if err := prometheus.fill(ctx, d, start, time.Now().Add(-*scrape)); err != nil {
 		return err
 	}
 	return paint(*out, d)

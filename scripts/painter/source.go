@@ -17,7 +17,7 @@ import (
 // A source is a Prometheus, asked as Grafana would ask it.
 type source struct {
 	api       v1.API
-	span      v1.Range
+	step      time.Duration
 	variables *strings.Replacer
 }
 
@@ -28,21 +28,20 @@ func newSource(url string, scrape time.Duration) (*source, error) {
 	}
 	return &source{
 		api:  v1.NewAPI(client),
-		span: v1.Range{Step: scrape},
+		step: scrape,
 		// Grafana's rate interval is four scrapes; its "All" is the dashboard's allValue.
 		variables: strings.NewReplacer("$__rate_interval", (4 * scrape).String(), "$instance", ".*"),
 	}, nil
 }
 
-func (s *source) between(start, end time.Time) { s.span.Start, s.span.End = start, end }
-
-// fill asks every query of the dashboard, and says of all at once which fail or find
-// nothing.
-func (s *source) fill(ctx context.Context, d *dashboard) error {
+// fill asks every query of the dashboard for that time, and says of all at once which
+// fail or find nothing.
+func (s *source) fill(ctx context.Context, d *dashboard, start, end time.Time) error {
+	span := v1.Range{Start: start, End: end, Step: s.step}
 	var wrong []error
 	for _, p := range d.Panels {
 		for _, t := range p.Targets {
-			found, err := s.ask(ctx, t)
+			found, err := s.ask(ctx, t, span)
 			if err != nil {
 				wrong = append(wrong, fmt.Errorf("%w: panel %q: %s: %w", errNoData, p.Title, t.Expr, err))
 			}
@@ -52,12 +51,12 @@ func (s *source) fill(ctx context.Context, d *dashboard) error {
 	return errors.Join(wrong...)
 }
 
-func (s *source) ask(ctx context.Context, t target) ([]series, error) {
+func (s *source) ask(ctx context.Context, t target, span v1.Range) ([]series, error) {
 	query := s.variables.Replace(t.Expr)
 	if strings.Contains(query, "$") {
 		return nil, errors.New("a variable is not known")
 	}
-	value, _, _, err := s.api.QueryRange(ctx, query, s.span)
+	value, _, _, err := s.api.QueryRange(ctx, query, span)
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +70,7 @@ func (s *source) ask(ctx context.Context, t target) ([]series, error) {
 		for _, sample := range stream.Values {
 			// No requests, no latency: Grafana leaves a gap there too.
 			if y := float64(sample.Value); !math.IsNaN(y) {
-				one.points = append(one.points, point{sample.Timestamp.Time().Sub(s.span.Start).Seconds(), y})
+				one.points = append(one.points, point{sample.Timestamp.Time().Sub(span.Start).Seconds(), y})
 			}
 		}
 		if len(one.points) > 0 {
