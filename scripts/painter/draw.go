@@ -6,6 +6,7 @@ import (
 	"image/png"
 	"math"
 	"os"
+	"time"
 
 	xfont "golang.org/x/image/font"
 	"gonum.org/v1/plot"
@@ -44,8 +45,8 @@ var (
 	}
 )
 
-// paint draws the dashboard, each panel where its file says.
-func paint(file string, d *dashboard) error {
+// paint draws the dashboard, each panel where its file says. Values are a step apart.
+func paint(file string, d *dashboard, step time.Duration) error {
 	rows := 0
 	for _, p := range d.Panels {
 		rows = max(rows, p.Place.Y+p.Place.H)
@@ -63,7 +64,7 @@ func paint(file string, d *dashboard) error {
 		case "stat":
 			paintStat(card(area, p.Title), p)
 		default:
-			if err := paintSeries(card(area, p.Title), p); err != nil {
+			if err := paintSeries(card(area, p.Title), p, step); err != nil {
 				return fmt.Errorf("panel %q: %w", p.Title, err)
 			}
 		}
@@ -112,7 +113,7 @@ func paintStat(area draw.Canvas, p *panel) {
 	area.FillText(s, area.Center(), words)
 }
 
-func paintSeries(area draw.Canvas, p *panel) error {
+func paintSeries(area draw.Canvas, p *panel, step time.Duration) error {
 	lines := legendLines(area, p.series)
 	const line = 10
 	for i, entries := range lines {
@@ -129,7 +130,7 @@ func paintSeries(area draw.Canvas, p *panel) error {
 	grid.Vertical.Color, grid.Horizontal.Color = faint, faint
 	chart.Add(grid)
 	for i, one := range p.series {
-		for _, part := range unbroken(one.points) {
+		for _, part := range unbroken(one.points, step) {
 			l, err := plotter.NewLine(part)
 			if err != nil {
 				return err
@@ -154,12 +155,9 @@ func paintSeries(area draw.Canvas, p *panel) error {
 	return nil
 }
 
-// unbroken cuts a line where more than a scrape or two is missing.
-func unbroken(points []point) (parts []plotter.XYs) {
-	if len(points) == 0 {
-		return nil
-	}
-	most := 2.5 * (points[len(points)-1].x - points[0].x) / float64(len(points))
+// unbroken cuts a line where more than one value is missing.
+func unbroken(points []point, step time.Duration) (parts []plotter.XYs) {
+	most := 2.5 * step.Seconds()
 	before := math.Inf(-1)
 	for _, p := range points {
 		if p.x-before > most {

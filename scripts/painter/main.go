@@ -75,5 +75,5 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 	if err := prometheus.fill(ctx, d, start, time.Now().Add(-*scrape)); err != nil {
 		return err
 	}
-	return paint(*out, d)
+	return paint(*out, d, *scrape)
 }

@@ -3,8 +3,10 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/common/model"
 )
@@ -88,9 +90,30 @@ func TestStatShowsTheLastValueInItsColour(t *testing.T) {
 }
 
 func TestGapsStayGaps(t *testing.T) {
-	parts := unbroken([]point{{0, 1}, {1, 1}, {2, 1}, {9, 1}, {10, 1}})
-	if len(parts) != 2 || len(parts[0]) != 3 || len(parts[1]) != 2 {
-		t.Errorf("a line with a gap: got %v", parts)
+	for name, tc := range map[string]struct {
+		at   []float64
+		step time.Duration
+		want []int // points of each part
+	}{
+		"none":                {[]float64{0, 1, 2, 3}, time.Second, []int{4}},
+		"one value missing":   {[]float64{0, 1, 3, 4}, time.Second, []int{4}},
+		"two values missing":  {[]float64{0, 1, 4, 5}, time.Second, []int{2, 2}},
+		"mostly gaps":         {[]float64{0, 1, 20, 21, 40}, time.Second, []int{2, 2, 1}},
+		"every minute":        {[]float64{0, 60, 120, 300}, time.Minute, []int{3, 1}},
+		"two values, far off": {[]float64{0, 30}, time.Second, []int{1, 1}},
+		"no value":            {nil, time.Second, nil},
+	} {
+		var points []point
+		for _, x := range tc.at {
+			points = append(points, point{x, 1})
+		}
+		var got []int
+		for _, part := range unbroken(points, tc.step) {
+			got = append(got, len(part))
+		}
+		if !slices.Equal(got, tc.want) {
+			t.Errorf("%s: got parts of %v points, want %v", name, got, tc.want)
+		}
 	}
 }
 
