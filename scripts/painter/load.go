@@ -44,19 +44,15 @@ var crowds = []crowd{
 }
 
 // loadAll has all crowds visit each service, for as long.
-func loadAll(ctx context.Context, bases []string, length time.Duration) error {
+func loadAll(ctx context.Context, bases []*url.URL, length time.Duration) error {
 	var all sync.WaitGroup
 	for i, base := range bases {
-		u, err := url.Parse(base)
-		if err != nil {
-			return err
-		}
 		recent := new(links)
 		number := 0
 		for _, c := range crowds {
 			for range c.clients {
 				number++
-				v := newVisitor(u, net.IPv4(127, byte(i+1), 0, byte(number)), recent, c.old)
+				v := newVisitor(base, net.IPv4(127, byte(i+1), 0, byte(number)), recent, c.old)
 				all.Go(func() { v.visit(ctx, c, length) })
 			}
 		}
@@ -89,6 +85,9 @@ func (l *links) any() string {
 	return l.last[rand.IntN(len(l.last))] //nolint:gosec // which one does not matter
 }
 
+// patience is how long a visitor waits for an answer.
+const patience = 10 * time.Second
+
 // A visitor is one client. What becomes of its requests is for the services' metrics
 // to tell: no answer is looked at further.
 type visitor struct {
@@ -107,7 +106,7 @@ func newVisitor(base *url.URL, address net.IP, recent *links, old bool) *visitor
 	if old {
 		config.MaxVersion = tls.VersionTLS12
 	}
-	v.http = &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
+	v.http = &http.Client{Timeout: patience, Transport: &http.Transport{
 		DialContext: v.dialer.DialContext, TLSClientConfig: config, ForceAttemptHTTP2: !old, DisableKeepAlives: old,
 	}}
 	return v
@@ -210,10 +209,13 @@ func speakOldTLS(ctx context.Context, v *visitor) {
 }
 
 func speakPlainHTTP(ctx context.Context, v *visitor) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	conn, err := v.dialer.DialContext(ctx, "tcp", v.base.Host)
 	if err != nil {
 		return
 	}
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })() // a service may never answer
 	_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	_, _ = io.Copy(io.Discard, conn)
 	_ = conn.Close()

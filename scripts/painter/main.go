@@ -4,7 +4,8 @@
 //
 //	painter [flags] https://ADDRESS:PORT/...
 //
-// Exit code 1: a query fails, or finds nothing. 2: nothing was drawn.
+// Exit code 1: a query fails, or finds nothing. 2: anything else is wrong. Only with 0
+// is there a picture.
 //
 // It is a module of its own because nothing else needs what it depends on.
 package main
@@ -15,6 +16,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net/url"
 	"os"
 	"os/signal"
 	"time"
@@ -31,7 +33,7 @@ func main() {
 	case err != nil:
 		code = 2
 	}
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "painter:", err)
 	}
 	os.Exit(code) //nolint:forbidigo // the one place
@@ -48,7 +50,11 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 	scrape := flags.Duration("scrape", time.Second, "how often it does, 1s to 1m")
 	length := flags.Duration("time", 30*time.Second, "how long the load lasts, 10s to 5m")
 	out := flags.String("out", "dashboard.png", "`file` for the picture, PNG")
-	if err := flags.Parse(args); err != nil {
+	err := flags.Parse(args)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	switch {
@@ -59,6 +65,10 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 	case *length < 10*time.Second || *length > 5*time.Minute:
 		return fmt.Errorf("--time %v: must be from 10s to 5m", *length)
 	}
+	bases, err := services(flags.Args())
+	if err != nil {
+		return err
+	}
 	d, err := readDashboard(*board)
 	if err != nil {
 		return err
@@ -68,7 +78,7 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 		return err
 	}
 	start := time.Now()
-	if err := loadAll(ctx, flags.Args(), *length); err != nil {
+	if err := loadAll(ctx, bases, *length); err != nil {
 		return err
 	}
 	// The last scrape is of what came before it.
@@ -76,4 +86,19 @@ func run(ctx context.Context, args []string, stderr io.Writer) error {
 		return err
 	}
 	return paint(*out, d, *scrape)
+}
+
+// services reads all URLs before anything is asked of the first.
+func services(urls []string) (all []*url.URL, err error) {
+	for _, one := range urls {
+		u, err := url.Parse(one)
+		if err != nil {
+			return nil, err
+		}
+		if u.Scheme != "https" || u.Port() == "" {
+			return nil, fmt.Errorf("%s: must be https://ADDRESS:PORT/", one)
+		}
+		all = append(all, u)
+	}
+	return all, nil
 }
