@@ -92,3 +92,9 @@ func TestParse(t *testing.T) {
 		t.Errorf("--elsewhere: %v", err)
 	}
 }
+
+func TestHelpIsNoError(t *testing.T) {
+	if err := run(t.Context(), []string{"--help"}, t.Output(), t.Output()); err != nil {
+		t.Errorf("--help: got %v, want no error", err)
+	}
+}

@@ -38,7 +38,7 @@ func main() {
 	case err != nil:
 		code = 2
 	}
-	if err != nil && !errors.Is(err, flag.ErrHelp) {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "loadtester:", err)
 	}
 	os.Exit(code) //nolint:forbidigo // the one place
@@ -121,6 +121,9 @@ func (o options) tls() (*tls.Config, error) {
 
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	o, err := parse(args, stderr)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
