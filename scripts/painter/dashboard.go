@@ -2,13 +2,15 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
 )
 
-// A dashboard is as much of Grafana's file as is drawn. What is not known here, a
-// panel's type or a unit, is an error: it would otherwise be missing in silence.
+// A dashboard is as much of Grafana's file as is drawn. A panel or a value that would
+// be missing in silence is an error (see check); how Grafana is told to draw, such as
+// a line's width, is not looked at.
 type dashboard struct {
 	Title  string   `json:"title"`
 	Panels []*panel `json:"panels"`
@@ -32,11 +34,13 @@ type panel struct {
 				} `json:"options"`
 			} `json:"mappings"`
 		} `json:"defaults"`
+		Overrides []any `json:"overrides"`
 	} `json:"fieldConfig"`
 	Options struct {
 		TextMode string `json:"textMode"`
 	} `json:"options"`
 	Targets []target `json:"targets"`
+	Panels  []any    `json:"panels"` // of a row that is folded
 
 	series []series
 }
@@ -70,22 +74,39 @@ func readDashboard(file string) (*dashboard, error) {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	for _, p := range d.Panels {
-		unit := p.Field.Defaults.Unit
-		switch {
-		case p.Type == "row":
-			continue
-		case p.Type != "stat" && p.Type != "timeseries":
-			return nil, fmt.Errorf("%s: panel %q: the type %q is not known", file, p.Title, p.Type)
-		case units[unit] == nil:
-			return nil, fmt.Errorf("%s: panel %q: the unit %q is not known", file, p.Title, unit)
-		case len(p.Targets) == 0:
-			return nil, fmt.Errorf("%s: panel %q: asks for nothing", file, p.Title)
+		if err := p.check(); err != nil {
+			return nil, fmt.Errorf("%s: panel %q: %w", file, p.Title, err)
 		}
 	}
 	if len(d.Panels) == 0 {
 		return nil, fmt.Errorf("%s: holds no panel", file)
 	}
 	return d, nil
+}
+
+// check says what of a panel cannot be drawn.
+func (p *panel) check() error {
+	unit := p.Field.Defaults.Unit
+	switch {
+	case len(p.Panels) > 0:
+		return errors.New("holds panels: unfold it")
+	case p.Type == "row":
+		return nil
+	case p.Type != "stat" && p.Type != "timeseries":
+		return fmt.Errorf("the type %q is not known", p.Type)
+	case units[unit] == nil:
+		return fmt.Errorf("the unit %q is not known", unit)
+	case len(p.Field.Overrides) > 0:
+		return errors.New("overrides are not known")
+	case len(p.Targets) == 0:
+		return errors.New("asks for nothing")
+	}
+	for _, step := range p.Field.Defaults.Thresholds.Steps {
+		if named[step.Color] == nil {
+			return fmt.Errorf("the colour %q is not known", step.Color)
+		}
+	}
+	return nil
 }
 
 // stat returns what a panel of that type shows, and the name of its colour.

@@ -126,18 +126,27 @@ func TestGapsStayGaps(t *testing.T) {
 
 // What the painter does not know it must not leave out in silence.
 func TestUnknownPanelsAreErrors(t *testing.T) {
-	for _, text := range []string{
-		`{"panels": []}`,
-		`{"panels": [{"type": "heatmap", "targets": [{"expr": "x"}], "fieldConfig": {"defaults": {"unit": "s"}}}]}`,
-		`{"panels": [{"type": "stat", "targets": [{"expr": "x"}], "fieldConfig": {"defaults": {"unit": "furlongs"}}}]}`,
-		`{"panels": [{"type": "stat", "fieldConfig": {"defaults": {"unit": "s"}}}]}`,
+	const targets = `"targets": [{"expr": "x"}]`
+	for panels, want := range map[string]string{
+		``: "holds no panel",
+		`{"type": "heatmap", ` + targets + `, "fieldConfig": {"defaults": {"unit": "s"}}}`:                                            `type "heatmap"`,
+		`{"type": "stat", ` + targets + `, "fieldConfig": {"defaults": {"unit": "furlongs"}}}`:                                        `unit "furlongs"`,
+		`{"type": "stat", "fieldConfig": {"defaults": {"unit": "s"}}}`:                                                                "asks for nothing",
+		`{"type": "row", "collapsed": true, "panels": [{"type": "stat", "title": "nested"}]}`:                                         "unfold",
+		`{"type": "stat", ` + targets + `, "fieldConfig": {"defaults": {"unit": "s"}, "overrides": [{"a": 1}]}}`:                      "overrides",
+		`{"type": "stat", ` + targets + `, "fieldConfig": {"defaults": {"unit": "s", "thresholds": {"steps": [{"color": "puce"}]}}}}`: `colour "puce"`,
+		`{"type": "row", "panels": []}, {"type": "stat", ` + targets + `, "fieldConfig": {"defaults": {"unit": "s"}}}`:                "",
 	} {
 		file := filepath.Join(t.TempDir(), "dashboard.json")
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(file, []byte(`{"panels": [`+panels+`]}`), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := readDashboard(file); err == nil {
-			t.Errorf("%s: got no error", text)
+		_, err := readDashboard(file)
+		switch {
+		case want == "" && err != nil:
+			t.Errorf("%s: got %v, want no error", panels, err)
+		case want != "" && (err == nil || !strings.Contains(err.Error(), want)):
+			t.Errorf("%s: got %v, want it to say %q", panels, err, want)
 		}
 	}
 }

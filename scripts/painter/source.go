@@ -47,6 +47,9 @@ func (s *source) fill(ctx context.Context, d *dashboard, start, end time.Time) e
 			}
 			p.series = append(p.series, found...)
 		}
+		if p.Type == "stat" && len(p.series) > 1 {
+			wrong = append(wrong, fmt.Errorf("panel %q: is a stat of %d series, of which one can be drawn", p.Title, len(p.series)))
+		}
 	}
 	return errors.Join(wrong...)
 }

@@ -42,7 +42,7 @@ var prometheus = answers{
 }
 
 // ask fills a panel with what queries find in an answering Prometheus.
-func ask(t *testing.T, queries ...string) (*panel, error) {
+func ask(t *testing.T, kind string, queries ...string) (*panel, error) {
 	t.Helper()
 	server := httptest.NewServer(prometheus)
 	defer server.Close()
@@ -50,7 +50,7 @@ func ask(t *testing.T, queries ...string) (*panel, error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &panel{Type: "timeseries", Title: "the panel"}
+	p := &panel{Type: kind, Title: "the panel"}
 	for _, query := range queries {
 		p.Targets = append(p.Targets, target{Expr: query, Legend: "{{job}}"})
 	}
@@ -58,7 +58,7 @@ func ask(t *testing.T, queries ...string) (*panel, error) {
 }
 
 func TestFillKeepsWhatQueriesFind(t *testing.T) {
-	p, err := ask(t, `up{instance=~"$instance"}`, "rate(up[$__rate_interval])")
+	p, err := ask(t, "timeseries", `up{instance=~"$instance"}`, "rate(up[$__rate_interval])")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func TestFillSaysWhichQueriesFindNothing(t *testing.T) {
 		"rate(up[$interval])": "a variable is not known",
 		"not answered":        "418",
 	} {
-		_, err := ask(t, "rate(up[$__rate_interval])", query)
+		_, err := ask(t, "timeseries", "rate(up[$__rate_interval])", query)
 		if !errors.Is(err, errNoData) {
 			t.Errorf("%s: got %v, want %v", query, err, errNoData)
 			continue
@@ -90,8 +90,20 @@ func TestFillSaysWhichQueriesFindNothing(t *testing.T) {
 			}
 		}
 	}
-	_, err := ask(t, "empty", "misspelt(")
+	_, err := ask(t, "timeseries", "empty", "misspelt(")
 	if err == nil || !strings.Contains(err.Error(), "finds nothing") || !strings.Contains(err.Error(), "unclosed") {
 		t.Errorf("two wrong queries: got %v, want both in it", err)
+	}
+}
+
+// A stat has room for one: of two series the other would be missing.
+func TestStatOfSeveralSeries(t *testing.T) {
+	if _, err := ask(t, "stat", "rate(up[$__rate_interval])"); err != nil {
+		t.Errorf("one series: got %v, want no error", err)
+	}
+	for _, queries := range [][]string{{`up{instance=~"$instance"}`}, {"rate(up[4s])", "rate(up[$__rate_interval])"}} {
+		if _, err := ask(t, "stat", queries...); err == nil || !strings.Contains(err.Error(), "2 series") {
+			t.Errorf("%q: got %v, want an error that says 2 series", queries, err)
+		}
 	}
 }
