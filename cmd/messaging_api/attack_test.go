@@ -159,7 +159,6 @@ func dialH2(t *testing.T, s *service, local string) *h2conn {
 	c.encoder = hpack.NewEncoder(&c.block)
 	_, _ = conn.Write([]byte(http2.ClientPreface))
 	_ = c.framer.WriteSettings() // an error comes again with the next frame
-	go c.listen()
 	return c
 }
 
@@ -182,10 +181,10 @@ func (c *h2conn) listen() {
 }
 
 // headers begins a request on a stream.
-func (c *h2conn) headers(id uint32, method string, end bool) error {
+func (c *h2conn) headers(id uint32, method, path string, end bool) error {
 	c.block.Reset()
 	for _, field := range [][2]string{
-		{":method", method}, {":scheme", "https"}, {":authority", "localhost"}, {":path", "/"}, {"content-type", "text/plain"},
+		{":method", method}, {":scheme", "https"}, {":authority", "localhost"}, {":path", path}, {"content-type", "text/plain"},
 	} {
 		_ = c.encoder.WriteField(hpack.HeaderField{Name: field[0], Value: field[1]})
 	}
@@ -204,14 +203,14 @@ func TestHTTP2Floods(t *testing.T) {
 	for name, flood := range map[string]func(t *testing.T, c *h2conn){
 		"rapid reset": func(t *testing.T, c *h2conn) {
 			for i := range uint32(streams) {
-				if c.headers(2*i+1, http.MethodPost, false) != nil || c.framer.WriteRSTStream(2*i+1, http2.ErrCodeCancel) != nil {
+				if c.headers(2*i+1, http.MethodPost, "/", false) != nil || c.framer.WriteRSTStream(2*i+1, http2.ErrCodeCancel) != nil {
 					return
 				}
 			}
 		},
 		"streams": func(t *testing.T, c *h2conn) {
 			for i := range uint32(streams) {
-				if c.headers(2*i+1, http.MethodPost, false) != nil {
+				if c.headers(2*i+1, http.MethodPost, "/", false) != nil {
 					return
 				}
 			}
@@ -243,6 +242,7 @@ func TestHTTP2Floods(t *testing.T) {
 			own := beside(t, s, func() {
 				for i := range connections { // one after the other, each as much as the server lets it
 					c := dialH2(t, s, fmt.Sprintf("127.0.8.%d", 1+i))
+					go c.listen()
 					flood(t, c)
 					t.Logf("streams ended by the server: %d; connection ended: %t", c.resets.Load(), c.goAway.Load() || isClosed(c.ended))
 					_ = c.Close()

@@ -12,6 +12,12 @@ import (
 // holds a connection for minutes.
 const paceRate = 1 << 10 // bytes a second
 
+// smallBody is what a body may have and still be over well before the server's
+// own deadline for its answer.
+const smallBody = 4 << 10
+
+type writeDeadliner interface{ SetWriteDeadline(t time.Time) error }
+
 // paced returns the moment until which n bytes have to be through.
 func paced(start time.Time, grace time.Duration, n int64) time.Time {
 	return start.Add(grace + time.Duration(n)*time.Second/paceRate)
@@ -28,8 +34,14 @@ type pacedBody struct {
 
 func (b *pacedBody) Read(p []byte) (int, error) {
 	// Deadlines are there on the network; a writer without them is a test's.
+	until := paced(b.start, b.grace, b.read)
 	if w, ok := b.w.(interface{ SetReadDeadline(t time.Time) error }); ok {
-		_ = w.SetReadDeadline(paced(b.start, b.grace, b.read))
+		_ = w.SetReadDeadline(until)
+	}
+	// The server's deadline for the answer counts from the head. It would pass while
+	// a large body may still come, which would then be stored and not answered.
+	if w, ok := b.w.(writeDeadliner); ok && b.read > smallBody {
+		_ = w.SetWriteDeadline(until.Add(answerGrace))
 	}
 	n, err := b.ReadCloser.Read(p)
 	b.read += int64(n)
@@ -37,9 +49,14 @@ func (b *pacedBody) Read(p []byte) (int, error) {
 }
 
 // paceAnswer gives the client time for what comes after the first n bytes of an
-// answer that began at start.
+// answer that began at start. What the kernel has taken counts as sent, and may be
+// a lot: whoever takes nothing more is not to live on it for longer than the grace.
 func paceAnswer(w http.ResponseWriter, grace time.Duration, n int, start time.Time) {
-	if w, ok := w.(interface{ SetWriteDeadline(t time.Time) error }); ok {
-		_ = w.SetWriteDeadline(paced(start, grace, int64(n)))
+	if w, ok := w.(writeDeadliner); ok {
+		until := paced(start, grace, int64(n))
+		if still := time.Now().Add(grace); still.Before(until) {
+			until = still
+		}
+		_ = w.SetWriteDeadline(until)
 	}
 }

@@ -108,10 +108,11 @@ func (x *Exchange) count(observer Observer, r *http.Request, took time.Duration)
 
 // An answer that does not fit the buffers of a connection takes as long as its
 // client takes to read it. It goes out in pieces, with a deadline that moves with
-// what was taken; the server's own deadline is for the others.
+// what was taken; the server's own deadline is for the others. At paceRate a piece
+// takes less than the grace.
 const (
 	largeAnswer = 16 << 10
-	answerPiece = 64 << 10
+	answerPiece = 16 << 10
 	answerGrace = 30 * time.Second
 )
 
