@@ -193,6 +193,29 @@ func (c *h2conn) headers(id uint32, method, path string, end bool) error {
 	})
 }
 
+// What a flood may make of the memory of an idle process. By the limits that are
+// set, a connection has 256 KiB of bodies, 50 streams with a header list of 16 KiB
+// and a handler each, and net/http's 10,000 queued control frames, of some 200 bytes:
+// about 4 MiB. The four of a test may linger, and the collector lets what is alive
+// double: 32 MiB, to the 16 of an idle process. The rest is room. As a factor it
+// holds under the race detector too, which takes several times as much of both.
+const floodGrowth = 5
+
+// peak returns the most memory that the process has had at once, in bytes.
+func (s *service) peak() int {
+	s.t.Helper()
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.command.Process.Pid))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	_, line, _ := strings.Cut(string(status), "VmHWM:")
+	var kilobytes int
+	if _, err := fmt.Sscanf(line, "%d kB", &kilobytes); err != nil {
+		s.t.Fatalf("VmHWM in %s: %v", status, err)
+	}
+	return kilobytes << 10
+}
+
 // Rapid reset (CVE-2023-44487), a flood of streams, and header blocks without
 // an end (CVE-2023-45288) are cut off, and others do not notice.
 func TestHTTP2Floods(t *testing.T) {
@@ -238,7 +261,8 @@ func TestHTTP2Floods(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := start(t)
+			s := startWith(t, []string{"GOGC=100"}, noLimits()...) // the default would show what the collector leaves lying
+			before := s.peak()
 			own := beside(t, s, func() {
 				for i := range connections { // one after the other, each as much as the server lets it
 					c := dialH2(t, s, fmt.Sprintf("127.0.8.%d", 1+i))
@@ -249,6 +273,11 @@ func TestHTTP2Floods(t *testing.T) {
 					<-c.ended
 				}
 			})
+			after := s.peak()
+			t.Logf("memory: %d MiB before, at most %d MiB", before>>20, after>>20)
+			if after > floodGrowth*before {
+				t.Errorf("memory: got %d MiB, want at most %d times the %d MiB of before", after>>20, floodGrowth, before>>20)
+			}
 			if got := strings.Count(s.stdout.String(), `"event":"panic"`); got != 0 {
 				t.Errorf("panics: got %d", got)
 			}

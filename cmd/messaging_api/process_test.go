@@ -96,8 +96,14 @@ func start(t testing.TB, args ...string) *service {
 // startLimited is start with the limits' defaults.
 func startLimited(t testing.TB, args ...string) *service {
 	t.Helper()
+	return startWith(t, nil, args...)
+}
+
+// startWith is startLimited, with an environment.
+func startWith(t testing.TB, env []string, args ...string) *service {
+	t.Helper()
 	s := &service{t: t, stderr: new(lines), stdout: new(lines), done: make(chan struct{})}
-	s.command = program(t, nil, append([]string{"--listen=127.0.0.1:0", "--listen-ops=127.0.0.1:0"}, args...)...)
+	s.command = program(t, env, append([]string{"--listen=127.0.0.1:0", "--listen-ops=127.0.0.1:0"}, args...)...)
 	s.command.Stderr = s.stderr
 	out, err := s.command.StdoutPipe()
 	if err != nil {
