@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
-	"io"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,72 +15,137 @@ import (
 
 	"messaging_api/internal/limit"
 	"messaging_api/internal/message"
+	"messaging_api/internal/store"
 	"messaging_api/internal/web"
 )
 
-// A burst is a store that panics with all that it was given.
-type burst struct{ text []byte }
-
-func (b burst) Put(_ context.Context, key message.Key, value []byte, _ time.Duration) error {
-	panic(string(b.text) + string(key[:]) + string(value))
+// A panicking store does what it is told to before it answers.
+type panicking struct {
+	messageStore
+	faults chan func()
 }
 
-func (burst) Ping(context.Context) error { return nil }
-
-func (burst) Close() error { return nil }
-
-func (b burst) Get(_ context.Context, key message.Key) ([]byte, error) {
-	panic(&struct {
-		text []byte
-		key  message.Key
-	}{b.text, key})
+func (p panicking) fault() {
+	select {
+	case fault := <-p.faults:
+		fault()
+	default:
+	}
 }
 
-// A panic is logged by where it came from, through all that the service logs with,
-// and shows nothing of what it holds.
-func TestPanicShowsNoSecrets(t *testing.T) {
-	dir := t.TempDir()
-	o, _, err := parse([]string{"--log-level=debug", "--log-dir=" + dir}, nil, io.Discard)
+// Put implements [message.Store].
+func (p panicking) Put(ctx context.Context, key message.Key, value []byte, ttl time.Duration) error {
+	p.fault()
+	return p.messageStore.Put(ctx, key, value, ttl)
+}
+
+// Get implements [message.Store].
+func (p panicking) Get(ctx context.Context, key message.Key) ([]byte, error) {
+	p.fault()
+	return p.messageStore.Get(ctx, key)
+}
+
+// A panic tells where it came from and nothing of what it came with, whatever
+// that is. No request makes the program panic, so what serve puts together
+// stands here on a store that does, and on certificates that do.
+func TestPanicsHoldNoSecrets(t *testing.T) {
+	logs, stdout := t.TempDir(), new(lines)
+	o, _, err := parse(append(noLimits(), "--log-level=debug", "--log-dir="+logs, "--host=msg.example"), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	out := new(lines)
-	log, logs, err := o.openLog(out)
+	log, out, err := o.openLog(stdout)
 	if err != nil {
 		t.Fatal(err)
 	}
+	kept, err := store.OpenBolt(filepath.Join(t.TempDir(), "messages.db"), log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = kept.Close() }()
+	faults := make(chan func(), 1)
+	source, err := o.certificates(time.Now(), log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	inner, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resolver, metrics, digest := newResolver(t), newMetrics(), newDigest(log)
+	observer, requests := requestMetrics{metrics}, requestLog(log, resolver, digest)
 	table := limit.NewTable(o.rates(), o.LimitClients, time.Now())
-	var s secrets
-	text := s.fresh()
-	store := measured{burst{[]byte(text)}, newMetrics(), &storeWatch{log: log}}
-	metrics := newMetrics()
-	handler := web.Serve(requestLog(log, newResolver(t), newDigest(log)), requestMetrics{metrics},
-		web.Hosts(nil, web.Routes(message.NewBox(store), o.limits(),
-			limiter{newResolver(t), limit.NewLocal(table), metrics.Missed}, web.NewInFlight(1, time.Second))))
-	id := message.NewID().Reveal()
-	path := s.link("/msg/" + id)
-	for _, request := range []*http.Request{
-		httptest.NewRequest(http.MethodPost, "/", strings.NewReader(`{"message":"`+text+`"}`)),
-		httptest.NewRequest(http.MethodGet, path, nil),
-	} {
-		answer := httptest.NewRecorder()
-		handler.ServeHTTP(answer, request)
-		if answer.Code != http.StatusInternalServerError {
-			t.Errorf("%s: got %d, want 500", request.Method, answer.Code)
+	admitted := limit.NewListener(inner, resolver, table, o.Conns, o.ConnsPerClient)
+	admitted.Observer = connMetrics{metrics, digest}
+	handler := web.Serve(requests, observer, web.Hosts(o.Host, web.Routes(
+		message.NewBox(measured{panicking{kept, faults}, metrics, &storeWatch{log: log}}), o.limits(),
+		limiter{resolver, limit.NewLocal(table), metrics.Missed}, web.NewInFlight(o.InFlight, inFlightWait))))
+	config := o.tlsConfig(source, digest, resolver)
+	certificate := config.GetCertificate
+	config.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+		if strings.HasSuffix(hello.ServerName, ".panic.example") {
+			panic(fmt.Sprintf("no certificate for %s", hello.ServerName))
 		}
-		s.expectNone(t, "the answer", answer.Body.String())
+		return certificate(hello)
 	}
-	if err := logs.Close(); err != nil {
-		t.Fatal(err)
-	}
-	file, err := os.ReadFile(filepath.Join(dir, logName))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for what, text := range map[string]string{"stdout": out.String(), "the log's file": string(file)} {
-		if n := strings.Count(text, `"event":"panic"`); n != 2 {
-			t.Errorf("%s tells of %d panics, want 2:\n%s", what, n, text)
+	public := newPublic(admitted, config, handler, requests, observer)
+	served := make(chan error, 1)
+	go func() { served <- public.serve() }()
+
+	v := &visitor{service: &service{t: t, address: inner.Addr().String(), stdout: stdout}, host: "msg.example"}
+	panics := 0
+	for protocol := 1; protocol <= 2; protocol++ {
+		c := client(protocol)
+		path := v.create(c)
+		for _, with := range []func(secret string){
+			func(s string) { panic(s) },
+			func(s string) { panic([]byte(s)) },
+			func(s string) { panic(errors.New(s)) },
+			func(s string) { panic(struct{ text string }{s}) },
+			func(s string) { panic(fmt.Errorf("%s: %w", s, message.ErrUnavailable)) },
+			func(s string) { panic(fmt.Errorf("%s: %w", s, outOfRange())) },
+			func(s string) { _ = any(s).(fmt.Stringer) },
+			func(s string) { _ = map[any]int{}[[]string{s}] },
+			func(s string) { _ = s[len(s)+len(path):] },
+		} {
+			text := v.fresh()
+			for _, secret := range []string{text, path, strings.TrimPrefix(path, "/msg/")} {
+				for method, target := range map[string]string{"POST": "/?ttl=600", "GET": path} {
+					faults <- func() { with(secret) }
+					if status, _ := v.ask(c, method, target, "text/plain", text); status != http.StatusInternalServerError {
+						t.Errorf("%s while the store panics: got %d, want 500", method, status)
+					}
+					panics++
+				}
+			}
 		}
-		s.expectNone(t, what, text)
 	}
+	if conn, err := tls.Dial("tcp", v.address, &tls.Config{InsecureSkipVerify: true, ServerName: v.fresh() + ".panic.example"}); err == nil {
+		_ = conn.Close()
+		t.Error("a handshake that panics succeeds")
+	}
+	panics++
+	v.create(client(1)) // it serves all the same
+	v.expectEvent("panic", panics)
+	public.drain(t.Context())
+	if err := errors.Join(<-served, out.Close()); err != nil {
+		t.Error(err)
+	}
+	for _, want := range []string{"a value that is not shown", "slice bounds out of range", "is not fmt.Stringer", "unhashable type"} {
+		if !strings.Contains(stdout.String(), want) {
+			t.Errorf("no line of a panic says %q", want)
+		}
+	}
+	scrape := httptest.NewRecorder()
+	metrics.ServeHTTP(scrape, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/metrics", nil))
+	v.written = append(v.written, [2]string{"/metrics", scrape.Body.String()}, [2]string{"stdout", stdout.String()})
+	v.expectNoneIn(logs)
+}
+
+// outOfRange returns an error of Go's runtime.
+func outOfRange() (err error) {
+	defer func() { err, _ = recover().(error) }()
+	var none []int
+	_ = none[len(none)]
+	return nil
 }
