@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"log/slog"
+	"net/http"
 	"sync"
 	"time"
 
@@ -13,20 +14,20 @@ import (
 // digestEvery is how often a digest writes, at most.
 const digestEvery = time.Second
 
-// ownLines is how many requests of one client, answered alike within a second,
-// have a line each before the rest is counted, and allOwnLines of all clients.
+// ownLines is how many requests of one client within a second have a line each
+// before the rest is counted, and allOwnLines of all clients.
 const (
 	ownLines    = 20
-	allOwnLines = 200
+	allOwnLines = 100
 )
 
 // maxGathered is how many occasions are told apart within a second. Those that
 // come later are counted as if they were no client's in particular.
-const maxGathered = 256
+const maxGathered = 128
 
 // A digest logs what clients can cause as often as they like: connections that
-// are closed at once, handshakes for names that are not ours, and requests that
-// no budget lets through. It writes one line a second for each occasion, with how
+// are closed at once, handshakes for names that are not ours, requests that no
+// budget lets through, and what net/http has to say of its own. It writes one line a second for each occasion, with how
 // often it came, so that no attack fills the disk.
 type digest struct {
 	log  *slog.Logger
@@ -34,21 +35,21 @@ type digest struct {
 
 	mu       sync.Mutex // guards what follows
 	gathered map[occasion]*gathering
-	own      int // lines of this second's requests
+	own      map[limit.Client]int // lines of this second's requests
+	allOwn   int                  // their sum
 }
 
 // An occasion is what is counted together. But for the client there are few, known
 // in advance.
 type occasion struct {
-	event, limit string
-	status       int          // of requests, else 0
-	client       limit.Client // of requests; zero where they are no client's in particular
+	event, limit, reason string
+	status               int          // of requests, else 0
+	client               limit.Client // of requests; zero where they are no client's in particular
 }
 
 // A gathering is what has come of an occasion.
 type gathering struct {
-	own   int          // have lines of their own
-	count uint64       // have not
+	count uint64       // those without a line of their own
 	first limit.Client // who the line of an occasion without a client names
 }
 
@@ -57,6 +58,7 @@ const (
 	eventAdmission = "admission"
 	eventName      = "name"
 	eventRequests  = "requests"
+	eventServer    = "server"
 )
 
 // eventTexts are what the lines of each event say.
@@ -64,10 +66,13 @@ var eventTexts = map[string]string{
 	eventAdmission: "connections closed",
 	eventName:      "TLS handshakes for a name that is not served",
 	eventRequests:  "requests without a line of their own",
+	eventServer:    "net/http reports trouble with connections",
 }
 
 func newDigest(log *slog.Logger) *digest {
-	return &digest{log: log, wake: make(chan struct{}, 1), gathered: make(map[occasion]*gathering)}
+	d := &digest{log: log, wake: make(chan struct{}, 1)}
+	d.reset()
+	return d
 }
 
 // turned notes a connection that a client lost to a limit.
@@ -78,40 +83,56 @@ func (d *digest) turned(admission string, c limit.Client) {
 // unknownName notes a handshake for a name that is not ours.
 func (d *digest) unknownName(c limit.Client) { d.note(occasion{event: eventName}, c, 0) }
 
+// serverTrouble notes what net/http has to say of its own, by its kind.
+func (d *digest) serverTrouble(kind string) {
+	d.note(occasion{event: eventServer, reason: kind}, limit.Client{}, 0)
+}
+
 // spare reports whether a request goes without a line of its own, and then notes it.
 func (d *digest) spare(c limit.Client, status int, by string) bool {
 	own := ownLines
-	if !d.log.Enabled(context.Background(), slog.LevelInfo) {
+	if status < http.StatusInternalServerError && !d.log.Enabled(context.Background(), slog.LevelInfo) {
 		own = 0 // there are no such lines
 	}
-	return d.note(occasion{eventRequests, by, status, c}, c, own)
+	return d.note(occasion{event: eventRequests, limit: by, status: status, client: c}, c, own)
 }
 
-// note counts one more of an occasion, and reports whether it is beyond the first
-// own ones.
+// note counts one more of an occasion, unless it is among the first own ones of
+// the client, and reports whether it did.
 func (d *digest) note(o occasion, c limit.Client, own int) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if n := d.own[c]; n < own && d.allOwn < allOwnLines {
+		d.own[c] = n + 1
+		d.allOwn++
+		d.awake()
+		return false
+	}
 	g := d.gathered[o]
 	if g == nil && len(d.gathered) >= maxGathered {
-		o.client, own = limit.Client{}, 0
+		o.client = limit.Client{}
 		g = d.gathered[o]
 	}
 	if g == nil {
 		g = &gathering{first: c}
 		d.gathered[o] = g
-		select {
-		case d.wake <- struct{}{}:
-		default:
-		}
-	}
-	if g.own < own && d.own < allOwnLines {
-		g.own++
-		d.own++
-		return false
+		d.awake()
 	}
 	g.count++
 	return true
+}
+
+// awake sees to it that what is gathered in this second ends with it.
+func (d *digest) awake() {
+	select {
+	case d.wake <- struct{}{}:
+	default:
+	}
+}
+
+// reset begins a second.
+func (d *digest) reset() {
+	d.gathered, d.own, d.allOwn = make(map[occasion]*gathering), make(map[limit.Client]int), 0
 }
 
 // run writes until ctx ends, and then the rest.
@@ -137,25 +158,25 @@ func pause(ctx context.Context, long time.Duration) {
 func (d *digest) write() {
 	d.mu.Lock()
 	gathered := d.gathered
-	d.gathered, d.own = make(map[occasion]*gathering), 0
+	d.reset()
 	d.mu.Unlock()
 	for o, g := range gathered {
-		if g.count == 0 {
-			continue
-		}
-		by, status := slog.Attr{}, slog.Attr{} // slog leaves out empty ones
+		var by, reason, status slog.Attr // slog leaves out empty ones
 		if o.limit != "" {
 			by = slog.String("limit", o.limit)
+		}
+		if o.reason != "" {
+			reason = slog.String("reason", o.reason)
 		}
 		if o.status != 0 {
 			status = slog.Int("status", o.status)
 		}
 		client := slog.Any("client", g.first.Addr())
-		if o.event == eventRequests && o.client == (limit.Client{}) {
+		if o.event == eventServer || o.event == eventRequests && o.client == (limit.Client{}) {
 			client = slog.Attr{} // who came first has nothing to do with the others
 		}
 		d.log.LogAttrs(context.Background(), slog.LevelWarn, eventTexts[o.event],
-			slog.String("event", o.event), by, status, slog.Uint64("count", g.count), client)
+			slog.String("event", o.event), by, reason, status, slog.Uint64("count", g.count), client)
 	}
 }
 

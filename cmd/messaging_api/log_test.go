@@ -2,8 +2,11 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
+	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -66,6 +69,70 @@ func TestLogOfAFlood(t *testing.T) {
 		case line["msg"] == "request":
 			own++
 		case line["event"] == eventRequests && line["status"] == 405.0 && line["client"] == "127.0.0.0/24":
+			n, _ := line["count"].(float64)
+			counted += n
+		}
+	}
+	if own+int(counted) != requests || own > ownLines*seconds {
+		t.Errorf("%d lines and %v counted, want %d in all and at most %d lines in %d s", own, counted, requests, ownLines*seconds, seconds)
+	}
+}
+
+// What net/http has to say of its own quotes what a client sent, and names its
+// address: only its kind is in the log. Here a client agrees on HTTP/2 and speaks
+// HTTP/1.
+func TestLogOfNetHTTP(t *testing.T) {
+	s := start(t, "--log-client=none", "--log-level=debug")
+	const id = "8f14e45f-ceea-467f-a52b-9d1d8c5f3a7e"
+	for range 3 {
+		conn, err := tls.Dial("tcp", s.address, &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.WriteString(conn, "GET /msg/"+id+" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+		_, _ = io.Copy(io.Discard, conn)
+		_ = conn.Close()
+	}
+	if conn, err := net.Dial("tcp", s.address); err == nil {
+		_, _ = io.WriteString(conn, "\x16\x03\x01") // and no more of a handshake
+		_ = conn.Close()
+	}
+	eventually(t, 20*time.Second, "what net/http said", func() bool {
+		return strings.Contains(s.stdout.String(), `"reason":"http2-preface","count":`) && strings.Contains(s.stdout.String(), `"event":"handshake"`)
+	})
+	s.stop()
+	for _, line := range records(t, s.stdout.String()) {
+		if line["event"] == "configuration" || line["event"] == "start" {
+			continue
+		}
+		for _, secret := range []string{id[:8], "/msg", "127.0.0.1"} {
+			if text := fmt.Sprint(line); strings.Contains(text, secret) {
+				t.Errorf("the line %s holds %q", text, secret)
+			}
+		}
+	}
+}
+
+// While the store is full, what a client may then ask for without end does not
+// fill the log.
+func TestLogOfAFloodWithoutAStore(t *testing.T) {
+	s := startLimited(t, "--store=redis://127.0.0.1:1/0")
+	c := client(2)
+	start := time.Now()
+	const requests = 300
+	for range requests {
+		if status := s.status(c, http.MethodPost, "/", strings.NewReader("x")); status != http.StatusServiceUnavailable {
+			t.Fatalf("POST without a store: got %d, want 503", status)
+		}
+	}
+	s.stop()
+	seconds := int(time.Since(start)/time.Second) + 1
+	own, counted := 0, 0.0
+	for _, line := range records(t, s.stdout.String()) {
+		switch {
+		case line["msg"] == "request":
+			own++
+		case line["event"] == eventRequests && line["status"] == 503.0:
 			n, _ := line["count"].(float64)
 			counted += n
 		}

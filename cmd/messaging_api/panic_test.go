@@ -88,7 +88,7 @@ func TestPanicsHoldNoSecrets(t *testing.T) {
 		}
 		return certificate(hello)
 	}
-	public := newPublic(admitted, config, handler, requests, observer)
+	public := newPublic(admitted, config, handler, requests, troubleLog(digest), observer)
 	served := make(chan error, 1)
 	go func() { served <- public.serve() }()
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"log"
 	"net"
 	"net/http"
 
@@ -19,7 +20,7 @@ type plain struct {
 }
 
 // newPlain returns the server on inner, or nil where there is none.
-func (o *options) newPlain(inner *limit.Listener, source certificateSource, log web.Log, observer web.Observer) *plain {
+func (o *options) newPlain(inner *limit.Listener, source certificateSource, lines web.Log, troubles *log.Logger, observer web.Observer) *plain {
 	if inner == nil {
 		return nil
 	}
@@ -27,8 +28,8 @@ func (o *options) newPlain(inner *limit.Listener, source certificateSource, log 
 	if acme, ok := source.(*tlscert.ACME); ok {
 		handler = acme.HTTPHandler(handler)
 	}
-	p := &plain{admission: inner, listener: web.NewPlainListener(inner, log, observer)}
-	p.server = newServer(web.ServePlain(log, observer, handler), log.Logger)
+	p := &plain{admission: inner, listener: web.NewPlainListener(inner, lines, observer)}
+	p.server = newServer(web.ServePlain(lines, observer, handler), troubles)
 	p.server.ConnContext = p.listener.ConnContext
 	p.server.ConnState = func(c net.Conn, state http.ConnState) {
 		p.admission.ConnState(c, state)

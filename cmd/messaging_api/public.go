@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"log"
 	"net"
 	"net/http"
 	"sync"
@@ -33,16 +34,16 @@ type public struct {
 }
 
 // newPublic returns a server on inner, with TLS unless config is nil.
-func newPublic(inner *limit.Listener, config *tls.Config, handler http.Handler, log web.Log, observer web.Observer) *public {
+func newPublic(inner *limit.Listener, config *tls.Config, handler http.Handler, lines web.Log, troubles *log.Logger, observer web.Observer) *public {
 	p := &public{
 		admission: inner,
-		listener:  web.NewListener(inner, config, handshakeTimeout, log, observer),
+		listener:  web.NewListener(inner, config, handshakeTimeout, lines, observer),
 		served:    make(chan struct{}),
 	}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true) // over TLS only
-	p.server = newServer(p.lastAnswers(handler), log.Logger)
+	p.server = newServer(p.lastAnswers(handler), troubles)
 	p.server.Protocols = &protocols
 	p.server.HTTP2 = &http.HTTP2Config{
 		MaxConcurrentStreams: 50,

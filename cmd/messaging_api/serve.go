@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -84,7 +85,7 @@ func serve(ctx context.Context, o *options, stdout, stderr io.Writer) (err error
 	metrics := newMetrics()
 	observer := requestMetrics{metrics}
 	digest := newDigest(log)
-	lines := requestLog(log, resolver, digest)
+	lines, troubles := requestLog(log, resolver, digest), troubleLog(digest)
 	kept := measured{messages, metrics, &storeWatch{log: log}}
 	admit := func(inner net.Listener) *limit.Listener {
 		if inner == nil {
@@ -99,11 +100,11 @@ func serve(ctx context.Context, o *options, stdout, stderr io.Writer) (err error
 		web.Hosts(o.Host,
 			web.Routes(message.NewBox(kept), o.limits(),
 				limiter{resolver, o.budgets(table, messages, log), metrics.Missed}, load)))
-	public := newPublic(admitted[0], o.tlsConfig(source, digest, resolver), handler, lines, observer)
-	plain := o.newPlain(admitted[1], source, lines, observer)
+	public := newPublic(admitted[0], o.tlsConfig(source, digest, resolver), handler, lines, troubles, observer)
+	plain := o.newPlain(admitted[1], source, lines, troubles, observer)
 	ready := ops.NewReadiness(storeCheck(kept), certificateCheck(source), public.check())
 	watched{table, load, admitted, source, ready, messages, logs}.watch(metrics)
-	operations := newServer(ops.NewHandler(ready, metrics), log)
+	operations := newServer(ops.NewHandler(ready, metrics), troubles)
 
 	background := runBackground(ctx, source, logs, digest, log)
 	failed := make(chan error, 3)
@@ -232,7 +233,7 @@ func (o *options) tlsConfig(source certificateSource, digest *digest, resolver *
 }
 
 // newServer is an http.Server in which no wait and no size is without a bound.
-func newServer(handler http.Handler, log *slog.Logger) *http.Server {
+func newServer(handler http.Handler, troubles *log.Logger) *http.Server {
 	return &http.Server{
 		Handler:                      handler,
 		DisableGeneralOptionsHandler: true, // "OPTIONS *" goes through the handler like anything else
@@ -241,7 +242,7 @@ func newServer(handler http.Handler, log *slog.Logger) *http.Server {
 		WriteTimeout:                 writeTimeout,
 		IdleTimeout:                  idleTimeout,
 		MaxHeaderBytes:               maxHeaderBytes,
-		ErrorLog:                     slog.NewLogLogger(log.Handler(), slog.LevelWarn),
+		ErrorLog:                     troubles,
 	}
 }
 

@@ -57,7 +57,11 @@ func (e *encoder) attr(a slog.Attr) {
 		}
 	case slog.KindString:
 		e.key(a.Key)
-		e.string(cut(a.Key, v.String()))
+		if a.Key == agentKey {
+			e.agent(v.String())
+		} else {
+			e.string(v.String())
+		}
 	case slog.KindAny:
 		e.any(a.Key, v.Any())
 	default:
@@ -153,6 +157,26 @@ func (e *encoder) seconds(d time.Duration) {
 func (e *encoder) string(s string) {
 	e.b = append(e.b, '"')
 	e.b = appendASCII(e.b, s, true)
+	e.b = append(e.b, '"')
+}
+
+// agent appends as much of s as fits, escaped, into what is shown of a user agent.
+func (e *encoder) agent(s string) {
+	before := len(e.b)
+	s = s[:min(len(s), agentSize)]
+	if e.string(s); len(e.b)-before <= agentSize+len(`""`) {
+		return
+	}
+	e.b = append(e.b[:before], '"')
+	for len(s) > 0 {
+		_, size := utf8.DecodeRuneInString(s)
+		whole := len(e.b)
+		if e.b = appendASCII(e.b, s[:size], true); len(e.b)-before > agentSize+len(`"`) {
+			e.b = e.b[:whole]
+			break
+		}
+		s = s[size:]
+	}
 	e.b = append(e.b, '"')
 }
 

@@ -15,7 +15,7 @@ import (
 //     sort as text; durations are seconds with six decimals;
 //   - a client's address, which is any value of a type of net/netip or net that
 //     holds one, is shown in the given form;
-//   - "user_agent" is cut to 120 bytes;
+//   - "user_agent" is cut to 120 characters, as it is shown;
 //   - all that is not printable ASCII is escaped, so that no line does anything to a
 //     terminal or pretends to be two.
 //

@@ -146,6 +146,23 @@ func TestLinesCutUserAgents(t *testing.T) {
 	}
 }
 
+// What is escaped is longer than what came, and is cut as it is shown.
+func TestLinesCutEscapedUserAgents(t *testing.T) {
+	for agent, want := range map[string]string{
+		strings.Repeat("\xff", 200):            strings.Repeat(`\ufffd`, 20),
+		strings.Repeat("\"", 200):              strings.Repeat(`\"`, 60),
+		"x" + strings.Repeat("ż", 60):          "x" + strings.Repeat(`\u017c`, 19),
+		strings.Repeat("a", 119) + "\\b":       strings.Repeat("a", 119),
+		strings.Repeat("a", 120) + "b":         strings.Repeat("a", 120),
+		strings.Repeat("a", 100) + "\x1b[2Jbc": strings.Repeat("a", 100) + `\u001b[2Jbc`,
+	} {
+		got := record(t, lines(ops.ClientPrefix), slog.String("user_agent", agent))
+		if !strings.Contains(got, `"user_agent":"`+want+`"`) {
+			t.Errorf("%.20q…: got %s, want %s", agent, got, want)
+		}
+	}
+}
+
 func TestConsoleLine(t *testing.T) {
 	got := record(t, console(ops.ClientPrefix), slog.String("msg", "kept"), slog.String("level", "kept too"), slog.String("x", "a\x1b[2J\u202e ż"))
 	if want := "07:05:04.060 WARN  request msg=kept level=\"kept too\" x=\"a\\x1b[2J\\u202e ż\"\n"; got != want {

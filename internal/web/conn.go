@@ -49,7 +49,6 @@ type conn struct {
 	answering bool   // set by Serve, cleared when idle
 	headed    bool   // the head of this answer has passed
 	requestID string // of this answer
-	writeBy   time.Time
 }
 
 // answer begins a handler's answer, which comes without the fields of every answer
@@ -81,16 +80,6 @@ func closeWrite(c net.Conn) error {
 		return half.CloseWrite()
 	}
 	return nil
-}
-
-// SetWriteDeadline moves the deadline by no less than a second: net/http moves it
-// with each request, and moving it is dear. Nobody calls SetDeadline.
-func (c *conn) SetWriteDeadline(t time.Time) error {
-	if later := t.Sub(c.writeBy); 0 <= later && later < time.Second {
-		return nil
-	}
-	c.writeBy = t
-	return c.Conn.SetWriteDeadline(t)
 }
 
 // Write passes on what a handler answers, with the fields of every answer after

@@ -162,7 +162,11 @@ func (l *Listener) prepare(raw net.Conn) {
 // speaks plain HTTP here is told so, and waited for: closing at once, with some
 // of its request unread, would reset the connection before it has read that.
 func (l *Listener) refuseHandshake(raw net.Conn, err error) {
-	l.log.Debug("a TLS handshake failed", "event", "handshake", "error", err)
+	shown := err
+	if network, ok := errors.AsType[*net.OpError](err); ok {
+		shown = network.Err // the rest names addresses, whole
+	}
+	l.log.Debug("a TLS handshake failed", "event", "handshake", "error", shown)
 	l.observer.HandshakeFailed(err.Error())
 	var record tls.RecordHeaderError
 	if errors.As(err, &record) && record.Conn != nil && looksLikeHTTP(record.RecordHeader) {

@@ -20,10 +20,10 @@ type Log struct {
 	// read. It is asked once a request. How much of that a line shows is the
 	// handler's business. Where it is nil nobody is told from anybody else.
 	Sender func(remoteAddr string, fields http.Header) netip.Addr
-	// Spare reports whether a request that no budget let through, and which was
+	// Spare reports whether a request that no budget was charged for, and which was
 	// answered with this status, because of that limit if any, goes without a line
 	// of its own: what clients can ask for as often as they like must not fill the
-	// disk. It counts those. Where it is nil each has its line.
+	// disk. It counts those. A 500 has its line always. Where it is nil each has.
 	Spare func(sender netip.Addr, status int, limit string) bool
 }
 
@@ -61,7 +61,7 @@ func (x *Exchange) log(log Log, r *http.Request, start time.Time, took time.Dura
 	if x.status >= http.StatusInternalServerError || x.cause != nil {
 		level = slog.LevelError
 	}
-	if !x.granted && level == slog.LevelInfo && log.spared(x.sender, x.status, x.limit) {
+	if !x.granted && x.status != http.StatusInternalServerError && log.spared(x.sender, x.status, x.limit) {
 		return
 	}
 	if !log.Enabled(r.Context(), level) {

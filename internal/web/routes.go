@@ -153,6 +153,7 @@ func (s *routes) store(x *Exchange, r *http.Request) (id message.ID, expires tim
 	defer func() {
 		if !stored {
 			budget.Undo(r.Context())
+			x.granted = false // it has cost the client nothing
 		}
 	}()
 	if denial := budget.Size(r.Context(), len(c.text)); denial != nil {

@@ -37,7 +37,7 @@ type Exchange struct {
 	status    int        // 0: nothing has been answered yet
 	bytes     int        // of the body
 	badHost   bool       // Hosts refused the request
-	granted   bool       // a budget let the request through
+	granted   bool       // a budget let the request through, and was charged
 	limit     string     // that refused the request, if one did
 	cause     error      // of a refusal, for the log only
 	body      pacedBody  // the request's, if it has one
