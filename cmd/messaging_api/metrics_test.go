@@ -3,15 +3,19 @@ package main
 import (
 	"bufio"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -41,18 +45,44 @@ func (s *service) scrape() map[string]float64 {
 	return series
 }
 
-// expectChange scrapes before and after the cause, until each series has grown
+// What a series does where it is not known by how much.
+var grows, shrinks = math.Inf(1), math.Inf(-1)
+
+// A coverage is which families of metrics services export, and which of them a
+// cause was seen to change.
+type coverage struct{ exported, changed map[string]bool }
+
+// family is what a series belongs to.
+func family(series string) string {
+	name, _, _ := strings.Cut(series, "{")
+	for _, part := range []string{"_bucket", "_sum", "_count"} {
+		name = strings.TrimSuffix(name, part)
+	}
+	return name
+}
+
+// A metered service is one whose metrics have causes.
+type metered struct {
+	*service
+	*coverage
+}
+
+// expectChange scrapes before and after the cause, until each series has changed
 // by what is wanted: what is counted at the end of a request follows its answer.
-func (s *service) expectChange(name string, want map[string]float64, cause func()) {
+func (s metered) expectChange(name string, want map[string]float64, cause func()) {
 	s.t.Helper()
 	before := s.scrape()
+	for series := range before {
+		s.exported[family(series)] = true
+	}
 	cause()
 	var wrong []string
-	eventually(s.t, 20*time.Second, name+" changes its metrics", func() bool {
+	eventually(s.t, time.Minute, name+" changes its metrics", func() bool {
 		after := s.scrape()
 		wrong = nil
 		for series, added := range want {
-			if got := after[series] - before[series]; got != added {
+			got := after[series] - before[series]
+			if _, there := after[series]; !there || got != added && (got <= 0 || added != grows) && (got >= 0 || added != shrinks) {
 				wrong = append(wrong, fmt.Sprintf("%s: %v more, want %v", series, got, added))
 			}
 		}
@@ -61,6 +91,44 @@ func (s *service) expectChange(name string, want map[string]float64, cause func(
 		}
 		return wrong == nil
 	})
+	for series, added := range want {
+		s.changed[family(series)] = s.changed[family(series)] || added != 0
+	}
+}
+
+// Each family of the metrics of the real program, with either store, changes when
+// its cause does.
+func TestMetricsHaveCauses(t *testing.T) {
+	seen := &coverage{make(map[string]bool), make(map[string]bool)}
+	parts := map[string]func(*testing.T, *coverage){
+		"start": causesAtStart, "requests": causesInRequests, "clients": causesInClients, "connections": causesInConnections,
+		"Redis": causesInRedis, "file": causesInTheFile, "log": causesInTheLog, "certificate": causesInTheCertificate,
+	}
+	ran := 0
+	for name, part := range parts {
+		t.Run(name, func(t *testing.T) {
+			part(t, seen)
+			ran++
+		})
+	}
+	if ran < len(parts) {
+		return // by -run, or for want of a tool; what went wrong has been said
+	}
+	for name := range seen.exported {
+		if !seen.changed[name] {
+			t.Errorf("messaging_api_%s is exported, and no cause here changes it", name)
+		}
+	}
+}
+
+// causesAtStart are those of what is the same for as long as the program runs.
+func causesAtStart(t *testing.T, seen *coverage) {
+	s := start(t)
+	build := fmt.Sprintf(`build_info{goversion=%q,revision=%q,version=%q}`, runtime.Version(), revision(), version())
+	if got := s.scrape()[build]; got != 1 {
+		t.Errorf("%s: got %v, want 1", build, got)
+	}
+	seen.changed["build_info"] = true
 }
 
 // status asks for a path and returns the status.
@@ -80,16 +148,17 @@ func (s *service) status(c *http.Client, method, path string, body io.Reader) in
 	return answer.StatusCode
 }
 
-// What requests do shows in the metrics of the real program.
-func TestMetricsOfRequests(t *testing.T) {
-	s := startLimited(t, "--limit-create=1/h:2", "--limit-read=1/h:4", "--limit-miss=1/h:2", "--conns-per-client=2",
-		"--listen-http=127.0.0.1:0", "--store=file:"+filepath.Join(t.TempDir(), "messages.db"))
+// causesInRequests are what requests do.
+func causesInRequests(t *testing.T, seen *coverage) {
+	s := metered{startLimited(t, "--limit-create=1/h:2", "--limit-read=1/h:4", "--limit-miss=1/h:2", "--conns-per-client=2",
+		"--listen-http=127.0.0.1:0", "--store=file:"+filepath.Join(t.TempDir(), "messages.db")), seen}
 	c := client(1)
 	var link string
 	s.expectChange("a creation", map[string]float64{
 		`http_requests_total{protocol="HTTP/1.1",route="/",status="200"}`: 1,
 		`http_request_duration_seconds_count{route="/"}`:                  1,
 		`messages_created_total`:                                          1,
+		`messages_created_bytes_total`:                                    grows,
 		`store_calls_total{op="put",outcome="ok"}`:                        1,
 		`store_duration_seconds_count{op="put"}`:                          1,
 		`connections_total`:                                               1,
@@ -176,9 +245,9 @@ func TestMetricsOfRequests(t *testing.T) {
 	}
 }
 
-// What is refused before there is a request shows too.
-func TestMetricsOfConnections(t *testing.T) {
-	s := startLimited(t, "--handshakes-per-client=1/h:3", "--conns-per-client=0")
+// causesInConnections are what is refused before there is a request.
+func causesInConnections(t *testing.T, seen *coverage) {
+	s := metered{startLimited(t, "--handshakes-per-client=1/h:3", "--conns-per-client=0"), seen}
 	begin := func(speak func(net.Conn)) func() {
 		return func() {
 			conn, err := net.Dial("tcp", s.address)
@@ -206,65 +275,132 @@ func TestMetricsOfConnections(t *testing.T) {
 		begin(func(c net.Conn) { _, _ = c.Read(make([]byte, 1)) }))
 }
 
-// What a store does that is slow, and then gone, shows; and that it is back.
-func TestMetricsOfTheStore(t *testing.T) {
+// causesInClients are what the limits make of them.
+func causesInClients(t *testing.T, seen *coverage) {
+	s := metered{startLimited(t, "--limit-clients=1"), seen}
+	s.expectChange("a client", map[string]float64{"limit_clients": 1, "limit_overflow_total": 0}, func() {
+		s.must(from("127.0.7.1", 2), http.MethodPost, "/", "x")
+	})
+	s.expectChange("a client for whom there is no room", map[string]float64{"limit_clients": 0, "limit_overflow_total": grows}, func() {
+		s.must(from("127.0.7.2", 2), http.MethodPost, "/", "x")
+	})
+}
+
+// causesInRedis are a store that comes back, and one that hangs.
+func causesInRedis(t *testing.T, seen *coverage) {
 	redis := redistest.New(t)
-	s := start(t, "--store="+redis.URL(true), "--in-flight=1")
-	c := client(1)
-	if _, err := s.post(c, "x"); err != nil {
-		t.Fatal(err)
+	s := metered{start(t, "--store="+redis.URL(true)+"?pool_size=1&pool_timeout=100ms", "--in-flight=1"), seen}
+	c := client(2)
+	creating := func() int { return s.must(c, http.MethodPost, "/", "x").status }
+	redis.Kill()
+	if got := creating(); got != http.StatusServiceUnavailable {
+		t.Errorf("creating without a store: got %d, want 503", got)
 	}
-	if got := s.scrape(); got["store_connections_open"] < 1 {
-		t.Errorf("connections to Redis: got %v", got["store_connections_open"])
-	}
-	s.expectChange("a store that hangs, and a request too many", map[string]float64{
-		`http_requests_shed_total`:                          1,
+	s.expectChange("a store that comes back", map[string]float64{
+		`store_connections_open`:                   1,
+		`store_connections_idle`:                   1,
+		`store_calls_total{op="put",outcome="ok"}`: 1,
+		`check_ok{check="store"}`:                  1,
+	}, func() {
+		redis.Start()
+		eventually(t, 20*time.Second, "creating", func() bool { return creating() == http.StatusOK })
+	})
+	over := make(chan struct{})
+	var clients sync.WaitGroup
+	s.expectChange("a store that hangs, and requests too many", map[string]float64{
+		`http_requests_in_flight`:                           1,
+		`http_requests_shed_total`:                          grows,
 		`limit_refusals_total{limit="other"}`:               0,
-		`store_calls_total{op="put",outcome="unavailable"}`: 1,
+		`store_calls_total{op="put",outcome="unavailable"}`: grows,
+		`store_connections_idle`:                            -1,
+		`store_connection_timeouts_total`:                   grows, // of the probe, which finds no connection
 		`check_ok{check="store"}`:                           -1,
 	}, func() {
 		redis.Freeze()
-		hanging := make(chan int, 1)
-		go func() { hanging <- s.status(c, "POST", "/", strings.NewReader("x")) }()
-		eventually(t, 10*time.Second, "a request in flight", func() bool { return s.scrape()["http_requests_in_flight"] == 1 })
-		if status := s.status(client(1), "POST", "/", strings.NewReader("x")); status != http.StatusServiceUnavailable {
-			t.Errorf("a request too many: got %d", status)
-		}
-		if status := <-hanging; status != http.StatusServiceUnavailable {
-			t.Errorf("the one that hung: got %d", status)
+		for range 3 {
+			clients.Go(func() {
+				for !isClosed(over) {
+					if a, err := s.send(c, http.MethodPost, "/", "x"); err != nil || a.status != http.StatusServiceUnavailable {
+						t.Errorf("creating while the store hangs: got %d and %v, want 503", a.status, err)
+					}
+				}
+			})
 		}
 	})
-	s.expectChange("a store that works again", map[string]float64{`check_ok{check="store"}`: 1}, redis.Thaw)
+	close(over)
+	clients.Wait()
+	s.expectChange("a store that works again", map[string]float64{`check_ok{check="store"}`: 1, `store_connections_idle`: 1}, redis.Thaw)
 }
 
-// A file of the log that cannot be written shows as lines that are lost.
-func TestMetricsOfTheLog(t *testing.T) {
+// causesInTheFile are what fills the disk.
+func causesInTheFile(t *testing.T, seen *coverage) {
+	dir, small := ownDisk(t, "32m")
+	if !small {
+		t.SkipNow()
+	}
+	s := metered{start(t, "--store=file:"+filepath.Join(dir, "messages.db")), seen}
+	s.expectChange("messages", map[string]float64{"store_used_bytes": grows}, func() {
+		for range 10 {
+			s.must(client(2), http.MethodPost, "/", strings.Repeat("x", 200_000))
+		}
+	})
+	s.expectChange("what others keep on the disk", map[string]float64{
+		"store_limit_bytes": -8 << 20,
+		"store_used_bytes":  0,
+	}, func() {
+		if err := os.WriteFile(filepath.Join(dir, "ballast"), make([]byte, 8<<20), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	})
+	s.expectChange("a message for which there is no room", map[string]float64{
+		`store_calls_total{op="put",outcome="full"}`:                      1,
+		`http_requests_total{protocol="HTTP/2.0",route="/",status="507"}`: 1,
+	}, func() {
+		if err := os.WriteFile(filepath.Join(dir, "more"), make([]byte, 32<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
+			t.Fatalf("filling the disk: got %v", err)
+		}
+		s.must(client(2), http.MethodPost, "/", "x")
+	})
+}
+
+// causesInTheCertificate are one that takes the place of another.
+func causesInTheCertificate(t *testing.T, seen *coverage) {
+	service, pair := startWithFiles(t)
+	s := metered{service, seen}
+	s.expectChange("a later certificate", map[string]float64{
+		fmt.Sprintf("certificate_expiry_timestamp_seconds{name=%q}", pair.Cert): grows,
+	}, func() {
+		selfIssued(t, pair, 2, time.Now().Add(2*time.Hour))
+		s.signal(syscall.SIGHUP)
+	})
+}
+
+// causesInTheLog are files that cannot be written: their lines are lost.
+func causesInTheLog(t *testing.T, seen *coverage) {
 	dir := filepath.Join(t.TempDir(), "logs")
-	s := start(t, append(noLimits(), "--log-dir="+dir)...)
+	s := metered{start(t, "--log-dir="+dir), seen}
 	link, err := s.post(client(1), "x")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_, path, _ := strings.Cut(link, s.address)
-	if lost, there := s.scrape()["log_lines_lost_total"]; lost != 0 || !there {
-		t.Errorf("lost lines: got %v, there: %v", lost, there)
-	}
-	if err := os.RemoveAll(dir); err != nil {
-		t.Fatal(err)
-	}
-	// Lines wait in memory for the folder, some megabytes of them.
 	conn, err := tls.Dial("tcp", s.address, &tls.Config{InsecureSkipVerify: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	var load sync.WaitGroup
-	load.Go(func() {
-		for requests := strings.Repeat("HEAD "+path+" HTTP/1.1\r\nHost: localhost\r\n\r\n", 100); err == nil; {
-			_, err = io.WriteString(conn, requests) // until the test closes it
-		}
-	})
-	load.Go(func() { _, _ = io.Copy(io.Discard, conn) })
 	defer load.Wait()
 	defer func() { _ = conn.Close() }()
-	eventually(t, time.Minute, "lost lines are counted", func() bool { return s.scrape()["log_lines_lost_total"] > 0 })
+	s.expectChange("a folder that is gone", map[string]float64{"log_lines_lost_total": grows}, func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		// Lines wait in memory for the folder, some megabytes of them.
+		load.Go(func() {
+			for requests := strings.Repeat("HEAD "+path+" HTTP/1.1\r\nHost: localhost\r\n\r\n", 100); err == nil; {
+				_, err = io.WriteString(conn, requests) // until the test closes it
+			}
+		})
+		load.Go(func() { _, _ = io.Copy(io.Discard, conn) })
+	})
 }
