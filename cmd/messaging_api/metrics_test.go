@@ -307,6 +307,11 @@ func causesInRedis(t *testing.T, seen *coverage) {
 	})
 	over := make(chan struct{})
 	var clients sync.WaitGroup
+	leave := sync.OnceFunc(func() {
+		close(over)
+		clients.Wait()
+	})
+	defer leave() // before the test is over, whatever becomes of it
 	s.expectChange("a store that hangs, and requests too many", map[string]float64{
 		`http_requests_in_flight`:                           1,
 		`http_requests_shed_total`:                          grows,
@@ -327,8 +332,7 @@ func causesInRedis(t *testing.T, seen *coverage) {
 			})
 		}
 	})
-	close(over)
-	clients.Wait()
+	leave()
 	s.expectChange("a store that works again", map[string]float64{`check_ok{check="store"}`: 1, `store_connections_idle`: 1}, redis.Thaw)
 }
 

@@ -178,8 +178,9 @@ func (v *visitor) secure() net.Conn {
 	return conn
 }
 
-// say sends this, reads the answer until the other side closes, and closes.
+// say sends this, reads the answer, if there is one within a minute, and closes.
 func (v *visitor) say(conn net.Conn, input string) {
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
 	_, _ = io.WriteString(conn, input)
 	answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
 	if err == nil {
@@ -191,8 +192,8 @@ func (v *visitor) say(conn net.Conn, input string) {
 }
 
 // dawdle sends a body that never ends, for as long as it is let.
-func (v *visitor) dawdle() {
-	v.say(v.secure(), "POST / HTTP/1.1\r\nHost: "+v.host+"\r\nContent-Type: text/plain\r\nContent-Length: 100\r\n\r\n"+v.fresh())
+func (v *visitor) dawdle(conn net.Conn) {
+	v.say(conn, "POST / HTTP/1.1\r\nHost: "+v.host+"\r\nContent-Type: text/plain\r\nContent-Length: 100\r\n\r\n"+v.fresh())
 }
 
 // exceed spends each budget of a client, and then asks for more.
@@ -270,9 +271,7 @@ func (v *visitor) knock() {
 		"GET " + v.create(client(1)) + " HTTP/1.1\r\nHost: " + v.host + "\r\nAccept: " + v.fresh() + "/" + v.fresh() + "\r\nConnection: close\r\n\r\n",
 	} {
 		for _, dial := range []func() net.Conn{v.secure, plain(v.address), plain(v.http)} {
-			conn := dial()
-			_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
-			v.say(conn, input)
+			v.say(dial(), input)
 		}
 	}
 	if conn, err := tls.Dial("tcp", v.address, &tls.Config{InsecureSkipVerify: true, ServerName: v.fresh() + ".example"}); err == nil {
@@ -351,7 +350,7 @@ func documented(t *testing.T) (statuses []int) {
 // Whatever happens, at debug level, nothing that the service writes holds a text,
 // an id, a path, a password or the value of any field; and what happened is
 // there, under the names that docs/OPERATIONS.md gives. Only panics are another
-// test's matter: no request makes this program panic.
+// test's matter ([TestPanicsHoldNoSecrets]): no request makes this program panic.
 func TestNothingWrittenHoldsSecrets(t *testing.T) {
 	for name, store := range map[string]func(*testing.T) trial{"file": fileTrial, "redis": redisTrial} {
 		t.Run(name, func(t *testing.T) {
@@ -369,7 +368,8 @@ func keepsSecrets(t *testing.T, store trial) {
 	v := &visitor{service: startLimited(t, args...), host: "msg.example"}
 	v.keep(redistest.Password, url.QueryEscape(redistest.Password), strings.ReplaceAll(redistest.Password, " ", "%20"))
 	var slow sync.WaitGroup
-	slow.Go(v.dawdle)
+	dawdler := v.secure()
+	slow.Go(func() { v.dawdle(dawdler) })
 	for _, protocol := range []int{1, 2} {
 		v.visit(client(protocol))
 	}
