@@ -73,7 +73,7 @@ type watched struct {
 	admitted []*limit.Listener // nil: a way that is off
 	source   certificateSource
 	ready    *ops.Readiness
-	messages messageStore
+	space    *spaceWatch
 	logs     logOutput
 }
 
@@ -89,13 +89,9 @@ func (w watched) watch(m *ops.Metrics) {
 	if w.source != nil {
 		watchCertificates(m, w.source)
 	}
-	switch s := w.messages.(type) {
-	case *store.Redis:
-		m.WatchPool(func() ops.Pool { return ops.Pool(s.Pool()) })
-	case *store.Bolt:
-		m.WatchSpace(
-			func() float64 { used, _ := s.Space(); return float64(used) },
-			func() float64 { _, limit := s.Space(); return float64(limit) })
+	m.WatchSpace(w.space.now)
+	if r, ok := w.space.messages.(*store.Redis); ok {
+		m.WatchPool(func() ops.Pool { return ops.Pool(r.Pool()) })
 	}
 }
 

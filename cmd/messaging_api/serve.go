@@ -103,10 +103,11 @@ func serve(ctx context.Context, o *options, stdout, stderr io.Writer) (err error
 	public := newPublic(admitted[0], o.tlsConfig(source, digest, resolver), handler, lines, troubles, observer)
 	plain := o.newPlain(admitted[1], source, lines, troubles, observer)
 	ready := ops.NewReadiness(storeCheck(kept), certificateCheck(source), public.check())
-	watched{table, load, admitted, source, ready, messages, logs}.watch(metrics)
+	space := &spaceWatch{messages: messages, log: log}
+	watched{table, load, admitted, source, ready, space, logs}.watch(metrics)
 	operations := newServer(ops.NewHandler(ready, metrics), troubles)
 
-	background := runBackground(ctx, source, logs, digest, log)
+	background := runBackground(ctx, source, logs, log, digest.run, space.run)
 	failed := make(chan error, 3)
 	go func() { failed <- public.serve() }()
 	if plain != nil {
@@ -149,15 +150,17 @@ type background struct {
 	work   sync.WaitGroup
 }
 
-// runBackground lets the certificates follow their source, the digest write, and
-// certificates and log follow SIGHUP.
-func runBackground(ctx context.Context, source certificateSource, logs logOutput, digest *digest, log *slog.Logger) *background {
+// runBackground lets the certificates follow their source, certificates and log
+// follow SIGHUP, and runs what else there is.
+func runBackground(ctx context.Context, source certificateSource, logs logOutput, log *slog.Logger, others ...func(context.Context)) *background {
 	b := new(background)
 	ctx, b.cancel = context.WithCancel(context.WithoutCancel(ctx)) // until everything is drained
 	if source != nil {
 		b.work.Go(func() { source.Run(ctx) })
 	}
-	b.work.Go(func() { digest.run(ctx) })
+	for _, run := range others {
+		b.work.Go(func() { run(ctx) })
+	}
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	b.work.Go(func() {

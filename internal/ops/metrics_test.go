@@ -25,7 +25,7 @@ type system struct {
 	inFlight, clients, conns int
 	overflow, lost           uint64
 	pool                     ops.Pool
-	used                     float64
+	used                     uint64
 	notAfter                 time.Time
 }
 
@@ -40,7 +40,7 @@ func newMetrics(s *system) *ops.Metrics {
 	m.WatchClients(func() int { return s.clients }, func() uint64 { return s.overflow })
 	m.WatchConnections(func() int { return s.conns })
 	m.WatchPool(func() ops.Pool { return s.pool })
-	m.WatchSpace(func() float64 { return s.used }, func() float64 { return 2 * s.used })
+	m.WatchSpace(func() (used, limit uint64) { return s.used, 2 * s.used })
 	m.WatchCertificates([]string{"a.example", "b.example"}, func(name string) time.Time {
 		if name == "a.example" {
 			return s.notAfter

@@ -72,11 +72,35 @@ func (m *Metrics) WatchPool(pool func() Pool) {
 		func() float64 { return float64(pool().Timeouts) })
 }
 
-// WatchSpace has the bytes that the store uses and may use at most. A store that
-// cannot tell is not watched; what it refuses for want of room is counted all
-// the same.
-func (m *Metrics) WatchSpace(used, limit func() float64) {
-	f := factory{m.registry}
-	f.gaugeFunc("store_used_bytes", "Bytes that the store uses.", used)
-	f.gaugeFunc("store_limit_bytes", "Bytes that the store may use at most.", limit)
+// WatchSpace has the bytes that the store uses and may use at most. While it is
+// not known, and both are zero, there are no such figures; what the store refuses
+// for want of room is counted all the same.
+func (m *Metrics) WatchSpace(space func() (used, limit uint64)) {
+	m.registry.MustRegister(&spaceGauges{
+		used:  prometheus.NewDesc(namespace+"_store_used_bytes", "Bytes that the store uses.", nil, nil),
+		limit: prometheus.NewDesc(namespace+"_store_limit_bytes", "Bytes that the store may use at most; 0 if there is no limit.", nil, nil),
+		space: space,
+	})
+}
+
+// spaceGauges are two figures of one moment.
+type spaceGauges struct {
+	used, limit *prometheus.Desc
+	space       func() (used, limit uint64)
+}
+
+// Describe is for prometheus.Collector.
+func (g *spaceGauges) Describe(descs chan<- *prometheus.Desc) {
+	descs <- g.used
+	descs <- g.limit
+}
+
+// Collect is for prometheus.Collector.
+func (g *spaceGauges) Collect(metrics chan<- prometheus.Metric) {
+	used, limit := g.space()
+	if used == 0 && limit == 0 {
+		return
+	}
+	metrics <- prometheus.MustNewConstMetric(g.used, prometheus.GaugeValue, float64(used))
+	metrics <- prometheus.MustNewConstMetric(g.limit, prometheus.GaugeValue, float64(limit))
 }

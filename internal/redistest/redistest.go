@@ -4,6 +4,7 @@ package redistest
 
 import (
 	"bufio"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"net"
@@ -14,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // The shipped user, and its password in tests.
@@ -113,6 +116,20 @@ func (s *Server) end(sig os.Signal) {
 	_ = s.process.Process.Signal(sig)
 	_ = s.process.Wait() // the signal, as an error
 	s.process = nil
+}
+
+// Do runs an administrator's command and returns its answer.
+func (s *Server) Do(args ...any) any {
+	s.t.Helper()
+	admin := redis.NewClient(&redis.Options{
+		Addr: s.Addr, Username: AdminUser, Password: Password, Protocol: 2, DisableIdentity: true, MaxRetries: -1,
+	})
+	defer func() { _ = admin.Close() }()
+	answer, err := admin.Do(context.Background(), args...).Result()
+	if err != nil {
+		s.t.Fatalf("redis-server: %v: %v", args, err)
+	}
+	return answer
 }
 
 // URL is how the service reaches the server as the shipped user, the password

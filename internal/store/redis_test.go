@@ -223,6 +223,12 @@ func TestRedisHangsAndGoesOn(t *testing.T) {
 	for range 100 {
 		requests.Go(func() { wantUnavailable(t, s) })
 	}
+	requests.Go(func() {
+		timely(t, "Space", func() {
+			_, _, err := s.Space(t.Context())
+			wantError(t, "Space", err, message.ErrUnavailable)
+		})
+	})
 	requests.Wait()
 	if err := server.process.Process.Signal(syscall.SIGCONT); err != nil {
 		t.Fatal(err)

@@ -50,10 +50,12 @@ test_acl() {
   }
   [ "$(as_service "$1" ping)" = PONG ] || fail "with the password, the backend network does not get in"
   for command in 'keys "*"' flushall 'config get "*"' 'eval "return redis.call(\"get\", KEYS[1])" 1 foreign' \
-    'get foreign' 'set foreign x' 'del msg:x' 'scan 0' monitor info 'client list' 'acl list' shutdown; do
+    'get foreign' 'set foreign x' 'del msg:x' 'scan 0' monitor 'client list' 'acl list' shutdown; do
     answer=$(as_service "$1" "$command") || true
     [[ $answer = *NOPERM* ]] || fail "the service's user may $command: $answer"
   done
+  answer=$(as_service "$1" 'info everything') || true
+  [[ $answer = *used_memory:* && $answer != *msg:* ]] || fail "the service's user, of INFO, gets: $answer"
   ok "with it, the service's user cannot run KEYS, FLUSHALL, CONFIG and their like, nor touch a foreign key"
 }
 

@@ -1,0 +1,126 @@
+package store_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"messaging_api/internal/message"
+	"messaging_api/internal/store"
+)
+
+// nearlyFull is the share at which the shipped alert speaks.
+const nearlyFull = 0.85
+
+// With the shipped user's rights a store tells how full Redis is, from empty to
+// where it refuses. One without a limit is never full.
+func TestRedisSpace(t *testing.T) {
+	t.Parallel()
+	for name, open := range map[string]func(*testing.T) (*redisServer, *store.Redis){
+		"single": func(t *testing.T) (*redisServer, *store.Redis) {
+			server := startRedis(t, redisSetup{})
+			return server, server.open()
+		},
+		"Sentinel": func(t *testing.T) (*redisServer, *store.Redis) {
+			master := startRedis(t, redisSetup{})
+			return master, openRedis(t, startSentinel(t, master), nil)
+		},
+		// The fullest one's figures, and not those of the other, which is larger, or
+		// a sum: the share of messages that belongs to the full one is refused.
+		"Cluster": func(t *testing.T) (*redisServer, *store.Redis) {
+			cluster := startCluster(t, 2)
+			return cluster[0], openRedis(t, clusterURL(cluster), nil)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server, s := open(t)
+			const shipped = 256 << 20
+			if used, limit := space(t, s); limit != shipped || used < 100_000 || used > shipped/4 {
+				t.Errorf("an empty store: got %d of %d bytes, want a little of %d", used, limit, shipped)
+			}
+			const small = 8 << 20
+			server.do("config", "set", "maxmemory", small)
+			before, limit := space(t, s)
+			if limit != small || float64(before) > nearlyFull*small {
+				t.Errorf("an empty store that is small: got %d of %d bytes, want less than %v of %d", before, limit, nearlyFull, small)
+			}
+			stored, refused := 0, false
+			for i := 0; i < 1000 && !refused; i++ {
+				err := s.Put(t.Context(), randomKey(), make([]byte, 64<<10), time.Hour)
+				if refused = err != nil; refused {
+					wantError(t, "Put where there is no room", err, message.ErrFull)
+					break
+				}
+				stored++
+			}
+			after, limit := space(t, s)
+			if !refused || limit != small || float64(after) < nearlyFull*small || after > small+small/4 {
+				t.Errorf("a store that refuses, after %d messages: got %d of %d bytes, want about all", stored, after, limit)
+			}
+			server.do("config", "set", "maxmemory", 0)
+			if name == "Cluster" {
+				return // the other one's limit counts then
+			}
+			if used, limit := space(t, s); limit != 0 || used < small/2 {
+				t.Errorf("without a limit: got %d of %d bytes, want those there are, of 0", used, limit)
+			}
+		})
+	}
+}
+
+// space returns what a store says.
+func space(t *testing.T, s *store.Redis) (used, limit uint64) {
+	t.Helper()
+	used, limit, err := s.Space(t.Context())
+	if err != nil {
+		t.Fatalf("Space: %v", err)
+	}
+	return used, limit
+}
+
+// A server whose rules are an older version's does not say how full it is, and
+// serves all the same.
+func TestRedisSpaceDenied(t *testing.T) {
+	server := startRedis(t, redisSetup{grant: " -info"})
+	s := server.open()
+	_, _, err := s.Space(t.Context())
+	wantError(t, "Space without the right", err, message.ErrUnavailable)
+	if !strings.Contains(fmt.Sprint(err), "NOPERM") {
+		t.Errorf("Space without the right: got %v, want NOPERM", err)
+	}
+	writeAndRead(t, s, 4, 4)
+	if err := s.Ping(t.Context()); err != nil {
+		t.Errorf("Ping: %v", err)
+	}
+}
+
+// All that INFO shows the shipped user names no key and holds no value.
+func TestRedisInfoShowsNothingOfMessages(t *testing.T) {
+	server := startRedis(t, redisSetup{})
+	s := server.open()
+	const value = "the sealed value of a message"
+	key := randomKey()
+	if err := s.Put(t.Context(), key, []byte(value), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Get(t.Context(), key); err != nil {
+		t.Fatal(err)
+	}
+	user := redis.NewClient(&redis.Options{
+		Addr: server.addr(), Username: redisUser, Password: redisPassword, Protocol: 2, DisableIdentity: true,
+	})
+	defer func() { _ = user.Close() }()
+	text, err := user.Info(t.Context(), "everything").Result()
+	if err != nil || !strings.Contains(text, "keys=1,") {
+		t.Fatalf("INFO everything: got %v %q, want all, with one key", err, text)
+	}
+	for _, secret := range []string{key.Hex(), key.Hex()[:8], "msg:", value, value[:8]} {
+		if strings.Contains(text, secret) {
+			t.Errorf("INFO everything shows %q", secret)
+		}
+	}
+}
