@@ -148,6 +148,10 @@ func copySelf(t testing.TB) string {
 	}
 	dir := openFolder(t)
 	path := filepath.Join(dir, "logger")
+	// A test beside this one that forks meanwhile would take the open file along, and
+	// what somebody can still write to cannot be executed (execve(2), ETXTBSY).
+	syscall.ForkLock.RLock()
+	defer syscall.ForkLock.RUnlock()
 	if err := os.WriteFile(path, binary, 0o755); err != nil {
 		t.Fatal(err)
 	}
