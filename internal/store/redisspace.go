@@ -35,7 +35,8 @@ func (r *Redis) Space(ctx context.Context) (used, limit uint64, err error) {
 	return fullest.used, fullest.limit, nil
 }
 
-// fullest asks every server that takes writes.
+// fullest asks every server that takes writes. The figure is that of those who
+// answer: one that is down has none, and is no reason to overlook one that is full.
 func (r *Redis) fullest(ctx context.Context) (fullest space, err error) {
 	cluster, ok := r.client.(*redis.ClusterClient)
 	if !ok {
@@ -44,14 +45,20 @@ func (r *Redis) fullest(ctx context.Context) (fullest space, err error) {
 	var mu sync.Mutex // guards fullest
 	err = cluster.ForEachMaster(ctx, func(ctx context.Context, master *redis.Client) error {
 		s, err := askSpace(ctx, master)
+		if err != nil {
+			return err
+		}
 		mu.Lock()
 		defer mu.Unlock()
 		if fullest.used == 0 || s.fullness() > fullest.fullness() {
 			fullest = s
 		}
-		return err
+		return nil
 	})
-	return fullest, err
+	if fullest.used > 0 {
+		return fullest, nil
+	}
+	return space{}, err
 }
 
 // askSpace asks one server.
@@ -60,7 +67,12 @@ func askSpace(ctx context.Context, server redis.Cmdable) (space, error) {
 	if err != nil {
 		return space{}, err
 	}
-	var s space
+	return parseSpace(text)
+}
+
+// parseSpace reads the answer of INFO memory.
+func parseSpace(text string) (s space, err error) {
+	limited := false
 	for line := range strings.Lines(text) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
 		switch name {
@@ -68,13 +80,14 @@ func askSpace(ctx context.Context, server redis.Cmdable) (space, error) {
 			s.used, err = strconv.ParseUint(value, 10, 64)
 		case "maxmemory":
 			s.limit, err = strconv.ParseUint(value, 10, 64)
+			limited = true
 		}
 		if err != nil {
 			return space{}, err
 		}
 	}
-	if s.used == 0 {
-		return space{}, errors.New("INFO memory does not tell used_memory")
+	if s.used == 0 || !limited {
+		return space{}, errors.New("INFO memory does not tell used_memory and maxmemory")
 	}
 	return s, nil
 }

@@ -72,6 +72,21 @@ func TestRedisSpace(t *testing.T) {
 	}
 }
 
+// A master that is down does not hide that another is full.
+func TestRedisSpaceOfAClusterInPart(t *testing.T) {
+	cluster := startCluster(t, 3)
+	s := openRedis(t, clusterURL(cluster), nil)
+	const small = 8 << 20
+	cluster[0].do("config", "set", "maxmemory", small)
+	if _, limit := space(t, s); limit != small {
+		t.Fatalf("all there: got a limit of %d bytes, want %d", limit, small)
+	}
+	cluster[1].kill()
+	if _, limit := space(t, s); limit != small {
+		t.Errorf("one down: got a limit of %d bytes, want %d", limit, small)
+	}
+}
+
 // space returns what a store says.
 func space(t *testing.T, s *store.Redis) (used, limit uint64) {
 	t.Helper()
