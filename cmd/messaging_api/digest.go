@@ -27,8 +27,9 @@ const maxGathered = 128
 
 // A digest logs what clients can cause as often as they like: connections that
 // are closed at once, handshakes for names that are not ours, requests that no
-// budget lets through, and what net/http has to say of its own. It writes one line a second for each occasion, with how
-// often it came, so that no attack fills the disk.
+// budget was charged for, and what net/http has to say of its own. It writes one
+// line a second for each occasion, with how often it came, so that no attack fills
+// the disk.
 type digest struct {
 	log  *slog.Logger
 	wake chan struct{} // holds a token if something was gathered
@@ -47,7 +48,7 @@ type occasion struct {
 	client               limit.Client // of requests; zero where they are no client's in particular
 }
 
-// A gathering is what has come of an occasion.
+// A gathering is what has come of an occasion within a second.
 type gathering struct {
 	count uint64       // those without a line of their own
 	first limit.Client // who the line of an occasion without a client names

@@ -66,20 +66,14 @@ const (
 	agentSize = 120
 )
 
-// cut returns what is shown of a string under this key.
-func cut(key, s string) string {
-	if key == agentKey && len(s) > agentSize {
-		return s[:agentSize]
-	}
-	return s
-}
-
 // clean is for slog.HandlerOptions: it does in the standard library's handlers what
 // an encoder does by itself.
 func (f ClientForm) clean(_ []string, a slog.Attr) slog.Attr {
 	switch a.Value.Kind() {
 	case slog.KindString:
-		a.Value = slog.StringValue(cut(a.Key, a.Value.String()))
+		if s := a.Value.String(); a.Key == agentKey && len(s) > agentSize {
+			a.Value = slog.StringValue(s[:agentSize])
+		}
 	case slog.KindAny:
 		addr, ok := address(a.Value.Any())
 		if !ok {
