@@ -24,15 +24,9 @@ find_engine() {
 
 install_engine() {
   as_root
-  local started=(docker.service docker.socket containerd.service)
-  if command -v dockerd >/dev/null; then started=(); fi
   need dockerd docker.io
   need docker-compose docker-compose
   need iptables iptables
-  # Where systemd runs, the packages have started an engine. It would live on.
-  if [ "${#started[@]}" -gt 0 ] && [ -d /run/systemd/system ]; then
-    systemctl stop "${started[@]}"
-  fi
 }
 
 start_engine() {
@@ -84,15 +78,12 @@ as_root() {
   [ "$(id -u)" = 0 ] || fail "no container engine answers, and only root can install and start one"
 }
 
-# need COMMAND PACKAGE installs Debian's package where the command is missing.
+# need COMMAND PACKAGE installs Debian's package where the command is missing. The
+# package starts no service.
 need() {
   command -v "$1" >/dev/null && return
-  [ "$(id -u)" = 0 ] || fail "$1 is missing: install $2"
   note "installing $2"
-  {
-    apt-get update -q &&
-      DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends "$2"
-  } >"$run/apt.log" 2>&1 || {
+  (install_missing <<<"$1 $2") >"$run/apt.log" 2>&1 || {
     tail -n 5 "$run/apt.log" >&2
     fail "cannot install $2"
   }
