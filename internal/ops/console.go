@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"golang.org/x/term"
 )
 
 // NewConsole returns a handler for a person at a terminal: the time of day, the level,
@@ -38,8 +38,7 @@ func Terminal(w io.Writer) bool {
 		return false
 	}
 	// Being a character device is not enough: the null device is one too.
-	_, err := unix.IoctlGetTermios(int(file.Fd()), unix.TCGETS)
-	return err == nil
+	return term.IsTerminal(int(file.Fd()))
 }
 
 // The level and message of a record whose own have been written already, and the attributes

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -178,8 +179,8 @@ func TestBoltRefusesAReadOnlyDisk(t *testing.T) {
 	dir := smallDisk(t, 1<<20)
 	path := filepath.Join(dir, "messages.db")
 	openThenClose(t, path, func(*store.Bolt) {})
-	if err := syscall.Mount("", dir, "", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
-		t.Fatal(err)
+	if out, err := exec.Command("mount", "-o", "remount,ro", dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
 	}
 	wantRefusal(t, path, "read-only file system")
 	wantRefusal(t, filepath.Join(dir, "new", "messages.db"), "read-only file system")

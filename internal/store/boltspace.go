@@ -22,5 +22,7 @@ func (b *Bolt) Space() (used, limit uint64) {
 	st := b.db.Stats()
 	size := uint64(info.Size())                                             //nolint:gosec // never negative
 	free := uint64(st.FreePageN+st.PendingPageN) * uint64(os.Getpagesize()) //nolint:gosec // never negative
-	return size - min(free, size), size + disk.Bavail*uint64(disk.Bsize)    //nolint:gosec // never negative
+	// The two fields have other types on other systems.
+	left := uint64(disk.Bavail) * uint64(disk.Bsize) //nolint:gosec,unconvert // never negative
+	return size - min(free, size), size + left
 }
