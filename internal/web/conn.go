@@ -46,15 +46,16 @@ func (l *Listener) ConnState(c net.Conn, state http.ConnState) {
 type conn struct {
 	net.Conn
 	listener  *Listener
-	answering bool   // set by Serve, cleared when idle
-	headed    bool   // the head of this answer has passed
-	requestID string // of this answer
+	answering bool         // set by Serve, cleared when idle
+	headed    bool         // the head of this answer has passed
+	requestID string       // of this answer
+	headers   *headerBlock // of this answer
 }
 
-// answer begins a handler's answer, which comes without the fields of every answer
-// if they are to be spliced in.
-func (c *conn) answer(requestID string, spliced bool) {
-	c.answering, c.headed, c.requestID = true, !spliced, requestID
+// answer begins a handler's answer. Where splice is true it comes without its
+// block of headers, which setHeaders chooses.
+func (c *conn) answer(requestID string, splice bool) {
+	c.answering, c.headed, c.requestID = true, !splice, requestID
 }
 
 // A tlsConn tells net/http its TLS state without being a *tls.Conn, which
@@ -114,7 +115,7 @@ func (c *conn) writeHead(p []byte) (int, error) {
 	head := heads.Get().(*[]byte)
 	defer heads.Put(head)
 	b := append((*head)[:0], p[:line]...)
-	b = c.listener.appendFields(b, c.requestID)
+	b = c.headers.appendTo(b, c.requestID)
 	b = append(b, p[line:]...)
 	*head = b
 	if _, err := c.Conn.Write(b); err != nil {
@@ -174,7 +175,7 @@ func (l *Listener) refusal(c net.Conn, status int, detail string) []byte {
 			slog.Int("status", status), slog.Int("bytes", len(body)))
 	}
 	l.observer.Request(otherRoute, "HTTP/1.1", status, 0) // it never was one: there is nothing to time
-	b := make([]byte, 0, 512+len(l.headers)+len(body))
+	b := make([]byte, 0, 512+len(l.headers.lines)+len(body))
 	b = append(b, "HTTP/1.1 "...)
 	b = strconv.AppendInt(b, int64(status), 10)
 	b = append(b, ' ')
@@ -184,15 +185,7 @@ func (l *Listener) refusal(c net.Conn, status int, detail string) []byte {
 	b = append(b, "\r\nDate: "...)
 	b = time.Now().UTC().AppendFormat(b, http.TimeFormat)
 	b = append(b, "\r\n"...)
-	b = l.appendFields(b, id)
+	b = l.headers.appendTo(b, id)
 	b = append(b, "\r\n"...)
 	return append(b, body...)
-}
-
-// appendFields appends the fields of every answer, as lines.
-func (l *Listener) appendFields(b []byte, requestID string) []byte {
-	b = append(b, RequestIDHeader+": "...)
-	b = append(b, requestID...)
-	b = append(b, "\r\n"...)
-	return append(b, l.headers...)
 }

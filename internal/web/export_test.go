@@ -6,3 +6,16 @@ import "net/http"
 func Answer(x *Exchange, r *http.Request, status int, body []byte) {
 	x.send(r, status, textType, body)
 }
+
+// AnswerWith is Answer with this Content-Security-Policy in the place of the
+// default one.
+func AnswerWith(x *Exchange, r *http.Request, policy string) {
+	fields := securityHeaders()
+	for i := range fields {
+		if fields[i].name == "Content-Security-Policy" {
+			fields[i].value = []string{policy}
+		}
+	}
+	x.setHeaders(newHeaderBlock(fields))
+	x.send(r, http.StatusOK, textType, []byte("its own policy"))
+}

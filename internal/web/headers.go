@@ -17,6 +17,48 @@ type header struct {
 	value []string
 }
 
+// A headerBlock is the headers that every answer of one kind carries, prepared
+// once: as fields for the header map, and as lines for [conn] to write.
+type headerBlock struct {
+	fields []header
+	lines  []byte
+}
+
+func newHeaderBlock(fields []header) *headerBlock {
+	b := &headerBlock{fields: fields}
+	for _, h := range fields {
+		b.lines = append(b.lines, h.name+": "+h.value[0]+"\r\n"...)
+	}
+	return b
+}
+
+// appendTo appends the block and the request id, as lines.
+func (b *headerBlock) appendTo(head []byte, requestID string) []byte {
+	head = append(head, RequestIDHeader+": "...)
+	head = append(head, requestID...)
+	head = append(head, "\r\n"...)
+	return append(head, b.lines...)
+}
+
+// setHeaders makes the answer carry this block, and no other. Call it before the
+// answer begins.
+func (x *Exchange) setHeaders(b *headerBlock) {
+	if x.splicer != nil {
+		x.splicer.headers = b
+		return
+	}
+	h := x.w.Header()
+	if x.headers != nil {
+		for i := range x.headers.fields {
+			delete(h, x.headers.fields[i].name)
+		}
+	}
+	for i := range b.fields {
+		h[b.fields[i].name] = b.fields[i].value
+	}
+	x.headers = b
+}
+
 // permissions switches off each feature of the browser that a page could ask
 // for (W3C Permissions Policy; the list of the OWASP Secure Headers Project).
 var permissions = []string{

@@ -120,6 +120,36 @@ func TestEveryStatusHasEveryHeader(t *testing.T) {
 	}
 }
 
+// An answer can have a policy of its own: then it has no other, and the answer
+// after it on the same connection has the default one.
+func TestAnswerChoosesItsHeaders(t *testing.T) {
+	const policy = "default-src 'self'"
+	w := newStack(func(x *web.Exchange, r *http.Request) error {
+		if r.URL.Path == "/page" {
+			web.AnswerWith(x, r, policy)
+		} else {
+			web.Answer(x, r, http.StatusOK, []byte("default"))
+		}
+		return nil
+	}).listen(t)
+	for _, protocol := range protocols {
+		c := w.client(t, protocol)
+		for path, want := range map[string]string{"/": security["Content-Security-Policy"], "/page": policy} {
+			for range 2 {
+				a := w.emit(t, c, emission{method: "GET", target: path, status: 200})
+				if got := a.Header["Content-Security-Policy"]; len(got) != 1 || got[0] != want {
+					t.Errorf("%s %s: Content-Security-Policy: got %q, want %q", protocol, path, got, want)
+				}
+				for name, value := range security {
+					if got := a.Header[name]; name != "Content-Security-Policy" && (len(got) != 1 || got[0] != value) {
+						t.Errorf("%s %s: %s: got %q, want %q", protocol, path, name, got, value)
+					}
+				}
+			}
+		}
+	}
+}
+
 // Where a proxy terminates TLS, net/http's refusals are ours too.
 func TestRefusalsWithoutTLS(t *testing.T) {
 	headers := newAuditor()

@@ -36,7 +36,7 @@ type Listener struct {
 	log       Log
 	observer  Observer
 
-	headers []byte // the constant fields of every answer, as lines
+	headers *headerBlock // of what net/http refuses
 	results chan result
 	pending sync.WaitGroup // the accept loop and handshakes under way
 	closed  sync.Once
@@ -53,21 +53,19 @@ type result struct {
 // handshake says; one that fails is logged at debug level. Observer counts both, and
 // what net/http refuses. Close it.
 func NewListener(inner net.Listener, config *tls.Config, handshake time.Duration, log Log, observer Observer) *Listener {
-	return newListener(inner, config, handshake, log, observer, securityHeaders())
+	return newListener(inner, config, handshake, log, observer, newHeaderBlock(securityHeaders()))
 }
 
-func newListener(inner net.Listener, config *tls.Config, handshake time.Duration, log Log, observer Observer, headers []header) *Listener {
+func newListener(inner net.Listener, config *tls.Config, handshake time.Duration, log Log, observer Observer, block *headerBlock) *Listener {
 	l := &Listener{
 		inner:     inner,
 		config:    config,
 		handshake: handshake,
 		log:       log,
 		observer:  observer,
+		headers:   block,
 		results:   make(chan result),
 		quit:      make(chan struct{}),
-	}
-	for _, h := range headers {
-		l.headers = append(l.headers, h.name+": "+h.value[0]+"\r\n"...)
 	}
 	l.pending.Go(l.accept)
 	go func() {

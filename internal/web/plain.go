@@ -28,14 +28,14 @@ func NewPlainListener(inner net.Listener, log Log, observer Observer) *Listener 
 	return newListener(inner, nil, time.Second, log, observer, plainHeaders())
 }
 
-func plainHeaders() []header {
+func plainHeaders() *headerBlock {
 	var headers []header
 	for _, h := range securityHeaders() {
 		if h.name != "Strict-Transport-Security" {
 			headers = append(headers, h)
 		}
 	}
-	return headers
+	return newHeaderBlock(headers)
 }
 
 // A recorder lets an http.Handler answer through an exchange.

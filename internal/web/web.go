@@ -41,6 +41,9 @@ type Exchange struct {
 	limit     string     // that refused the request, if one did
 	cause     error      // of a refusal, for the log only
 	body      pacedBody  // the request's, if it has one
+
+	headers *headerBlock // that the answer carries
+	splicer *conn        // writes the headers; nil: they are in w.Header()
 }
 
 // RequestIDHeader names the header that ties an answer to its log line.
@@ -51,27 +54,26 @@ const RequestIDHeader = "X-Request-Id"
 // gets one line, if it is not spared, which of what the client sent holds the
 // User-Agent and no more. Observer counts the request when it has been answered.
 func Serve(log Log, observer Observer, next Handler) http.Handler {
-	return serve(log, observer, securityHeaders(), true, next)
+	return serve(log, observer, newHeaderBlock(securityHeaders()), true, next)
 }
 
-// serve is [Serve] with these fields for every answer. Where spliced is true an
-// HTTP/1 connection of a [Listener], which has the same ones, puts them into the
-// answer; next must not set any of them then.
-func serve(log Log, observer Observer, headers []header, spliced bool, next Handler) http.Handler {
+// serve is [Serve] with the block of headers that answers carry by default. Where
+// splice is true, an HTTP/1 connection of a [Listener] writes the block itself;
+// next must not set any of its fields then.
+func serve(log Log, observer Observer, block *headerBlock, splice bool, next Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		x := &Exchange{w: w, requestID: [1]string{newRequestID()}, route: otherRoute, sender: log.sender(r.RemoteAddr, r.Header)}
-		c, _ := r.Context().Value(connKey{}).(*conn)
-		if c != nil {
-			c.answer(x.requestID[0], spliced)
-		}
-		if c == nil || !spliced {
-			h := w.Header()
-			for i := range headers {
-				h[headers[i].name] = headers[i].value
+		if c, _ := r.Context().Value(connKey{}).(*conn); c != nil {
+			c.answer(x.requestID[0], splice)
+			if splice {
+				x.splicer = c
 			}
-			h[RequestIDHeader] = x.requestID[:]
 		}
+		if x.splicer == nil {
+			w.Header()[RequestIDHeader] = x.requestID[:]
+		}
+		x.setHeaders(block)
 		defer func() {
 			v := recover()
 			abort := v != nil && x.recovered(log, r, v)
