@@ -6,6 +6,8 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"os/signal"
+	"syscall"
 
 	"messaging_api/internal/limit"
 	"messaging_api/internal/logfile"
@@ -16,24 +18,24 @@ import (
 // logName is the current log's file in --log-dir.
 const logName = "messaging_api.log"
 
-// A logOutput is where the log's lines wait to be written. A nil part is not in use.
+// A logOutput is the queues of lines that wait to be written.
 type logOutput struct {
-	stdout *logfile.Output
-	file   *logfile.File
+	stdout *logfile.Queue
+	file   *logfile.File // nil without --log-dir
 }
 
 // openLog returns the logger: JSON lines on stdout and, with --log-dir, in a
-// file a day. What goes wrong with the file is said on stdout. A terminal gets
-// lines for people in place of JSON.
+// file a day. Errors of the file are logged on stdout. A terminal gets lines for
+// people in place of JSON.
 func (o *options) openLog(stdout io.Writer) (*slog.Logger, logOutput, error) {
-	var out logOutput
-	var console slog.Handler
+	// A reader of stdout or stderr that goes away costs lines and not the service: see
+	// "SIGPIPE" in package os/signal.
+	signal.Ignore(syscall.SIGPIPE)
+	out := logOutput{stdout: logfile.NewStream(stdout)}
 	people := ops.Terminal(stdout)
+	console := ops.NewLines(out.stdout, o.LogLevel, o.clientForm())
 	if people {
-		console = ops.NewConsole(stdout, o.LogLevel, o.clientForm())
-	} else {
-		out.stdout = logfile.NewOutput(stdout)
-		console = ops.NewLines(out.stdout, o.LogLevel, o.clientForm())
+		console = ops.NewConsole(out.stdout, o.LogLevel, o.clientForm())
 	}
 	if o.LogDir == "" {
 		return slog.New(console), out, nil
@@ -42,14 +44,18 @@ func (o *options) openLog(stdout io.Writer) (*slog.Logger, logOutput, error) {
 		Dir: o.LogDir, Name: logName, Days: o.LogDays, Report: logfile.LogTo(slog.New(console)),
 	})
 	if err != nil {
-		return nil, logOutput{}, errors.Join(usageError{fmt.Errorf("--log-dir: %w", err)}, out.Close())
+		err = fmt.Errorf("--log-dir: %w", err)
+		if !errors.Is(err, logfile.ErrInUse) {
+			err = usageError{err}
+		}
+		return nil, logOutput{}, errors.Join(err, out.Close())
 	}
 	out.file = file
 	if people {
 		return slog.New(slog.NewMultiHandler(console, ops.NewLines(file, o.LogLevel, o.clientForm()))), out, nil
 	}
 	// One line made for both costs half of two.
-	return slog.New(ops.NewLines(logfile.Tee(out.stdout, file), o.LogLevel, o.clientForm())), out, nil
+	return slog.New(ops.NewLines(io.MultiWriter(out.stdout, file), o.LogLevel, o.clientForm())), out, nil
 }
 
 // clientForm is how much of a client's address --log-client lets lines show.
@@ -71,7 +77,7 @@ func requestLog(log *slog.Logger, resolver *limit.Resolver, digest *digest) web.
 	}}
 }
 
-// Reopen turns to the file that now has the log's name.
+// Reopen makes the next line go to the file that then has the log's name.
 func (l logOutput) Reopen() {
 	if l.file != nil {
 		l.file.Reopen()
@@ -79,25 +85,19 @@ func (l logOutput) Reopen() {
 }
 
 // Lost returns how many lines did not reach the file, or stdout.
-func (l logOutput) Lost() (lost uint64) {
-	if l.stdout != nil {
-		lost += l.stdout.Lost()
-	}
+func (l logOutput) Lost() uint64 {
+	lost := l.stdout.Lost()
 	if l.file != nil {
 		lost += l.file.Lost()
 	}
 	return lost
 }
 
-// Close writes what waits: to the file first, which may have something to say of
-// itself on stdout.
+// Close writes what waits: to the file first, because its last errors go to stdout.
 func (l logOutput) Close() error {
 	var err error
 	if l.file != nil {
 		err = l.file.Close()
 	}
-	if l.stdout != nil {
-		err = errors.Join(err, l.stdout.Close())
-	}
-	return err
+	return errors.Join(err, l.stdout.Close())
 }

@@ -8,86 +8,118 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
 
-// disk is the current log and what is kept of it, in one folder. It has one
-// owner, knows no clock and starts nothing: the day is an argument.
-//
-// Another process may by mistake log to the same folder. What keeps the two
-// from losing, mixing or misplacing lines:
-//
-//   - lines are appended (O_APPEND), whole, under a lock on the file;
-//   - into one file, whatever it is called by now, each process writes lines of
-//     one day only;
-//   - the current log is renamed only by a process that holds the lock on that
-//     very file and has seen it under the current name since. Of two that find
-//     it out of date one renames it; the other then finds a new file there, and
-//     leaves that alone.
+// pruneEvery is how often old logs are looked for, besides each midnight.
+const pruneEvery = time.Hour
+
+// A disk is the writer to the current log and to what is kept of it, in one folder.
 type disk struct {
 	dir, name string
 	days      int // 0: keep all
 	loc       *time.Location
 
-	file *os.File // nil while there is none
-	day  day      // of the lines in file
+	folder *os.File    // locked; nil if the file system has no locks
+	reopen atomic.Bool // set if the log may have been renamed
+
+	file      *os.File // nil while there is none
+	day       string   // of the lines in file, yymmdd
+	nextPrune time.Time
+	pruneErr  error
 }
 
-func (k *disk) path() string { return filepath.Join(k.dir, k.name) }
+func (d *disk) path() string { return filepath.Join(d.dir, d.name) }
 
-// write appends whole lines of day d, after closing the file of another day. It
-// returns how many bytes of whole lines are in the file, also on error; after
-// one the caller tries again later with the rest.
-func (k *disk) write(d day, lines []byte) (int, error) {
-	if err := k.ready(d); err != nil {
-		return 0, err
-	}
-	n, err := k.append(lines)
+// lock makes this process the only one that logs to the folder. Two processes would
+// mix their lines and rename each other's log.
+func (d *disk) lock() error {
+	folder, err := os.Open(d.dir)
 	if err != nil {
-		// Opened anew next time: the file may have come back as another one, on
-		// a volume that was mounted again.
-		k.close()
+		return err
 	}
-	return n, err
+	conn, err := folder.SyscallConn()
+	var locked error
+	if err == nil {
+		err = conn.Control(func(fd uintptr) { locked = syscall.Flock(int(fd), syscall.LOCK_EX|syscall.LOCK_NB) })
+	}
+	switch {
+	case err == nil && locked == nil:
+		d.folder = folder
+		return nil
+	case errors.Is(locked, syscall.EWOULDBLOCK):
+		err = ErrInUse
+	}
+	_ = folder.Close()
+	return err // nil if the file system has no locks
 }
 
-// append is write without the care for days.
-func (k *disk) append(lines []byte) (int, error) {
-	unlock, err := lock(k.file)
-	if err != nil {
-		return 0, err
+// write appends whole lines to today's file. After an error the caller tries again
+// later with the rest.
+func (d *disk) write(now time.Time, lines []byte) (done, lost int, err error) {
+	if err = d.ready(now.In(d.loc).Format(dateForm)); err == nil && len(lines) > 0 {
+		done, err = d.append(lines)
 	}
-	defer unlock()
-	n, err := k.file.Write(lines)
+	if !now.Before(d.nextPrune) {
+		d.pruneErr = d.prune(now)
+		d.nextPrune = now.Add(pruneEvery)
+	}
+	return done, 0, errors.Join(err, d.pruneErr)
+}
+
+// append returns how many bytes of whole lines it wrote.
+func (d *disk) append(lines []byte) (int, error) {
+	n, err := d.file.Write(lines)
 	if err == nil {
 		return n, nil
 	}
 	whole := bytes.LastIndexByte(lines[:n], '\n') + 1
 	if n > whole {
 		// Take back the beginning of a line for whose end there was no room.
-		// Should that fail, the next to open the file ends the torn line.
-		if end, err := k.file.Seek(0, io.SeekCurrent); err == nil {
-			_ = k.file.Truncate(end - int64(n-whole)) // see above
+		// If this fails, the next attach ends the torn line.
+		if end, err := d.file.Seek(0, io.SeekCurrent); err == nil {
+			_ = d.file.Truncate(end - int64(n-whole)) // see above
 		}
 	}
+	// Open it again next time: a volume that was mounted again has another file.
+	d.closeFile()
 	return whole, err
 }
 
-// ready sees to an open file that exists in the folder, for lines of day d.
-func (k *disk) ready(d day) error {
-	if k.file != nil && k.deleted() {
-		// What goes into a file without a name is gone when it is closed.
-		k.close()
+// ready makes sure that file is open, has a name in the folder, and is today's.
+func (d *disk) ready(today string) error {
+	if d.reopen.Swap(false) && !d.current() || d.deleted() {
+		d.closeFile()
 	}
-	if k.file == nil {
-		return k.open(d)
+	if d.file == nil {
+		if err := d.attach(today); err != nil {
+			return err
+		}
 	}
-	return k.roll(d)
+	if d.day == today {
+		return nil
+	}
+	if err := d.keep(); err != nil {
+		return err
+	}
+	d.closeFile()
+	d.nextPrune = time.Time{}
+	if err := d.attach(today); err != nil {
+		return err
+	}
+	d.day = today
+	return nil
 }
 
-func (k *disk) deleted() bool {
-	info, err := k.file.Stat()
+// deleted reports whether the open file has no name any more: its lines would be gone
+// when it is closed.
+func (d *disk) deleted() bool {
+	if d.file == nil {
+		return false
+	}
+	info, err := d.file.Stat()
 	if err != nil {
 		return true
 	}
@@ -95,151 +127,73 @@ func (k *disk) deleted() bool {
 	return ok && stat.Nlink == 0
 }
 
-// open opens the current log for lines of day d. A log that was last written to
-// on another day is kept as that day's first.
-func (k *disk) open(d day) error {
-	written, err := k.attach()
+// current reports whether the open file is the one under the log's name.
+func (d *disk) current() bool {
+	if d.file == nil {
+		return false
+	}
+	open, err := d.file.Stat()
 	if err != nil {
-		return err
+		return false
 	}
-	k.day = d
-	if !written.IsZero() {
-		k.day = dayOf(written, k.loc)
-	}
-	return k.roll(d)
+	named, err := os.Lstat(d.path())
+	return err == nil && os.SameFile(open, named)
 }
 
-// roll, if the open file is not of day d, keeps it as its day's and opens a new
-// one. On error the file stays open, and is still that of its day.
-func (k *disk) roll(d day) error {
-	if k.day == d {
+// keep renames the current log to the name of its day, without overwriting another
+// file. It leaves a log alone that is not the open file: somebody has renamed ours.
+func (d *disk) keep() error {
+	if !d.current() {
 		return nil
 	}
-	if err := k.keep(); err != nil {
-		return err
-	}
-	k.close() // and with it the lock
-	// What is there now has been made since by another process: it is of today,
-	// whatever its time of modification says by a few milliseconds.
-	if _, err := k.attach(); err != nil {
-		return err
-	}
-	k.day = d
-	return nil
-}
-
-// keep renames the current log, if it is the open file: otherwise another
-// process, or the operator, has renamed it already.
-func (k *disk) keep() error {
-	unlock, err := lock(k.file)
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	if current, err := k.current(); err != nil || !current {
-		return err
-	}
 	for n := 0; ; n++ {
-		kept := filepath.Join(k.dir, keptName(k.name, k.day, n))
+		kept := filepath.Join(d.dir, keptName(d.name, d.day, n))
 		switch _, err := os.Lstat(kept); {
 		case errors.Is(err, fs.ErrNotExist):
-			return os.Rename(k.path(), kept)
+			return os.Rename(d.path(), kept)
 		case err != nil:
 			return err
 		}
 	}
 }
 
-// current reports whether the open file is the one under the current name.
-func (k *disk) current() (bool, error) {
-	open, err := k.file.Stat()
-	if err != nil {
-		return false, err
-	}
-	named, err := os.Lstat(k.path())
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	return err == nil && os.SameFile(open, named), err
-}
+const (
+	// appendOnly neither follows a symbolic link, nor waits for the reader of a
+	// named pipe.
+	appendOnly = os.O_RDWR | os.O_APPEND | syscall.O_NOFOLLOW | syscall.O_NONBLOCK
+	fileMode   = 0o640 // the operator's group may read
+)
 
-// lock waits until no other process writes to this file or renames it.
-func lock(file *os.File) (unlock func(), err error) {
-	if err := flock(file, syscall.LOCK_EX); errors.Is(err, errors.ErrUnsupported) {
-		return func() {}, nil // a filesystem without locks is for one process
-	} else if err != nil {
-		return nil, fmt.Errorf("lock %s: %w", file.Name(), err)
+// attach opens the current log, or creates it. An existing one is of the day on
+// which it was last written to.
+func (d *disk) attach(today string) error {
+	file, err := os.OpenFile(d.path(), appendOnly|os.O_CREATE|os.O_EXCL, fileMode)
+	existed := errors.Is(err, fs.ErrExist)
+	if existed {
+		file, err = os.OpenFile(d.path(), appendOnly, 0)
 	}
-	// Unlocking cannot fail in a way that closing the file does not mend.
-	return func() { _ = flock(file, syscall.LOCK_UN) }, nil
-}
-
-func flock(file *os.File, how int) error {
-	conn, err := file.SyscallConn()
 	if err != nil {
 		return err
 	}
-	var locked error
-	err = conn.Control(func(fd uintptr) {
-		for locked = syscall.EINTR; errors.Is(locked, syscall.EINTR); {
-			locked = syscall.Flock(int(fd), how)
-		}
-	})
-	return errors.Join(err, locked)
-}
-
-// reopen turns to the file that has the current name now, where another program
-// has renamed or removed the open one.
-func (k *disk) reopen(d day) error {
-	if k.file != nil {
-		if current, err := k.current(); err == nil && current {
-			return nil
-		}
-		k.close()
-	}
-	return k.open(d)
-}
-
-const (
-	// appendOnly: never through a link that somebody laid, and never waiting for
-	// the reader of a named pipe.
-	appendOnly = os.O_RDWR | os.O_APPEND | syscall.O_NOFOLLOW | syscall.O_NONBLOCK
-	fileMode   = 0o640 // the operator's group may read, nobody else
-)
-
-// attach opens the current log, or makes it. It returns when an existing one was
-// last written to, otherwise the zero time.
-func (k *disk) attach() (written time.Time, err error) {
-	file, err := os.OpenFile(k.path(), appendOnly|os.O_CREATE|os.O_EXCL, fileMode)
-	existed := errors.Is(err, fs.ErrExist)
+	day := today
 	if existed {
-		file, err = os.OpenFile(k.path(), appendOnly, 0)
-	}
-	if err != nil {
-		return time.Time{}, err
-	}
-	if existed {
+		var written time.Time
 		written, err = mend(file)
+		day = written.In(d.loc).Format(dateForm)
 	} else {
 		err = file.Chmod(fileMode) // whatever the umask took away
 	}
 	if err != nil {
 		_ = file.Close() // nothing was written
-		return time.Time{}, err
+		return err
 	}
-	k.file = file
-	return written, nil
+	d.file, d.day = file, day
+	return nil
 }
 
-// mend ends the last line of a log if it was torn by a full disk, a kill or a power
-// cut: the next one would become part of it. It returns when the log was last
-// written to before that.
+// mend ends the last line of a log that a full disk, a kill or a power cut has torn. It
+// returns when the log was last written to before that.
 func mend(file *os.File) (written time.Time, err error) {
-	unlock, err := lock(file)
-	if err != nil {
-		return time.Time{}, err
-	}
-	defer unlock()
 	info, err := file.Stat()
 	if err != nil {
 		return time.Time{}, err
@@ -247,9 +201,8 @@ func mend(file *os.File) (written time.Time, err error) {
 	if !info.Mode().IsRegular() {
 		return time.Time{}, fmt.Errorf("%s is not a regular file", file.Name())
 	}
-	last := newline
+	last := []byte{'\n'}
 	if info.Size() > 0 {
-		last = make([]byte, 1)
 		_, err = file.ReadAt(last, info.Size()-1)
 	}
 	if err == nil && last[0] != '\n' {
@@ -258,33 +211,41 @@ func mend(file *os.File) (written time.Time, err error) {
 	return info.ModTime(), err
 }
 
-func (k *disk) close() {
-	if k.file != nil {
-		_ = k.file.Close() // all that was to be known write has said
-		k.file = nil
-	}
-}
-
-// prune deletes what is kept of days more than k.days before today, and touches
-// nothing else, least of all what only looks like it.
-func (k *disk) prune(today day) error {
-	if k.days <= 0 {
+// prune deletes what is kept of days more than d.days before today, and nothing else.
+func (d *disk) prune(now time.Time) error {
+	if d.days <= 0 {
 		return nil
 	}
-	entries, err := os.ReadDir(k.dir)
+	entries, err := os.ReadDir(d.dir)
 	if err != nil {
 		return err
 	}
+	year, month, today := now.In(d.loc).Date()
+	oldest := time.Date(year, month, today-d.days, 0, 0, 0, 0, time.UTC)
 	var errs []error
 	for _, entry := range entries {
-		d, _, ok := parseKept(k.name, entry.Name())
-		if !ok || d >= today-day(k.days) || !entry.Type().IsRegular() {
+		day, _, ok := parseKept(d.name, entry.Name())
+		if !ok || !day.Before(oldest) || !entry.Type().IsRegular() {
 			continue
 		}
-		err := os.Remove(filepath.Join(k.dir, entry.Name()))
+		err := os.Remove(filepath.Join(d.dir, entry.Name()))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func (d *disk) closeFile() {
+	if d.file != nil {
+		_ = d.file.Close() // write has reported what failed
+		d.file = nil
+	}
+}
+
+func (d *disk) close() {
+	d.closeFile()
+	if d.folder != nil {
+		_ = d.folder.Close()
+	}
 }

@@ -46,12 +46,10 @@ func TestFileOnAFullDisk(t *testing.T) {
 	}
 	var told reports
 	f := openReporting(t, dir, time.UTC, told.add)
-	sent, accepted := 0, 0
+	sent := 0
 	send := func() {
 		sent++
-		if _, err := f.Write([]byte(numbered(sent))); err == nil {
-			accepted++
-		}
+		write(t, f, numbered(sent))
 	}
 	for f.Lost() == 0 {
 		send()
@@ -63,12 +61,12 @@ func TestFileOnAFullDisk(t *testing.T) {
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "room for a new line", func() bool { n := accepted; send(); return accepted > n })
+	eventually(t, "room for a new line", func() bool { lost := f.Lost(); send(); return f.Lost() == lost })
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if got := uint64(sent - accepted); got != f.Lost() || told.lost() != f.Lost() {
-		t.Errorf("%d lines were refused, %d counted as lost and %d said to be, want these equal", got, f.Lost(), told.lost())
+	if told.lost() != f.Lost() {
+		t.Errorf("%d lines are lost and %d reported, want these equal", f.Lost(), told.lost())
 	}
 	last, lines := 0, 0
 	for line := range strings.Lines(contents(t, dir)[name]) {
@@ -79,8 +77,8 @@ func TestFileOnAFullDisk(t *testing.T) {
 		last = n
 		lines++
 	}
-	if lines != accepted || last != sent {
-		t.Errorf("%d lines are in the file, the last being %d; want %d and %d", lines, last, accepted, sent)
+	if want := sent - int(f.Lost()); lines != want || last != sent {
+		t.Errorf("%d lines are in the file, the last being %d; want %d and %d", lines, last, want, sent)
 	}
 }
 
@@ -111,16 +109,15 @@ func fill(t *testing.T, dir string) string {
 // The part of a line for which there was room is taken back at once: a reader of
 // the file does not meet it.
 func TestDiskTakesATornLineBack(t *testing.T) {
-	k := newDisk(t)
-	mountMemory(t, k.dir, "size=64k")
+	d := newDisk(t)
+	mountMemory(t, d.dir, "size=64k")
 	line := bytes.Repeat([]byte("x"), 10_000)
 	line[len(line)-1] = '\n'
-	today := dayOf(time.Now(), time.UTC)
-	n, err := k.write(today, bytes.Repeat(line, 10))
+	n, _, err := d.write(time.Now(), bytes.Repeat(line, 10))
 	if !errors.Is(err, syscall.ENOSPC) || n == 0 || n%len(line) != 0 {
 		t.Errorf("write of ten lines: got %d, %v, want the length of some of them and %v", n, err, syscall.ENOSPC)
 	}
-	if got := contents(t, k.dir)[name]; len(got) != n {
+	if got := contents(t, d.dir)[name]; len(got) != n {
 		t.Errorf("the file has %d bytes, want the %d of whole lines", len(got), n)
 	}
 }
@@ -161,4 +158,27 @@ func TestFileInAReadOnlyFolder(t *testing.T) {
 	if got := contents(t, dir)[name]; got != "one\ntwo\n" || f.Lost() != 0 {
 		t.Errorf("the file holds %q and %d lines are lost, want both lines and none", got, f.Lost())
 	}
+}
+
+// A day cannot be closed because its folder is read-only: the lines wait until it is
+// writable.
+func TestMidnightInAReadOnlyFolder(t *testing.T) {
+	d := newDisk(t)
+	mountMemory(t, d.dir, "size=1m")
+	d.log(t, "261124")
+	// The same folder over itself, so that it can be read-only while the log is open.
+	for _, options := range []string{"bind", "bind,remount,ro"} {
+		if out, err := exec.Command("mount", "-o", options, d.dir, d.dir).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	n, _, err := d.write(date(t, "261125"), []byte("261125\n"))
+	if n != 0 || !errors.Is(err, syscall.EROFS) {
+		t.Errorf("write on the next day: got %d, %v, want 0, %v", n, err, syscall.EROFS)
+	}
+	if out, err := exec.Command("umount", d.dir).CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	d.log(t, "261125")
+	contents(t, d.dir).want(t, files{name + ".261124": "261124\n", name: "261125\n"})
 }

@@ -3,33 +3,20 @@ package logfile
 import (
 	"strings"
 	"testing"
-	"time"
 )
-
-const name = "messaging_api.log"
-
-// date returns the day that is written yymmdd.
-func date(t testing.TB, yymmdd string) day {
-	t.Helper()
-	at, err := time.Parse(dateForm, yymmdd)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return dayOf(at, time.UTC)
-}
 
 func TestParseKept(t *testing.T) {
 	for _, tc := range []struct {
-		suffix, day string
-		n           int
+		suffix, date string
+		n            int
 	}{
 		{".261124", "261124", 0}, {".280229", "280229", 0}, {".000101", "000101", 0},
 		{".681231", "681231", 0}, {".700101", "700101", 0},
 		{".261124-1", "261124", 1}, {".261124-12", "261124", 12},
 	} {
 		d, n, ok := parseKept(name, name+tc.suffix)
-		if !ok || d != date(t, tc.day) || n != tc.n {
-			t.Errorf("parseKept(%q): got %v %d %v, want %v %d", name+tc.suffix, d, n, ok, date(t, tc.day), tc.n)
+		if !ok || !d.Equal(date(t, tc.date)) || n != tc.n {
+			t.Errorf("parseKept(%q): got %v %d %v, want %v %d", name+tc.suffix, d, n, ok, date(t, tc.date), tc.n)
 		}
 	}
 	for _, file := range []string{
@@ -50,8 +37,8 @@ func FuzzParseKept(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, file string) {
 		d, n, ok := parseKept(name, file)
-		if ok && keptName(name, d, n) != file {
-			t.Errorf("parseKept(%q) reads %v %d, which is called %q", file, d, n, keptName(name, d, n))
+		if ok && keptName(name, d.Format(dateForm), n) != file {
+			t.Errorf("parseKept(%q) reads %v %d, which is called %q", file, d, n, keptName(name, d.Format(dateForm), n))
 		}
 	})
 }

@@ -2,7 +2,8 @@ package logfile
 
 import (
 	"bytes"
-	"errors"
+	"fmt"
+	"io"
 	"os"
 	"sync"
 	"time"
@@ -13,72 +14,201 @@ const (
 	// are being written: at 300 bytes a line and 500 lines a second, those of about
 	// half a minute.
 	queueSize = 4 << 20
-	// linger is how long lines are gathered before they are written. It makes the
-	// cost of a line that of copying it, also where a write is slow to start, and is
-	// all that a kill of the process can cost.
-	linger = 10 * time.Millisecond
-	// closeAfter is how long Close waits for a writer that stands still.
-	closeAfter = 2 * time.Second
+	// keptBuffer is the largest buffer that is kept for the next lines. A stall
+	// of the disk makes larger ones.
+	keptBuffer = 256 << 10
+	// gatherTime is how long lines are gathered into one write. A kill of the
+	// process loses the lines of this time.
+	gatherTime = 10 * time.Millisecond
+	// checkEvery is how often the queue writes although no line came: after an
+	// error, at midnight, and to report.
+	checkEvery = time.Second
+	// closeTimeout is how long Close waits for a disk or a reader that hangs.
+	closeTimeout = 2 * time.Second
 )
 
-// A queue is lines that wait to be written. It is safe for concurrent use.
-type queue struct {
-	wake  chan struct{} // holds a token if the queue has ceased to be empty
-	today func() day    // to which lines belong that come now
+// A writer writes the lines of a Queue. Only the queue's goroutine calls it.
+type writer interface {
+	// write writes whole lines, or none: it is called once a second at least. It
+	// returns how many bytes it is done with, which ends with a line, and how many
+	// lines in them are lost. It gets the rest again.
+	write(now time.Time, lines []byte) (done, lost int, err error)
+	close()
+}
+
+// A Queue is an io.WriteCloser for whole lines that gathers them for a writer, so
+// that logging does not wait for it. It is safe for concurrent use.
+type Queue struct {
+	writer   writer
+	reporter reporter
+	wake     chan struct{} // holds a token if there is something to write
+	stop     chan struct{} // closed by Close
+	finished chan struct{} // closed when the queue's goroutine has ended
 
 	mu     sync.Mutex // guards what follows
-	batch  batch
+	lines  []byte
 	closed bool
+
+	batch []byte // taken from lines; the queue's goroutine's own
+	done  int    // bytes of batch that are written or lost
 }
 
-func newQueue(today func() day) queue { return queue{wake: make(chan struct{}, 1), today: today} }
-
-// add takes p, which is one line or several whole ones, the last newline being
-// optional. An error means that p is lost.
-func (q *queue) add(p []byte) error {
-	if len(p) == 0 {
-		return nil
+func newQueue(w writer, report func(Report)) *Queue {
+	q := &Queue{
+		writer:   w,
+		reporter: reporter{hook: report},
+		wake:     make(chan struct{}, 1),
+		stop:     make(chan struct{}),
+		finished: make(chan struct{}),
 	}
-	q.mu.Lock()
-	defer q.mu.Unlock()
+	go q.run()
+	return q
+}
+
+// Write takes p, which is one line or several whole ones, the last newline being
+// optional, and returns at once, without an error. If too many lines wait already, or
+// the Queue is closed, p is lost and counted.
+func (q *Queue) Write(p []byte) (int, error) {
 	switch {
-	case q.closed:
-		return os.ErrClosed
-	case len(q.batch.lines)+len(p) >= queueSize:
-		return errFull
+	case len(p) == 0:
+	case q.add(p):
+		q.signal()
+	default:
+		q.reporter.lose(max(1, bytes.Count(p, newline)))
 	}
-	if q.batch.empty() {
-		token(q.wake)
-	}
-	// The clock is read under the lock, so that days come in their order.
-	q.batch.add(q.today(), p)
-	return nil
+	return len(p), nil
 }
 
-var errFull = errors.New("logfile: too much is waiting to be written")
-
-// take swaps what waits for b, which is empty.
-func (q *queue) take(b *batch) {
+func (q *Queue) add(p []byte) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.batch, *b = *b, q.batch
+	if q.closed || len(q.lines)+len(p) >= queueSize {
+		return false
+	}
+	q.lines = append(q.lines, p...)
+	if p[len(p)-1] != '\n' {
+		q.lines = append(q.lines, '\n') // or two lines would become one
+	}
+	return true
 }
 
-// shut refuses what comes from now on, and reports whether it did already.
-func (q *queue) shut() (already bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	already, q.closed = q.closed, true
-	return already
-}
-
-// lineCount returns how many lines there are in what add takes.
-func lineCount(p []byte) int { return max(1, bytes.Count(p, newline)) }
-
-// token leaves a token in a channel that has room for one.
-func token(c chan<- struct{}) {
+// signal wakes the queue's goroutine.
+func (q *Queue) signal() {
 	select {
-	case c <- struct{}{}:
+	case q.wake <- struct{}{}:
 	default:
 	}
 }
+
+// Lost returns how many lines were lost, for a metric.
+func (q *Queue) Lost() uint64 { return q.reporter.count() }
+
+// Close writes what waits. It waits two seconds for a disk or a reader that hangs, and
+// then returns an error. Later lines are lost.
+func (q *Queue) Close() error {
+	q.mu.Lock()
+	closed := q.closed
+	q.closed = true
+	q.mu.Unlock()
+	if closed {
+		return os.ErrClosed
+	}
+	close(q.stop)
+	select {
+	case <-q.finished:
+		return nil
+	case <-time.After(closeTimeout):
+		return fmt.Errorf("logfile: the last lines could not be written within %v", closeTimeout)
+	}
+}
+
+// run writes until Close.
+func (q *Queue) run() {
+	defer close(q.finished)
+	tick := time.NewTicker(checkEvery)
+	defer tick.Stop()
+	for stopping := false; !stopping; {
+		select {
+		case <-q.wake:
+			if q.done < len(q.batch) {
+				continue // the writer failed: try again with the next tick
+			}
+			select {
+			case <-time.After(gatherTime):
+			case <-q.stop:
+			}
+		case <-tick.C:
+		case <-q.stop:
+			stopping = true
+		}
+		q.flush()
+	}
+	q.reporter.lose(bytes.Count(q.batch[q.done:], newline))
+	q.take()
+	q.reporter.lose(bytes.Count(q.batch, newline))
+	q.reporter.last()
+	q.writer.close()
+}
+
+// flush writes what waits, until the writer fails.
+func (q *Queue) flush() {
+	for {
+		if q.done == len(q.batch) {
+			q.take()
+		}
+		done, lost, err := q.writer.write(time.Now(), q.batch[q.done:])
+		q.done += done
+		q.reporter.set(err)
+		q.reporter.lose(lost)
+		if done == 0 || q.done < len(q.batch) {
+			return
+		}
+	}
+}
+
+// take makes the waiting lines the batch, and the old batch's memory the room for
+// the next lines.
+func (q *Queue) take() {
+	buffer := q.batch[:0]
+	if cap(buffer) > keptBuffer {
+		buffer = nil
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.lines, q.batch, q.done = buffer, q.lines, 0
+}
+
+var newline = []byte{'\n'}
+
+// NewStream returns a Queue in front of w, such as stdout. Lines that w does not take
+// are lost: most of the reasons are still there a moment later.
+func NewStream(w io.Writer) *Queue { return newQueue(&stream{w: w}, nil) }
+
+// A stream is a writer to something that cannot be opened again.
+type stream struct {
+	w    io.Writer
+	torn bool // the last line was written in part
+}
+
+func (s *stream) write(_ time.Time, lines []byte) (done, lost int, err error) {
+	if len(lines) == 0 {
+		return 0, 0, nil
+	}
+	written := 0
+	if s.torn {
+		_, err = s.w.Write(newline)
+	}
+	if err == nil {
+		s.torn = false
+		written, err = s.w.Write(lines)
+	}
+	if err == nil {
+		return len(lines), 0, nil
+	}
+	if written > 0 {
+		s.torn = lines[written-1] != '\n'
+	}
+	return len(lines), bytes.Count(lines[written:], newline), err
+}
+
+func (s *stream) close() {}
