@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,12 +30,16 @@ const mostMaxBytes limit.Size = 64 << 20
 // into the form in which they are compared. Files are read by those who need
 // them; check reads them all.
 func (o *options) validate() error {
-	for i, host := range o.Host {
+	hosts := o.Host
+	o.Host = nil
+	for _, host := range hosts {
 		name, port, ok := web.ParseHost(host)
 		if !ok || port != "" {
 			return fmt.Errorf("--host %q: must be a host name or an address, without scheme and port", host)
 		}
-		o.Host[i] = name
+		if !slices.Contains(o.Host, name) {
+			o.Host = append(o.Host, name)
+		}
 	}
 	for _, way := range [][2]string{{"listen", o.Listen}, {"listen-http", o.ListenHTTP}, {"listen-ops", o.ListenOps}} {
 		_, _, err := net.SplitHostPort(way[1])

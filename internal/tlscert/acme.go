@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"slices"
 	"strings"
 	"sync"
@@ -25,7 +27,7 @@ const challengePath = "/.well-known/acme-challenge/"
 // ACMEConfig says which certificates to order, and of whom.
 type ACMEConfig struct {
 	// Hosts are the names to order certificates for, one each; at least one.
-	// They are DNS names, since no other is validated over the network.
+	// They are DNS names in lower case, each once.
 	Hosts []string
 	// CacheDir keeps the account and the certificates over a restart. It is
 	// made with mode 0700 where it does not exist. Replicas may share one.
@@ -64,13 +66,12 @@ type ACME struct {
 // certificates in hand that are in the cache. It orders nothing yet: Run does.
 // An error says what in the configuration is wrong.
 func NewACME(c ACMEConfig, log *slog.Logger) (*ACME, error) {
-	a := &ACME{hosts: normalized(c.Hosts), holdings: make(map[string]*holding), log: log}
+	a := &ACME{hosts: c.Hosts, holdings: make(map[string]*holding), log: log}
 	if len(a.hosts) == 0 {
 		return nil, errors.New("tlscert: ACME needs at least one host to order a certificate for")
 	}
 	for _, host := range a.hosts {
-		// A CA vouches for nothing without a dot, and autocert refuses it.
-		if !isDNS(host) || !strings.Contains(host, ".") {
+		if !orderable(host) {
 			return nil, fmt.Errorf("tlscert: no certificate for %q can be ordered with ACME: it is not a public DNS name", host)
 		}
 		a.holdings[host] = newHolding(host)
@@ -89,6 +90,14 @@ func NewACME(c ACMEConfig, log *slog.Logger) (*ACME, error) {
 		_, _ = a.cache.Get(context.Background(), host)
 	}
 	return a, nil
+}
+
+// orderable reports whether host can be a public DNS name: it has a dot, is
+// ASCII without a wildcard or an underscore, and is no address.
+func orderable(host string) bool {
+	_, err := netip.ParseAddr(host)
+	name := strings.Trim(host, "abcdefghijklmnopqrstuvwxyz0123456789-.")
+	return err != nil && name == "" && strings.Contains(host, ".")
 }
 
 // GetCertificate is for [Config]. It knows the hosts and nothing else: neither
@@ -114,7 +123,7 @@ func (a *ACME) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, err
 func (a *ACME) HTTPHandler(fallback http.Handler) http.Handler {
 	a.issuer.http01 = true
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := a.holdings[hostOf(r.Host)]
+		h := a.holdings[strings.ToLower((&url.URL{Host: r.Host}).Hostname())] // the CA may ask at another port
 		read := r.Method == http.MethodGet || r.Method == http.MethodHead
 		if h == nil || !read || !strings.HasPrefix(r.URL.Path, challengePath) {
 			fallback.ServeHTTP(w, r)

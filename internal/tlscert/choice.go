@@ -28,7 +28,8 @@ func newChoice(certs []*tls.Certificate, hosts []string, now time.Time) *choice 
 			}
 			continue
 		}
-		for _, name := range normalized(describe("", cert.Leaf).Names) {
+		for _, name := range describe("", cert.Leaf).Names {
+			name = strings.ToLower(name)
 			c.byName[name] = append(c.byName[name], cert)
 		}
 	}

@@ -37,15 +37,15 @@ type served struct {
 	err     error // why the pair's files hold something else that is not served
 }
 
-// NewFiles reads the pairs as of now. Where hosts are given, only they are
-// answered for and each of them must be covered; without, it is every name in
+// NewFiles reads the pairs as of now. Where hosts are given (in lower case), only
+// they are answered for and each of them must be covered; without, it is every name in
 // the certificates. An error names the file and the reason. A key that everybody
 // on the machine can read is a warning in log, to which later reloads report too.
 func NewFiles(pairs []Pair, hosts []string, now time.Time, log *slog.Logger) (*Files, error) {
 	if len(pairs) == 0 {
 		return nil, errors.New("tlscert: no certificate is given")
 	}
-	f := &Files{pairs: pairs, hosts: normalized(hosts), log: log}
+	f := &Files{pairs: pairs, hosts: hosts, log: log}
 	first := make([]served, len(pairs))
 	for i, p := range pairs {
 		if first[i] = p.refresh(served{}, now); first[i].err != nil {

@@ -107,7 +107,7 @@ func TestFilesChooses(t *testing.T) {
 		{nil, "", modern, 1},
 		{[]string{"a.example"}, "a.example", modern, 1},
 		{[]string{"a.example"}, "both.example", modern, 0}, // covered, but not the service's name
-		{[]string{"Both.example", "a.example"}, "both.example", modern, 2},
+		{[]string{"both.example", "a.example"}, "both.example", modern, 2},
 		{[]string{"both.example", "a.example"}, "", modern, 2},
 		{[]string{"both.example", "a.example"}, "", rsaOnly, 1},
 		{[]string{"x.wild.example"}, "x.wild.example", modern, 3},

@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"fmt"
 	"net"
+	"slices"
 	"time"
 )
 
@@ -24,7 +25,7 @@ type SelfSigned struct {
 }
 
 // NewSelfSigned makes a certificate for localhost, 127.0.0.1, ::1 and each of
-// hosts, which are DNS names or IP addresses, valid from now on.
+// hosts, which are DNS names in lower case or IP addresses, valid from now on.
 func NewSelfSigned(hosts []string, now time.Time) (*SelfSigned, error) {
 	// P-256 is the curve that every client has.
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -46,8 +47,13 @@ func NewSelfSigned(hosts []string, now time.Time) (*SelfSigned, error) {
 		// and none that its key could sign.
 		BasicConstraintsValid: true,
 	}
-	hosts = normalized(hosts)
-	for _, host := range normalized(append([]string{"localhost", "127.0.0.1", "::1"}, hosts...)) {
+	names := []string{"localhost", "127.0.0.1", "::1"}
+	for _, host := range hosts {
+		if !slices.Contains(names, host) {
+			names = append(names, host)
+		}
+	}
+	for _, host := range names {
 		// An address that is listed as a DNS name matches nothing.
 		if ip := net.ParseIP(host); ip != nil {
 			template.IPAddresses = append(template.IPAddresses, ip)

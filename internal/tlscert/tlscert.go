@@ -6,7 +6,7 @@
 //
 // Every source answers a handshake through its GetCertificate method and tells
 // through Certificates what it serves, so that health and metrics see an
-// expiry coming. Redirect is what the plain-text listener beside them serves.
+// expiry coming.
 //
 // A source answers only for names that it knows: GetCertificate returns neither
 // a certificate nor an error for any other, which crypto/tls turns into the

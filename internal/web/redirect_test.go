@@ -1,7 +1,8 @@
-package tlscert_test
+package web_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,11 +13,11 @@ import (
 	"testing"
 	"time"
 
-	"messaging_api/internal/tlscert"
+	"messaging_api/internal/web"
 )
 
-// plain serves handler as the plain-text listener does and returns its address.
-func plain(t testing.TB, handler http.Handler) string {
+// servePlain serves handler as the listener of plain HTTP does and returns its address.
+func servePlain(t testing.TB, handler http.Handler) string {
 	t.Helper()
 	server := httptest.NewUnstartedServer(handler)
 	server.Config.DisableGeneralOptionsHandler = true
@@ -25,21 +26,27 @@ func plain(t testing.TB, handler http.Handler) string {
 	return server.Listener.Addr().String()
 }
 
-// ask sends raw bytes and returns the answer.
-func ask(t testing.TB, address, raw string) (status int, header http.Header, body string) {
+// askPlain sends raw bytes and returns the answer.
+func askPlain(t testing.TB, address, raw string) (status int, header http.Header, body string) {
 	t.Helper()
 	conn, err := net.Dial("tcp", address)
-	must(t, err)
-	defer func() { must(t, conn.Close()) }()
-	must(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
-	_, err = io.WriteString(conn, raw)
-	must(t, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
+	if _, err := io.WriteString(conn, raw); err != nil {
+		t.Fatal(err)
+	}
 	method, _, _ := strings.Cut(raw, " ")
 	resp, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
-	must(t, err)
-	defer func() { must(t, resp.Body.Close()) }()
+	if err != nil {
+		t.Fatal(err)
+	}
 	data, err := io.ReadAll(resp.Body)
-	must(t, err)
+	if err := errors.Join(err, resp.Body.Close()); err != nil {
+		t.Fatal(err)
+	}
 	return resp.StatusCode, resp.Header, string(data)
 }
 
@@ -51,7 +58,7 @@ func TestRedirect(t *testing.T) {
 		status   int
 		location string
 	}{
-		{[]string{"A.example", "b.example"}, "GET /", "a.example", 308, "https://a.example/"},
+		{[]string{"a.example", "b.example"}, "GET /", "a.example", 308, "https://a.example/"},
 		{[]string{"a.example"}, "HEAD /x/y?q=1&r=%2F", "a.example:8080", 308, "https://a.example/x/y?q=1&r=%2F"},
 		{[]string{"a.example", "b.example"}, "GET /x", "b.example", 308, "https://a.example/x"},
 		{[]string{"a.example"}, "GET /x", "evil.example", 308, "https://a.example/x"},
@@ -87,14 +94,14 @@ func TestRedirect(t *testing.T) {
 		{nil, "GET //evil.example/x", "a.example", 308, "https://a.example//evil.example/x"},
 		{nil, "GET /x", "", 400, ""},
 		{nil, "GET /x", "a.example@evil.example", 400, ""},
-		{nil, "GET /x", "a_b.example", 400, ""},
+		{nil, "GET /x", "a_b.example", 308, "https://a_b.example/x"},
 		{nil, "GET /x", "a..example", 400, ""},
 		{nil, "GET /x", "-a.example", 400, ""},
 		{nil, "GET /x", "a.example:x", 400, ""},
 		{nil, "GET /x", strings.Repeat("a", 64) + ".example", 400, ""},
 	} {
-		address := plain(t, tlscert.Redirect(tt.hosts))
-		status, header, body := ask(t, address, fmt.Sprintf("%s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", tt.line, tt.host))
+		address := servePlain(t, web.Redirect(tt.hosts))
+		status, header, body := askPlain(t, address, fmt.Sprintf("%s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", tt.line, tt.host))
 		if status != tt.status || header.Get("Location") != tt.location {
 			t.Errorf("hosts %q, %q, Host %q: got %d to %q, want %d to %q", tt.hosts, tt.line, tt.host, status, header.Get("Location"), tt.status, tt.location)
 		}
@@ -107,10 +114,9 @@ func TestRedirect(t *testing.T) {
 	}
 }
 
-// Requests that do not even get to the handler: nothing but a refusal is known
-// of them.
-func TestRedirectListenerRefusesWhatIsNoRequest(t *testing.T) {
-	address := plain(t, tlscert.Redirect([]string{"a.example"}))
+// net/http refuses these before the handler.
+func TestRedirectListenerRefusesMalformedRequests(t *testing.T) {
+	address := servePlain(t, web.Redirect([]string{"a.example"}))
 	for _, raw := range []string{
 		"GET / HTTP/1.1\r\n\r\n", // no Host
 		"GET / HTTP/1.1\r\nHost: a.example\r\nHost: evil.example\r\n\r\n", // two
@@ -121,22 +127,22 @@ func TestRedirectListenerRefusesWhatIsNoRequest(t *testing.T) {
 		"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",                                // HTTP/2 without TLS
 		"\x16\x03\x01\x00\x05hello\r\n\r\n",                               // TLS
 	} {
-		status, header, _ := ask(t, address, raw)
+		status, header, _ := askPlain(t, address, raw)
 		if status < 400 || header.Get("Location") != "" {
 			t.Errorf("%q: got %d to %q, want a refusal", raw, status, header.Get("Location"))
 		}
 	}
 }
 
-// Whatever the request, the answer is a refusal or leads to the same path and
-// query at the first host.
+// Each answer is a refusal, or leads to the same path and query at the first
+// host.
 func FuzzRedirect(f *testing.F) {
 	f.Add("GET", "/x?y", "a.example")
 	f.Add("GET", "//evil.example", "evil.example")
 	f.Add("GET", "http://evil.example/x", "a.example:80")
 	f.Add("CONNECT", "evil.example:443", "evil.example:443")
 	f.Add("GET", "*", "")
-	handler := tlscert.Redirect([]string{"a.example"})
+	handler := web.Redirect([]string{"a.example"})
 	f.Fuzz(func(t *testing.T, method, target, host string) {
 		raw := fmt.Sprintf("%s %s HTTP/1.1\r\nHost: %s\r\n\r\n", method, target, host)
 		r, err := http.ReadRequest(bufio.NewReader(strings.NewReader(raw)))
