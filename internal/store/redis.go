@@ -75,6 +75,22 @@ func (r *Redis) Ping(ctx context.Context) error {
 	return nil
 }
 
+// Client returns the connections to Redis, for what the service keeps there
+// besides messages. They are closed with the store.
+func (r *Redis) Client() redis.UniversalClient { return r.client }
+
+// A Pool is the state of a store's connections.
+type Pool struct {
+	Open, Idle int
+	Timeouts   uint64 // how often none was free in time, since the start
+}
+
+// Pool returns the state of the connections to Redis, to all of its nodes.
+func (r *Redis) Pool() Pool {
+	st := r.client.PoolStats()
+	return Pool{Open: int(st.TotalConns), Idle: int(st.IdleConns), Timeouts: uint64(st.Timeouts)}
+}
+
 // Close ends all connections. Whatever is called afterwards is ErrUnavailable.
 func (r *Redis) Close() error {
 	r.reading.close()

@@ -300,6 +300,23 @@ func TestRedisWrongPassword(t *testing.T) {
 	}
 }
 
+// With TLS on one side only, the error says so and which URL is right.
+func TestRedisTLSOnOneSide(t *testing.T) {
+	t.Parallel()
+	ca := newAuthority(t)
+	plain, secure := startRedis(t, redisSetup{}), startRedis(t, redisSetup{authority: ca})
+	for name, s := range map[string]*store.Redis{
+		"TLS here":  openRedis(t, strings.Replace(plain.url(), "redis:", "rediss:", 1), ca.clientConfig(t)),
+		"TLS there": openRedis(t, strings.Replace(secure.url(), "rediss:", "redis:", 1), nil),
+	} {
+		err := s.Ping(t.Context())
+		wantError(t, name, err, message.ErrUnavailable)
+		if !strings.Contains(fmt.Sprint(err), "rediss://") {
+			t.Errorf("%s: got %v, want it to name rediss://", name, err)
+		}
+	}
+}
+
 // A Cluster that has moved its slots answers with where they are; a message is
 // stored there all the same, and read from there.
 func TestClusterMovesSlots(t *testing.T) {
