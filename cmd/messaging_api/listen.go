@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -49,6 +50,10 @@ func (o *options) listen(ctx context.Context) (l listeners, err error) {
 		if *way.listener, err = listenTCP(ctx, way.address); err != nil {
 			return l, fmt.Errorf("--%s: %w", way.flag, err)
 		}
+	}
+	if o.TLS == "off" && !isLoopback(l.https.Addr().String()) && len(o.TrustedProxy) == 0 {
+		// A passed socket: validate has looked at --listen.
+		return l, usageError{errors.New("--tls off: the passed socket is not loopback; name the proxy that terminates TLS with --trusted-proxy")}
 	}
 	return l, nil
 }

@@ -1,6 +1,6 @@
-// Command messaging_api serves messages by link over HTTPS: someone posts a
-// text, gets a link that cannot be guessed, and whoever has the link can read
-// the text until it expires. `messaging_api --help` lists its flags.
+// Command messaging_api serves messages by link over HTTPS: a client posts a
+// text and gets a link that cannot be guessed. Anyone with the link can read the
+// text until it expires. `messaging_api --help` lists its flags.
 package main
 
 import (
@@ -14,14 +14,16 @@ import (
 )
 
 func main() {
+	hangups := make(chan os.Signal, 1) // SIGHUP must not end the process, however early it comes
+	signal.Notify(hangups, syscall.SIGHUP)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the first signal drains; a second one ends the process at once
-	err := run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
+	err := run(ctx, hangups, os.Args[1:], os.Environ(), os.Stdout, os.Stderr)
 	os.Exit(exitCode(err, os.Stderr))
 }
 
 // run executes one command line and returns why it failed.
-func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) error {
+func run(ctx context.Context, hangups <-chan os.Signal, args, env []string, stdout, stderr io.Writer) error {
 	o, command, err := parse(args, env, stdout)
 	if err != nil || o == nil { // nil without an error: help was asked for, and given
 		return err
@@ -35,15 +37,16 @@ func run(ctx context.Context, args, env []string, stdout, stderr io.Writer) erro
 		_, err = fmt.Fprintln(stdout, version())
 		return err
 	default:
-		return serve(ctx, o, stdout, stderr)
+		return serve(ctx, o, hangups, stdout, stderr)
 	}
 }
 
-// A usageError is a fault of whoever wrote the command line or the environment.
+// A usageError is a fault in the configuration that only the operator can mend.
+// Time or somebody else can mend every other error.
 type usageError struct{ error }
 
-// exitCode says in one line what went wrong, and returns 0, 1 for a failure or
-// 2 for bad configuration.
+// exitCode prints what went wrong in one line and returns the exit code: 0, 1 for
+// a failure, or 2 for bad configuration.
 func exitCode(err error, stderr io.Writer) int {
 	if err == nil {
 		return 0

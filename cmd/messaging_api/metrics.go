@@ -99,7 +99,7 @@ func (w watched) watch(m *ops.Metrics) {
 func (w watched) connections() (open int) {
 	for _, l := range w.admitted {
 		if l != nil {
-			open += l.Stats().Open
+			open += l.Open()
 		}
 	}
 	return open

@@ -11,8 +11,8 @@ import (
 	"messaging_api/internal/web"
 )
 
-// A plain server is the one on plain HTTP: ACME challenges, and redirects to
-// https. Nothing of the application is reachable there. A nil one is off.
+// A plain server answers plain HTTP: ACME challenges, and redirects to https.
+// Nothing of the application is reachable there. A nil one is off.
 type plain struct {
 	server    *http.Server
 	admission *limit.Listener
@@ -46,7 +46,7 @@ func (p *plain) serve() error {
 	return nil
 }
 
-// Close ends it at once: there is nothing to lose.
+// Close ends it at once: none of its requests is worth waiting for.
 func (p *plain) Close() error {
 	if p == nil {
 		return nil

@@ -16,11 +16,10 @@ import (
 	"messaging_api/internal/web"
 )
 
-// lameDuck is how long a stop, once it accepts no more connections, goes on
-// answering requests on those that are open, each answer saying that it is the
-// connection's last. http.Server.Shutdown alone drops a request that it reads
-// after it was called, and closes idle connections under clients about to use
-// them.
+// lameDuck is how long a stop that accepts no more connections goes on answering
+// requests on those that are open. Each answer says that it is the connection's
+// last. http.Server.Shutdown alone drops a request that it reads after it was
+// called, and closes idle connections that clients are about to use.
 const lameDuck = time.Second
 
 // A public server is the one that clients reach.
@@ -29,6 +28,7 @@ type public struct {
 	admission *limit.Listener
 	listener  *web.Listener
 	draining  atomic.Bool
+	requests  atomic.Int64   // under way
 	open      sync.WaitGroup // connections
 	served    chan struct{}  // closed when Serve has returned: nothing new comes in
 }
@@ -43,7 +43,7 @@ func newPublic(inner *limit.Listener, config *tls.Config, handler http.Handler, 
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true) // over TLS only
-	p.server = newServer(p.lastAnswers(handler), troubles)
+	p.server = newServer(p.count(handler), troubles)
 	p.server.Protocols = &protocols
 	p.server.HTTP2 = &http.HTTP2Config{
 		MaxConcurrentStreams: 50,
@@ -73,10 +73,12 @@ func (p *public) connState(c net.Conn, state http.ConnState) {
 	}
 }
 
-// lastAnswers ends each connection with its next answer while draining; HTTP/2
-// turns the field into a GOAWAY.
-func (p *public) lastAnswers(next http.Handler) http.Handler {
+// count counts the requests under way. While draining it ends each connection
+// with its next answer; HTTP/2 turns the field into a GOAWAY.
+func (p *public) count(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.requests.Add(1)
+		defer p.requests.Add(-1)
 		if p.draining.Load() {
 			w.Header()["Connection"] = []string{"close"}
 		}
@@ -104,12 +106,27 @@ func (p *public) serve() error {
 	return err
 }
 
-// drain stops accepting and lets requests finish until ctx ends, then closes
-// what is left. It reports whether all had finished.
-func (p *public) drain(ctx context.Context) bool {
+// A cutOff counts what a drain cut off because its time was over.
+type cutOff struct {
+	requests    int64 // that had no answer yet
+	connections int   // that were open, in their handshake or later
+}
+
+// drain stops accepting and lets handshakes and requests finish until ctx ends.
+// Then it cuts off what is left, and returns how much that was.
+func (p *public) drain(ctx context.Context) (cut cutOff) {
 	p.draining.Store(true)
 	_ = p.listener.Close()
-	defer func() { _ = p.server.Close() }()
+	if !p.finish(ctx) {
+		cut = cutOff{p.requests.Load(), p.admission.Open()}
+	}
+	p.listener.Abort() // server.Close waits for the handshakes under way
+	_ = p.server.Close()
+	return cut
+}
+
+// finish reports whether all connections have ended before ctx.
+func (p *public) finish(ctx context.Context) bool {
 	if !wait(ctx, p.served) { // handshakes under way still become connections
 		return false
 	}
@@ -118,14 +135,11 @@ func (p *public) drain(ctx context.Context) bool {
 		p.open.Wait()
 		close(idle)
 	}()
-	duck, cancel := context.WithTimeout(ctx, lameDuck)
+	lame, cancel := context.WithTimeout(ctx, lameDuck)
 	defer cancel()
-	wait(duck, idle)
+	wait(lame, idle)
 	return p.server.Shutdown(ctx) == nil
 }
-
-// Close ends everything at once.
-func (p *public) Close() error { return errors.Join(p.listener.Close(), p.server.Close()) }
 
 // wait waits for done, or for ctx, and reports whether it was done.
 func wait(ctx context.Context, done <-chan struct{}) bool {

@@ -11,11 +11,9 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"runtime/debug"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"messaging_api/internal/limit"
@@ -34,7 +32,7 @@ const (
 	writeTimeout      = 30 * time.Second
 	idleTimeout       = time.Minute
 	maxHeaderBytes    = 16 << 10
-	inFlightWait      = 200 * time.Millisecond // for a place among those in flight
+	inFlightWait      = 200 * time.Millisecond // for a slot among the requests in flight
 )
 
 // gcPercent lets the heap grow to nine times what is alive, a few megabytes,
@@ -42,99 +40,181 @@ const (
 // of its processor time on that. GOGC overrides it, and GOMEMLIMIT bounds it.
 const gcPercent = 800
 
-// serve is the service's life: everything is opened, in an order in which
-// configuration fails before anything listens; it serves until ctx ends or a
-// server fails; then it drains.
-func serve(ctx context.Context, o *options, stdout, stderr io.Writer) (err error) {
+// serve is the service's life: it opens what it needs, wires it together, runs
+// until ctx ends or a server fails, and drains.
+func serve(ctx context.Context, o *options, hangups <-chan os.Signal, stdout, stderr io.Writer) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
-	log, logs, err := o.openLog(stdout)
+	opened, err := o.open(ctx, stdout)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, logs.Close()) }() // last: until then there is something to say
-	source, err := o.certificates(time.Now(), log.With("event", "certificate"))
-	if err != nil {
-		return err
-	}
-	messages, err := o.openStore(log)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, messages.Close()) }()
+	opened.log.LogAttrs(ctx, slog.LevelInfo, "configuration", o.settings...)
+	s := o.wire(opened)
+	stopBackground := opened.runBackground(ctx, hangups, s.background...)
+	announce(stderr, o.Host, opened)
+	err = s.run(ctx)
+	err = errors.Join(err, s.drain(context.WithoutCancel(ctx), o.Drain))
+	stopBackground()
+	opened.log.Info("stopped", "event", "stop")
+	return errors.Join(err, opened.close())
+}
 
-	resolver, err := limit.NewResolver(o.TrustedProxy, o.LimitIPv4Prefix, o.LimitIPv6Prefix)
-	if err != nil {
-		return usageError{err}
-	}
-	table := limit.NewTable(o.rates(), o.LimitClients, time.Now())
-	load := web.NewInFlight(o.InFlight, inFlightWait)
-	ways, err := o.listen(ctx)
-	if err != nil {
-		return err
-	}
-	if o.TLS == "off" && !isLoopback(ways.https.Addr().String()) && len(o.TrustedProxy) == 0 {
-		ways.close() // a passed socket, since --listen was looked at
-		return usageError{errors.New("--tls off: the passed socket is not loopback; name the proxy that terminates TLS with --trusted-proxy")}
-	}
+// resources are what the service opens before it serves. close closes them.
+type resources struct {
+	log       *slog.Logger
+	logs      logOutput
+	source    certificateSource // nil: TLS is off
+	messages  messageStore
+	resolver  *limit.Resolver
+	listeners listeners
+}
 
-	log.LogAttrs(ctx, slog.LevelInfo, "configuration", o.settings...)
+// open opens everything, in an order in which bad configuration fails before
+// anything listens.
+func (o *options) open(ctx context.Context, stdout io.Writer) (r *resources, err error) {
+	r = new(resources)
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, r.close())
+		}
+	}()
+	if r.log, r.logs, err = o.openLog(stdout); err != nil {
+		return nil, err
+	}
+	if r.source, err = o.certificates(time.Now(), r.log.With("event", "certificate")); err != nil {
+		return nil, err
+	}
+	if r.resolver, err = limit.NewResolver(o.TrustedProxy, o.LimitIPv4Prefix, o.LimitIPv6Prefix); err != nil {
+		return nil, usageError{err}
+	}
+	if r.messages, err = o.openStore(r.log); err != nil {
+		return nil, err
+	}
+	if r.listeners, err = o.listen(ctx); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
 
-	// A request's journey, from the outside in.
+// close closes the store, then the log, which may have to report until then.
+// The servers close the listeners.
+func (r *resources) close() error {
+	var err error
+	if r.messages != nil {
+		err = r.messages.Close()
+	}
+	return errors.Join(err, r.logs.Close())
+}
+
+// servers are what answers on the listeners.
+type servers struct {
+	log        *slog.Logger
+	start      []any // attributes of the log line that says that the service serves
+	public     *public
+	plain      *plain
+	operations *opsServer
+	serving    sync.WaitGroup // the three servers
+	failed     chan error     // why one of them failed
+	ready      *ops.Readiness
+	background []func(context.Context) // work beside the requests
+}
+
+// wire puts the service together, in the order of a request's journey: a
+// connection is admitted and secured, its requests are counted and logged, their
+// host is checked, their route found and their budget charged, and what is left
+// goes to the messages and their store.
+func (o *options) wire(r *resources) *servers {
 	metrics := newMetrics()
 	observer := requestMetrics{metrics}
-	digest := newDigest(log)
-	lines, troubles := requestLog(log, resolver, digest), troubleLog(digest)
-	kept := measured{messages, metrics, &storeWatch{log: log}}
+	digest := newDigest(r.log)
+	lines, troubles := requestLog(r.log, r.resolver, digest), troubleLog(digest)
+	table := limit.NewTable(o.rates(), o.LimitClients, time.Now())
 	admit := func(inner net.Listener) *limit.Listener {
 		if inner == nil {
 			return nil
 		}
-		l := limit.NewListener(inner, resolver, table, o.Conns, o.ConnsPerClient)
+		l := limit.NewListener(inner, r.resolver, table, o.Conns, o.ConnsPerClient)
 		l.Observer = connMetrics{metrics, digest}
 		return l
 	}
-	admitted := []*limit.Listener{admit(ways.https), admit(ways.http)}
+	admitted := []*limit.Listener{admit(r.listeners.https), admit(r.listeners.http)}
+	load := web.NewInFlight(o.InFlight, inFlightWait)
+	messages := measured{r.messages, metrics, &storeWatch{log: r.log}}
+
 	handler := web.Serve(lines, observer,
 		web.Hosts(o.Host,
-			web.Routes(message.NewBox(kept), o.limits(),
-				limiter{resolver, o.budgets(table, messages, log), metrics.Missed}, load)))
-	public := newPublic(admitted[0], o.tlsConfig(source, digest, resolver), handler, lines, troubles, observer)
-	plain := o.newPlain(admitted[1], source, lines, troubles, observer)
-	ready := ops.NewReadiness(storeCheck(kept), certificateCheck(source), public.check())
-	space := &spaceWatch{messages: messages, log: log}
-	watched{table, load, admitted, source, ready, space, logs}.watch(metrics)
-	operations := newServer(ops.NewHandler(ready, metrics), troubles)
+			web.Routes(message.NewBox(messages), o.limits(),
+				limiter{r.resolver, o.budgets(table, r.messages, r.log), metrics.Missed}, load)))
+	public := newPublic(admitted[0], o.tlsConfig(r.source, digest, r.resolver), handler, lines, troubles, observer)
+	plain := o.newPlain(admitted[1], r.source, lines, troubles, observer)
 
-	background := runBackground(ctx, source, logs, log, digest.run, space.run)
-	failed := make(chan error, 3)
-	go func() { failed <- public.serve() }()
-	if plain != nil {
-		go func() { failed <- plain.serve() }()
+	ready := ops.NewReadiness(storeCheck(messages), certificateCheck(r.source), public.check())
+	space := &spaceWatch{messages: r.messages, log: r.log}
+	watched{table, load, admitted, r.source, ready, space, r.logs}.watch(metrics)
+	return &servers{
+		log: r.log,
+		start: []any{"event", "start", "version", version(), "address", address(r.listeners.https),
+			"http_address", address(r.listeners.http), "ops_address", address(r.listeners.ops), "tls", o.TLS, "store", o.storeKind()},
+		public:     public,
+		plain:      plain,
+		operations: newOpsServer(r.listeners.ops, ops.NewHandler(ready, metrics), troubles),
+		failed:     make(chan error, 3),
+		ready:      ready,
+		background: []func(context.Context){digest.run, space.run},
 	}
-	go func() { failed <- operations.Serve(ways.ops) }()
-	if s, ok := source.(fixed); ok {
-		announce(stderr, o.Host, ways.https.Addr(), s.SelfSigned)
-	}
-	log.Info("serving", "event", "start", "version", version(), "address", address(ways.https),
-		"http_address", address(ways.http), "ops_address", address(ways.ops), "tls", o.TLS, "store", o.storeKind())
+}
 
+// run serves until ctx ends, or until a server fails: then it returns why.
+func (s *servers) run(ctx context.Context) error {
+	s.serve(s.public.serve)
+	if s.plain != nil {
+		s.serve(s.plain.serve)
+	}
+	s.serve(s.operations.serve)
+	s.log.Info("serving", s.start...)
 	select {
 	case <-ctx.Done():
-	case err = <-failed:
+		return nil
+	case err := <-s.failed:
+		return err
 	}
-	log.Info("draining", "event", "drain", "at_most", o.Drain.String())
-	stopped, cancel := context.WithTimeout(context.WithoutCancel(ctx), o.Drain)
+}
+
+// serve runs one server. drain waits for it.
+func (s *servers) serve(one func() error) {
+	s.serving.Go(func() {
+		if err := one(); err != nil {
+			s.failed <- err
+		}
+	})
+}
+
+// drain lets requests finish for as long as atMost says, and then closes the
+// servers, which takes well under a second.
+func (s *servers) drain(ctx context.Context, atMost time.Duration) error {
+	s.log.Info("draining", "event", "drain", "at_most", atMost.String())
+	bounded, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
-	if !public.drain(stopped) {
-		log.Warn("requests were still in flight when the drain's time was over", "event", "drain")
+	if cut := s.public.drain(bounded); cut != (cutOff{}) {
+		s.log.Warn("the time to drain is over: what was still open is cut off", "event", "drain",
+			"requests", cut.requests, "connections", cut.connections)
 	}
-	err = errors.Join(err, plain.Close(), operations.Close(), ready.Close(stopped))
-	background.stop()
-	log.Info("stopped", "event", "stop")
+	err := errors.Join(s.plain.Close(), s.operations.Close())
+	s.serving.Wait()
+	close(s.failed)
+	for failure := range s.failed {
+		err = errors.Join(err, failure)
+	}
+	bounded, cancel = context.WithTimeout(ctx, checkWait)
+	defer cancel()
+	_ = s.ready.Close(bounded) // a check that hangs ends with the process
 	return err
 }
+
+// checkWait is how long a stop waits for a readiness check that is still running.
+const checkWait = 500 * time.Millisecond
 
 // address is for the log: empty for a listener that is off.
 func address(l net.Listener) string {
@@ -144,46 +224,38 @@ func address(l net.Listener) string {
 	return l.Addr().String()
 }
 
-// background is the work that goes on beside serving requests.
-type background struct {
-	cancel context.CancelFunc
-	work   sync.WaitGroup
+// runBackground keeps the certificates up to date, reloads them and reopens the
+// log at each SIGHUP, and runs the other jobs, until stop is called.
+func (r *resources) runBackground(ctx context.Context, hangups <-chan os.Signal, jobs ...func(context.Context)) (stop func()) {
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // until everything is drained
+	jobs = append(jobs, func(ctx context.Context) { r.followHangups(ctx, hangups) })
+	if r.source != nil {
+		jobs = append(jobs, r.source.Run)
+	}
+	var work sync.WaitGroup
+	for _, run := range jobs {
+		work.Go(func() { run(ctx) })
+	}
+	return func() {
+		cancel()
+		work.Wait()
+	}
 }
 
-// runBackground lets the certificates follow their source, certificates and log
-// follow SIGHUP, and runs what else there is.
-func runBackground(ctx context.Context, source certificateSource, logs logOutput, log *slog.Logger, others ...func(context.Context)) *background {
-	b := new(background)
-	ctx, b.cancel = context.WithCancel(context.WithoutCancel(ctx)) // until everything is drained
-	if source != nil {
-		b.work.Go(func() { source.Run(ctx) })
-	}
-	for _, run := range others {
-		b.work.Go(func() { run(ctx) })
-	}
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	b.work.Go(func() {
-		defer signal.Stop(hangups)
-		for {
-			select {
-			case <-hangups:
-				logs.Reopen()
-				log.Info("reloading", "event", "reload")
-				if source != nil {
-					source.Reload()
-				}
-			case <-ctx.Done():
-				return
+// followHangups reopens the log and reloads the certificates at each SIGHUP.
+func (r *resources) followHangups(ctx context.Context, hangups <-chan os.Signal) {
+	for {
+		select {
+		case <-hangups:
+			r.logs.Reopen()
+			r.log.Info("reloading", "event", "reload")
+			if r.source != nil {
+				r.source.Reload()
 			}
+		case <-ctx.Done():
+			return
 		}
-	})
-	return b
-}
-
-func (b *background) stop() {
-	b.cancel()
-	b.work.Wait()
+	}
 }
 
 // rates are the budgets of one client.
@@ -212,9 +284,17 @@ type messageStore interface {
 // openStore opens what --store names.
 func (o *options) openStore(log *slog.Logger) (messageStore, error) {
 	if path, ok := o.filePath(); ok {
-		return store.OpenBolt(path, log)
+		b, err := store.OpenBolt(path, log)
+		if err != nil {
+			return nil, err
+		}
+		return b, nil
 	}
-	return o.redisStore(log)
+	r, err := o.redisStore(log)
+	if err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // storeKind names the store without the secrets that its URL may hold.
@@ -288,8 +368,12 @@ func certificateCheck(source certificateSource) ops.Check {
 // announce prints, for a person who tries the service out, what its certificate
 // is and a command to paste. The pin makes curl sure of the certificate, which
 // nothing else vouches for.
-func announce(w io.Writer, hosts []string, address net.Addr, s *tlscert.SelfSigned) {
-	_, port, _ := net.SplitHostPort(address.String())
+func announce(w io.Writer, hosts []string, r *resources) {
+	s, ok := r.source.(fixed)
+	if !ok {
+		return
+	}
+	_, port, _ := net.SplitHostPort(address(r.listeners.https))
 	target := "https://localhost:" + port + "/"
 	if len(hosts) > 0 {
 		target = fmt.Sprintf("--connect-to ::localhost:%s https://%s/", port, net.JoinHostPort(hosts[0], port))

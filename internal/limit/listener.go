@@ -214,6 +214,13 @@ func (l *Listener) Stats() ConnStats {
 	return st
 }
 
+// Open returns how many connections are open.
+func (l *Listener) Open() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.gate.open
+}
+
 // A conn is a connection that has been let in.
 type conn struct {
 	net.Conn

@@ -41,6 +41,8 @@ type Listener struct {
 	pending sync.WaitGroup // the accept loop and handshakes under way
 	closed  sync.Once
 	quit    chan struct{} // closed by Close
+	aborted context.Context
+	abort   context.CancelFunc // ends aborted
 }
 
 type result struct {
@@ -67,6 +69,7 @@ func newListener(inner net.Listener, config *tls.Config, handshake time.Duration
 		results:   make(chan result),
 		quit:      make(chan struct{}),
 	}
+	l.aborted, l.abort = context.WithCancel(context.Background())
 	l.pending.Go(l.accept)
 	go func() {
 		l.pending.Wait()
@@ -96,6 +99,10 @@ func (l *Listener) Close() error {
 	return err
 }
 
+// Abort closes the connections whose handshakes are under way. Call it after
+// Close, to wait for them no longer.
+func (l *Listener) Abort() { l.abort() }
+
 // Addr returns the address that is listened on.
 func (l *Listener) Addr() net.Addr { return l.inner.Addr() }
 
@@ -122,8 +129,9 @@ func (l *Listener) accept() {
 
 // prepare brings one connection to where requests can be read, and hands it on.
 func (l *Listener) prepare(raw net.Conn) {
-	ctx, cancel := context.WithTimeout(context.Background(), l.handshake)
+	ctx, cancel := context.WithTimeout(l.aborted, l.handshake)
 	defer cancel()
+	defer context.AfterFunc(l.aborted, func() { _ = raw.Close() })()
 	defer func() {
 		if v := recover(); v != nil { // as net/http does: a handshake must not end the service
 			_ = raw.Close()
