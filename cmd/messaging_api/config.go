@@ -12,9 +12,12 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/net/idna"
 
 	"messaging_api/internal/limit"
 	"messaging_api/internal/store"
@@ -30,16 +33,8 @@ const mostMaxBytes limit.Size = 64 << 20
 // into the form in which they are compared. Files are read by those who need
 // them; check reads them all.
 func (o *options) validate() error {
-	hosts := o.Host
-	o.Host = nil
-	for _, host := range hosts {
-		name, port, ok := web.ParseHost(host)
-		if !ok || port != "" {
-			return fmt.Errorf("--host %q: must be a host name or an address, without scheme and port", host)
-		}
-		if !slices.Contains(o.Host, name) {
-			o.Host = append(o.Host, name)
-		}
+	if err := o.normalizeHosts(); err != nil {
+		return err
 	}
 	for _, way := range [][2]string{{"listen", o.Listen}, {"listen-http", o.ListenHTTP}, {"listen-ops", o.ListenOps}} {
 		_, _, err := net.SplitHostPort(way[1])
@@ -65,6 +60,62 @@ func (o *options) validate() error {
 		}
 	}
 	return nil
+}
+
+// normalizeHosts brings --host and --public-url into the form in which they are
+// compared.
+func (o *options) normalizeHosts() error {
+	hosts := o.Host
+	o.Host = nil
+	for _, host := range hosts {
+		name, port, ok := web.ParseHost(host)
+		if !ok || port != "" {
+			return fmt.Errorf("--host %q: must be a host name or an address, without scheme and port%s", host, hostHint(host))
+		}
+		o.addHost(name)
+	}
+	if o.PublicURL == "" {
+		return nil
+	}
+	u, err := url.Parse(o.PublicURL)
+	if err != nil || u.Scheme != "https" || *u != (url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}) {
+		return fmt.Errorf("--public-url %q: must be https://HOST[:PORT][/PREFIX]", o.PublicURL)
+	}
+	name, port, ok := web.ParseHost(u.Host)
+	if !ok {
+		return fmt.Errorf("--public-url %q: must name a host, or an address%s", o.PublicURL, hostHint(u.Hostname()))
+	}
+	prefix := strings.TrimSuffix(u.EscapedPath(), "/")
+	if prefix != "" && path.Clean(prefix) != prefix {
+		return fmt.Errorf("--public-url %q: its path has empty or dot segments", o.PublicURL)
+	}
+	if port == ":443" {
+		port = ""
+	}
+	u.Host = name + port
+	if strings.Contains(name, ":") {
+		u.Host = "[" + name + "]" + port
+	}
+	o.PublicURL = "https://" + u.Host + prefix
+	o.addHost(name)
+	return nil
+}
+
+func (o *options) addHost(name string) {
+	if !slices.Contains(o.Host, name) {
+		o.Host = append(o.Host, name)
+	}
+}
+
+// hostHint says how to write what is almost a host.
+func hostHint(host string) string {
+	if addr, err := netip.ParseAddr(host); err == nil && addr.Is6() && addr.Zone() == "" {
+		return "; an IPv6 address goes into brackets: [" + addr.String() + "]"
+	}
+	if ascii, err := idna.Lookup.ToASCII(host); err == nil && ascii != host {
+		return "; in its ASCII form: " + ascii
+	}
+	return ""
 }
 
 // validateLimits keeps out what could never serve anybody.

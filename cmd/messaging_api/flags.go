@@ -23,6 +23,7 @@ type options struct {
 	ListenHTTP   string
 	ListenOps    string
 	Host         []string
+	PublicURL    string
 	TrustedProxy prefixes
 
 	Store             string
@@ -85,6 +86,7 @@ func (o *options) addressFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.ListenHTTP, "listen-http", "", "Plain HTTP address, for ACME challenges and redirects to https; off when empty.")
 	f.StringVar(&o.ListenOps, "listen-ops", "127.0.0.1:8081", "Health and metrics address, plain HTTP; never public.")
 	f.StringSliceVar(&o.Host, "host", nil, "A name that the service answers to; repeatable. Others get a 421. None: any.")
+	f.StringVar(&o.PublicURL, "public-url", "", "What links begin with, https://HOST[:PORT][/PREFIX], where a proxy changes it; implies --host HOST.")
 	f.Var(&o.TrustedProxy, "trusted-proxy", "Addresses of proxies whose X-Forwarded-For is believed; repeatable. With --tls off, what allows a --listen that is not loopback.")
 }
 

@@ -145,8 +145,9 @@ func (o *options) wire(r *resources) *servers {
 
 	handler := web.Serve(lines, observer,
 		web.Hosts(o.Host,
-			web.Routes(message.NewBox(messages), o.limits(),
-				limiter{r.resolver, o.budgets(table, r.messages, r.log), metrics.Missed}, load)))
+			web.Origin(o.PublicURL,
+				web.Routes(message.NewBox(messages), o.limits(),
+					limiter{r.resolver, o.budgets(table, r.messages, r.log), metrics.Missed}, load))))
 	public := newPublic(admitted[0], o.tlsConfig(r.source, digest, r.resolver), handler, lines, troubles, observer)
 	plain := o.newPlain(admitted[1], r.source, lines, troubles, observer)
 

@@ -1,26 +1,47 @@
 package web
 
-import "strings"
+import (
+	"net/http"
+	"strings"
+)
 
 // An offer is a form in which the service can answer.
 type offer int
 
 const (
-	asNothing offer = iota // the client takes none of ours
+	notNegotiated offer = iota
+	asNothing           // the client takes none of ours
 	asJSON
 	asText
 )
 
+// Of a client's Accept fields at most this much is looked at. Browsers send less
+// than 200 bytes; a long list would cost more than the answer.
+const (
+	acceptBytes    = 1 << 10
+	acceptElements = 32
+)
+
 // negotiate chooses by the client's Accept fields (RFC 9110, section 12.5.1):
-// the higher weight wins, then the more specific range, then JSON, which is
-// also the answer where there is no preference at all. Of a list element's
-// parameters only the weight counts; an element that is malformed is passed
-// over, so that it cannot turn the rest of the list into a refusal.
+// the higher weight wins, then the more specific range, then JSON, which is also
+// the answer where there is no preference at all. Of an element's parameters
+// only the weight counts. A malformed element is skipped, so that it cannot turn
+// the rest of the list into a refusal. What is not looked at counts as "*/*".
 func negotiate(accept []string) offer {
 	var json, text preference
 	empty := true
+	left, elements := acceptBytes, 0
 	for _, field := range accept {
+		cut := len(field) > left
+		if cut {
+			field = field[:strings.LastIndexByte(field[:left], ',')+1]
+		}
+		left -= len(field)
 		for element := range strings.SplitSeq(field, ",") {
+			if elements++; elements > acceptElements {
+				cut = true
+				break
+			}
 			name, params, _ := strings.Cut(element, ";")
 			name = strings.TrimSpace(name)
 			if name == "" {
@@ -34,6 +55,11 @@ func negotiate(accept []string) offer {
 			json.consider(name, "application/json", "application/*", weight)
 			text.consider(name, "text/plain", "text/*", weight)
 		}
+		if cut {
+			json.consider("*/*", "", "", fullWeight)
+			text.consider("*/*", "", "", fullWeight)
+			break
+		}
 	}
 	switch {
 	case empty:
@@ -46,11 +72,32 @@ func negotiate(accept []string) offer {
 	return asJSON
 }
 
+// negotiated returns the form in which this request is answered. It negotiates
+// once.
+func (x *Exchange) negotiated(r *http.Request) offer {
+	if x.as == notNegotiated {
+		x.as = negotiate(r.Header["Accept"])
+	}
+	return x.as
+}
+
+// accepted is negotiated, or a refusal where the client takes none of our forms.
+func (x *Exchange) accepted(r *http.Request) (offer, error) {
+	as := x.negotiated(r)
+	if as == asNothing {
+		return as, refusal{
+			status: http.StatusNotAcceptable,
+			detail: "The Accept field admits neither application/json nor text/plain.",
+		}
+	}
+	return as, nil
+}
+
 // A preference is what a list says of one of our types: the weight of the most
 // specific range that covers it.
 type preference struct {
 	specific int // 3: the type itself, 2: its family, 1: anything, 0: not named
-	weight   int // 0 to 1000
+	weight   int // 0 to fullWeight
 }
 
 func (p *preference) consider(name, exact, family string, weight int) {
@@ -67,6 +114,8 @@ func (p *preference) consider(name, exact, family string, weight int) {
 		*p = preference{specific, weight}
 	}
 }
+
+const fullWeight = 1000
 
 // parseWeight returns the parameter q in thousandths, 1000 where it is absent
 // (RFC 9110, section 12.4.2).
@@ -90,7 +139,7 @@ func parseWeight(params string) (int, bool) {
 				weight += int(fraction[i] - '0')
 			}
 		}
-		return weight, weight <= 1000
+		return weight, weight <= fullWeight
 	}
-	return 1000, true
+	return fullWeight, true
 }

@@ -2,6 +2,7 @@ package web_test
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -44,6 +45,16 @@ func TestAccept(t *testing.T) {
 		{"several fields", []string{"image/png", "text/plain"}, typeUTF8},
 		{"one element malformed", []string{"application/json;q=2, text/plain"}, typeUTF8},
 		{"malformed weights are passed over", []string{"application/json;q=1.001,application/json;q=-1,application/json;q=x,application/json;q=,application/json;q=0.1234,application/json;q=0,5, text/plain;q=0.1"}, typeUTF8},
+
+		{"text after too many bytes", []string{strings.Repeat("a/b", 340) + ",text/plain"}, typeJSON},
+		{"text after too many elements", []string{strings.Repeat("a/b,", 32) + "text/plain"}, typeJSON},
+		{"text after too many empty elements", []string{strings.Repeat(",", 32) + "text/plain"}, typeJSON},
+		{"text after too many fields", append(slices.Repeat([]string{"a/b"}, 32), "text/plain"), typeJSON},
+		{"text after too many bytes in fields", append(slices.Repeat([]string{strings.Repeat("a", 512)}, 2), "text/plain"), typeJSON},
+		{"text before too many bytes", []string{"text/plain," + strings.Repeat("a", 2000)}, typeUTF8},
+		{"text as the last that is looked at", []string{strings.Repeat("a/b,", 31) + "text/plain,a/b"}, typeUTF8},
+		{"an element across the bound", []string{strings.Repeat(" ", 1015) + "a/b,text/plain"}, typeJSON},
+		{"only what is too long", []string{strings.Repeat("a", 2000)}, typeJSON},
 
 		{"another type", []string{"image/png"}, refused},
 		{"a page", []string{"text/html"}, refused},

@@ -70,7 +70,7 @@ func BenchmarkHandler(b *testing.B) {
 	store := new(shelf)
 	box := message.NewBox(store)
 	log := slog.New(ops.NewLines(io.Discard, slog.LevelInfo, ops.ClientPrefix)) // what a line costs belongs to it
-	handler := web.Serve(web.Log{Logger: log, Sender: named}, unobserved{}, web.Hosts([]string{"example.com"}, web.Routes(box, limits, free{}, web.NewInFlight(512, time.Second))))
+	handler := web.Serve(web.Log{Logger: log, Sender: named}, unobserved{}, web.Hosts([]string{"example.com"}, web.Origin("", web.Routes(box, limits, free{}, web.NewInFlight(512, time.Second)))))
 	id, _, err := box.Create(b.Context(), []byte(strings.Repeat("A text as people write it. ", 10)), time.Hour, time.Now())
 	if err != nil {
 		b.Fatal(err)

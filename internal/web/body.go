@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
 	"os"
@@ -39,6 +40,10 @@ const (
 func (l Limits) readCreation(x *Exchange, r *http.Request) (creation, error) {
 	media, err := mediaType(r.Header)
 	if err != nil {
+		if e, ok := errors.AsType[refusal](err); ok {
+			e.detail += x.hint(r)
+			err = e
+		}
 		return creation{}, err
 	}
 	query := r.URL.RawQuery
@@ -56,10 +61,17 @@ func (l Limits) readCreation(x *Exchange, r *http.Request) (creation, error) {
 	var ttl string
 	switch media {
 	case mediaText:
+		if fetchedJSON(r.Header, body) {
+			return creation{}, errFetchedJSON
+		}
 		c.text = body
 		ttl, err = parseQuery(query)
 	case mediaForm:
 		c.text, ttl, err = parseForm(string(body))
+		if e, ok := errors.AsType[refusal](err); ok && !bytes.Contains(body, []byte("message=")) {
+			e.detail += x.hint(r) // a text was sent where a form was announced
+			err = e
+		}
 	default:
 		c.text, ttl, err = parseJSON(body)
 	}
@@ -90,6 +102,7 @@ func mediaType(h http.Header) (string, error) {
 		}
 	}
 	fields := h["Content-Type"]
+	const longestType = 256 // bounds what the parser makes of parameters
 	switch {
 	case len(fields) == 0:
 		return mediaJSON, nil
@@ -101,11 +114,17 @@ func mediaType(h http.Header) (string, error) {
 		detail: "The Content-Type is not one of " + mediaJSON + ", " + mediaText + " and " + mediaForm + ", in UTF-8.",
 		header: header{"Accept-Post", []string{mediaJSON + ", " + mediaText + ", " + mediaForm}},
 	}
-	media, params, err := mime.ParseMediaType(fields[0])
-	if len(fields) > 1 || err != nil || (media != mediaJSON && media != mediaText && media != mediaForm) {
+	if len(fields) > 1 || len(fields[0]) > longestType {
 		return "", unsupported
 	}
-	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") && !strings.EqualFold(charset, "us-ascii") {
+	media, params, err := mime.ParseMediaType(fields[0])
+	if err != nil || (media != mediaJSON && media != mediaText && media != mediaForm) {
+		return "", unsupported
+	}
+	switch charset, named := params["charset"]; {
+	case !named:
+	case strings.EqualFold(charset, "utf-8"), strings.EqualFold(charset, "utf8"), strings.EqualFold(charset, "us-ascii"):
+	default:
 		return "", unsupported
 	}
 	return media, nil
@@ -117,6 +136,7 @@ func (l Limits) readBody(x *Exchange, r *http.Request) ([]byte, error) {
 	if r.ContentLength > l.MaxBytes {
 		return nil, l.tooLarge()
 	}
+	x.reading = true
 	const firstRead = 8 << 10
 	size := int64(firstRead)
 	if r.ContentLength >= 0 {
@@ -128,13 +148,13 @@ func (l Limits) readBody(x *Exchange, r *http.Request) ([]byte, error) {
 		x.body = pacedBody{ReadCloser: in, w: x.w, start: time.Now(), grace: l.Grace}
 		in = &x.body
 	}
-	_, err := buffer.ReadFrom(http.MaxBytesReader(x.w, in, l.MaxBytes))
-	var over *http.MaxBytesError
+	// http.MaxBytesReader would close the connection of a body that is over.
+	_, err := buffer.ReadFrom(io.LimitReader(in, l.MaxBytes+1))
 	switch {
+	case int64(buffer.Len()) > l.MaxBytes:
+		return nil, l.tooLarge()
 	case err == nil:
 		return buffer.Bytes(), nil
-	case errors.As(err, &over):
-		return nil, l.tooLarge()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, refusal{status: http.StatusRequestTimeout, detail: "The body did not come in time."}
 	default:

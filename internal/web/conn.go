@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 type connKey struct{}
@@ -166,7 +168,7 @@ func tlsOf(c net.Conn) (version, resumed slog.Attr) {
 // refusal logs that a request was refused before it was one, and returns the
 // whole HTTP/1.1 answer, after which the connection closes.
 func (l *Listener) refusal(c net.Conn, status int, detail string) []byte {
-	id := newRequestID()
+	id := uuid.NewString()
 	body := problem(status, detail)
 	if sender := l.log.sender(c.RemoteAddr().String(), nil); !l.log.spared(sender, status, "") {
 		version, resumed := tlsOf(c)

@@ -1,82 +1,58 @@
 package web
 
 import (
+	"maps"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
 
-// A pair is a name that a form or a query may hold, once, and where its value
-// goes.
-type pair struct {
-	name  string
-	value *string
-}
+// mostFields bounds the fields of a form or a query before they become a map: a
+// body of nothing but separators would cost many times its size. The service
+// knows two.
+const mostFields = 16
 
 // parseQuery returns ttl from a query that may hold nothing else.
 func parseQuery(query string) (ttl string, err error) {
-	err = parsePairs(query, "query parameter", pair{"ttl", &ttl})
-	return ttl, err
+	values, err := parseFields(query, "query parameter", "ttl")
+	return values.Get("ttl"), err
 }
 
 // parseForm returns message and ttl from a form that may hold nothing else.
 func parseForm(body string) (text []byte, ttl string, err error) {
-	var message string
-	if err := parsePairs(body, "form field", pair{"message", &message}, pair{"ttl", &ttl}); err != nil {
+	values, err := parseFields(body, "form field", "message", "ttl")
+	if err != nil {
 		return nil, "", err
 	}
+	message := values.Get("message")
 	if !utf8.ValidString(message) {
 		return nil, "", badRequest(`The form field "message" is not UTF-8.`)
 	}
-	return []byte(message), ttl, nil
+	return []byte(message), values.Get("ttl"), nil
 }
 
-// parsePairs reads name=value&… as forms and queries are encoded (URL Standard,
-// section 5.1). It refuses names other than the known ones, so that a misspelt
-// ttl does not become the default, repeated ones, of which either might be
-// meant, and empty values. url.ParseQuery would first build a map of whatever
-// names came, which costs many times the body's size.
-func parsePairs(s, kind string, known ...pair) error {
-	for field := range strings.SplitSeq(s, "&") {
-		if field == "" {
-			continue
-		}
-		rawName, rawValue, _ := strings.Cut(field, "=")
-		name, err := url.QueryUnescape(rawName)
-		if err != nil {
-			return badRequest("The name of a %s is malformed: it must be percent-encoded.", kind)
-		}
-		target := valueOf(name, known)
-		if target == nil {
-			return badRequest("The %s %s is not known; known are: %s.", kind, quote(name), names(known))
-		}
-		value, err := url.QueryUnescape(rawValue)
+// parseFields reads name=value&… as forms and queries are encoded (URL Standard,
+// section 5.1, where a semicolon separates nothing). It refuses unknown names,
+// because a misspelled ttl must not become the default; repeated names, because
+// either value might be meant; and empty values.
+func parseFields(s, kind string, known ...string) (url.Values, error) {
+	if strings.Count(s, "&") >= mostFields {
+		return nil, badRequest("There are too many of a %s; known are: %s.", kind, strings.Join(known, ", "))
+	}
+	values, err := url.ParseQuery(strings.ReplaceAll(s, ";", "%3B"))
+	if err != nil {
+		return nil, badRequest("A %s is malformed: names and values must be percent-encoded.", kind)
+	}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
 		switch {
-		case err != nil:
-			return badRequest("The %s %q is malformed: it must be percent-encoded.", kind, name)
-		case *target != "":
-			return badRequest("The %s %q is given more than once.", kind, name)
-		case value == "":
-			return badRequest("The %s %q is empty.", kind, name)
-		}
-		*target = value
-	}
-	return nil
-}
-
-func valueOf(name string, known []pair) *string {
-	for _, p := range known {
-		if p.name == name {
-			return p.value
+		case !slices.Contains(known, name):
+			return nil, badRequest("The %s %s is not known; known are: %s.", kind, quote(name), strings.Join(known, ", "))
+		case len(values[name]) > 1:
+			return nil, badRequest("The %s %q is given more than once.", kind, name)
+		case values[name][0] == "":
+			return nil, badRequest("The %s %q is empty.", kind, name)
 		}
 	}
-	return nil
-}
-
-func names(known []pair) string {
-	list := make([]string, len(known))
-	for i, p := range known {
-		list[i] = p.name
-	}
-	return strings.Join(list, ", ")
+	return values, nil
 }

@@ -82,7 +82,7 @@ func (c *auditor) audit(t *testing.T, a answer) {
 var http1Only = []int{417, 431, 501, 505}
 
 // all are the statuses that the service can emit.
-var all = []int{200, 400, 404, 405, 406, 408, 413, 415, 417, 421, 429, 431, 500, 501, 503, 505, 507}
+var all = []int{200, 400, 403, 404, 405, 406, 408, 413, 415, 417, 421, 429, 431, 500, 501, 503, 505, 507}
 
 func TestEveryStatusHasEveryHeader(t *testing.T) {
 	headers := newAuditor()

@@ -7,6 +7,9 @@ import (
 	"strings"
 )
 
+// longestHost is a name of 253 characters with a final dot and a port.
+const longestHost = 260
+
 // ParseHost reads what a Host field or an --host holds, a name or an address
 // with or without a port, and returns the name in the one form in which names
 // are compared: lower case, no final dot; addresses as netip writes them. The
@@ -14,24 +17,35 @@ import (
 // (RFC 3986, section 3.2.2, without percent-encoding; names are ASCII, so an
 // international one is given in its xn-- form).
 func ParseHost(s string) (name, port string, ok bool) {
+	if len(s) > longestHost {
+		return "", "", false
+	}
 	name = s
 	if i := strings.LastIndexByte(s, ':'); i >= 0 && !strings.HasSuffix(s, "]") {
 		name, port = s[:i], s[i:]
 	}
-	name, ok = parseName(name)
-	if !ok || !validPort(port) {
+	name, okName := parseName(name)
+	port, okPort := parsePort(port)
+	if !okName || !okPort {
 		return "", "", false
 	}
 	return name, port, true
 }
 
-// validPort reports whether s is empty, or a colon and a port.
-func validPort(s string) bool {
+// parsePort reads nothing, or a colon and a port, and returns it without leading
+// zeros.
+func parsePort(s string) (string, bool) {
 	if s == "" {
-		return true
+		return "", true
 	}
 	n, err := strconv.ParseUint(s[1:], 10, 16)
-	return err == nil && n > 0
+	if err != nil || n == 0 {
+		return "", false
+	}
+	if s[1] != '0' {
+		return s, true
+	}
+	return ":" + strconv.FormatUint(n, 10), true
 }
 
 // parseName returns a host without a port in the form in which it is compared.
@@ -87,7 +101,7 @@ func Hosts(names []string, next Handler) Handler {
 	}
 	return func(x *Exchange, r *http.Request) error {
 		name, port, ok := ParseHost(r.Host)
-		x.badHost = true
+		x.event = eventHost
 		switch {
 		case !ok: // RFC 9112, section 3.2
 			return refusal{status: http.StatusBadRequest, detail: "The Host field is missing or is not a host name."}
@@ -99,7 +113,7 @@ func Hosts(names []string, next Handler) Handler {
 			// several names asks again on a new one.
 			return refusal{status: http.StatusMisdirectedRequest, detail: "The Host field and the TLS server name differ."}
 		}
-		x.host, x.port, x.badHost = name, port, false
+		x.host, x.port, x.event = name, port, ""
 		return next(x, r)
 	}
 }

@@ -1,7 +1,9 @@
 package web
 
 import (
+	"bytes"
 	"errors"
+	"net/http"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -13,6 +15,7 @@ import (
 // behind the client's back. A ttl is returned as it is written: 3600.0 and 1e3
 // are for parseTTL to refuse.
 func parseJSON(body []byte) (text []byte, ttl string, err error) {
+	body = bytes.TrimPrefix(body, []byte("\ufeff")) // RFC 8259, section 8.1
 	var in struct {
 		Message jsontext.Value `json:"message"`
 		TTL     jsontext.Value `json:"ttl"`
@@ -31,6 +34,20 @@ func parseJSON(body []byte) (text []byte, ttl string, err error) {
 	text, err = jsontext.AppendUnquote(nil, in.Message)
 	return text, string(in.TTL), err
 }
+
+// fetchedJSON reports whether a body of text/plain is JSON for us that lacks its
+// type. fetch of JavaScript sends a string with exactly this Content-Type when a
+// program names none; the JSON itself would be stored as the message.
+func fetchedJSON(h http.Header, body []byte) bool {
+	const ofFetch = "text/plain;charset=UTF-8"
+	if h.Get("Content-Type") != ofFetch || !bytes.HasPrefix(body, []byte("{")) {
+		return false
+	}
+	text, _, err := parseJSON(body)
+	return err == nil && len(text) > 0
+}
+
+var errFetchedJSON = badRequest("The body is JSON, sent as text: set Content-Type: application/json. To store this JSON as a text, set Content-Type: text/plain, without a charset.")
 
 // jsonError says where and why a body is not what parseJSON reads.
 func jsonError(err error) error {

@@ -52,6 +52,7 @@ func clientAttr(sender netip.Addr) slog.Attr {
 const (
 	eventLimit    = "limit"    // refused because of a limit
 	eventHost     = "host"     // a Host field that is malformed, not ours, or not the TLS server name
+	eventForeign  = "foreign"  // a browser sent it for a page of another site
 	eventTampered = "tampered" // what the store returned is not what was stored
 )
 
@@ -69,7 +70,7 @@ func (x *Exchange) log(log Log, r *http.Request, start time.Time, took time.Dura
 	}
 	version, resumed := describeTLS(r.TLS)
 	attrs := [...]slog.Attr{
-		slog.String("request_id", x.requestID[0]),
+		slog.String("request_id", x.requestID),
 		clientAttr(x.sender),
 		slog.String("method", knownMethod(r.Method)),
 		slog.String("route", x.route),
@@ -104,8 +105,8 @@ func (x *Exchange) securityEvent() string {
 	switch {
 	case x.limit != "":
 		return eventLimit
-	case x.badHost:
-		return eventHost
+	case x.event != "":
+		return x.event
 	case errors.Is(x.cause, message.ErrTampered):
 		return eventTampered
 	}

@@ -82,7 +82,7 @@ func (d *document) operation(item *openapi3.PathItem, method string) *openapi3.O
 		return o
 	}
 	o := &openapi3.Operation{Responses: openapi3.NewResponses(openapi3.WithStatus(http.StatusMethodNotAllowed, d.Components.Responses["MethodNotAllowed"]))}
-	for _, status := range []string{"400", "417", "421", "431", "501", "505"} {
+	for _, status := range []string{"400", "403", "417", "421", "431", "501", "505"} {
 		o.Responses.Set(status, item.Get.Responses.Value(status))
 	}
 	return o

@@ -16,7 +16,7 @@ func (x *Exchange) recovered(log Log, r *http.Request, v any) (abort bool) {
 		return true
 	}
 	log.LogAttrs(r.Context(), slog.LevelError, "panic in a handler", slog.String("event", "panic"),
-		slog.String("request_id", x.requestID[0]), panicValue(v), panicStack())
+		slog.String("request_id", x.requestID), panicValue(v), panicStack())
 	if x.status != 0 {
 		return true
 	}

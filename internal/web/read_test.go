@@ -39,6 +39,20 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// What chat programs glue to a link is not a part of it.
+func TestPunctuationBehindALink(t *testing.T) {
+	w := newService(limits).listen(t)
+	path := w.post(t, "hello")
+	for _, behind := range []string{".", ",", ")", ">", "]", "}", "\"", "'", ";", ":", "!", "?", "/", "%20", "%2E", "%2C", "%29", "%3e", "%3E", "%5D", "%7d", "%22", "%27", "%3B", "%3A", "%21", "%3F", "%2F", `).">`, "...", "/%20.", "?.", strings.Repeat("!", 64)} {
+		for _, protocol := range protocols {
+			a := send(t, w.client(t, protocol), "GET", path+behind, fields("Accept", typeText), nil)
+			if a.StatusCode != http.StatusOK || a.body != "hello" {
+				t.Errorf("%s: %q behind a link: got %d %q, want the message", protocol, behind, a.StatusCode, a.body)
+			}
+		}
+	}
+}
+
 func TestDescribe(t *testing.T) {
 	s := newService(limits)
 	for _, target := range []string{"/", "/?", "/?x=y"} {
@@ -196,10 +210,11 @@ func TestOtherPaths(t *testing.T) {
 	id := strings.TrimPrefix(path, "/msg/")
 	for _, target := range []string{
 		"//", "/msg", "/msg/", "/msg//", "/msg/../", "/./", "/..", "/msg/..", "/msg/../msg/" + id,
-		"//msg/" + id, "/msg//" + id, "/msg/" + id + "/", "/msg/" + id + "/x", "/msg/x/" + id, "/x/msg/" + id,
+		"//msg/" + id, "/msg//" + id, "/msg/" + id + "/x", "/msg/" + id + "/./x", "/msg/" + id + "%2Fx", "/msg/x/" + id, "/x/msg/" + id,
 		"/MSG/" + id, "/msg%2F" + id, "/msg%2f" + id, "/%6Dsg/" + id, "/%2Fmsg/" + id, "/msg/%2F" + id,
 		"/msg/%" + strconv.FormatInt(int64(id[0]), 16) + id[1:], "/msg/" + strings.ReplaceAll(id, "-", "%2D"),
-		"/msg/" + id + "%00", "/msg/" + id + "%20", "/msg/" + id + ";x=1", "/msg/" + id + ".", "/msg/" + id + "%3F",
+		"/msg/" + id + "%00", "/msg/" + id + ";x=1", "/msg/" + id[:35] + ".", "/msg/." + id, "/msg/" + id + "%09", "/msg/" + id + "-", "/msg/" + id + strings.Repeat(".", 65),
+		"/msg/" + id + strings.Repeat(".", 300) + "x",
 		"/msg/%2e%2e/msg/" + id, "/%2E/", "/%2e%2e/", "/%", "/%zz", "/%00", "/\\msg\\" + id, "/#", "/;", "/*", "/index.html", "/robots.txt", "/favicon.ico",
 		"/.well-known/security.txt", "/.well-known/acme-challenge/x", "/metrics", "/livez", "/readyz", "/debug/pprof/", "/msg/{id}",
 		"*", "msg:" + id, "https:" + path[1:],

@@ -82,7 +82,7 @@ func (x *Exchange) refuse(r *http.Request, err error) {
 	if e.header.name != "" {
 		x.w.Header()[e.header.name] = e.header.value
 	}
-	if negotiate(r.Header["Accept"]) == asText {
+	if x.negotiated(r) == asText {
 		x.send(r, e.status, textType, []byte(e.detail+"\n"))
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -50,14 +51,18 @@ type routes struct {
 func (s *routes) route(x *Exchange, r *http.Request) error {
 	// The path as it was sent: what is percent-encoded, an encoded slash above
 	// all, is another path than the one that we hand out.
-	if id, found := strings.CutPrefix(r.URL.EscapedPath(), messagePath); found {
+	path := sentPath(r)
+	if id, found := strings.CutPrefix(path, messagePath); found {
 		x.route = messageRoute
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			return methodNotAllowed(messageMethods)
+			return x.methodNotAllowed(r, messageMethods)
 		}
-		return s.read(x, r, id)
+		return s.read(x, r, withoutPunctuation(id))
 	}
-	if !isRoot(r) {
+	if !isRoot(r, path) {
+		if r.Method == http.MethodPut { // curl -T appends the file's name to the path
+			return refusal{status: http.StatusNotFound, detail: errNotFound.detail + x.hint(r)}
+		}
 		return message.ErrNotFound
 	}
 	x.route = rootRoute
@@ -67,15 +72,47 @@ func (s *routes) route(x *Exchange, r *http.Request) error {
 	case http.MethodPost:
 		return s.create(x, r)
 	default:
-		return methodNotAllowed(rootMethods)
+		return x.methodNotAllowed(r, rootMethods)
 	}
+}
+
+// longestPath is more than a link's path has. What is longer names nothing, and
+// is cut before anything looks at it.
+const longestPath = 256
+
+// sentPath returns the path as it was sent, where it is not too long.
+func sentPath(r *http.Request) string {
+	if len(r.URL.Path) > longestPath {
+		return r.URL.Path[:longestPath]
+	}
+	return r.URL.EscapedPath()
+}
+
+// Chat programs take the punctuation behind a link for a part of it. A run of
+// these behind a whole id is ignored, percent-encoded or not.
+const (
+	trailing    = " .,)>]}\"';:!?/"
+	idLength    = 36
+	trailingMax = 64
+)
+
+// withoutPunctuation returns the id without a trailing run of punctuation.
+func withoutPunctuation(id string) string {
+	if len(id) <= idLength || len(id) > idLength+trailingMax {
+		return id
+	}
+	rest, err := url.PathUnescape(id[idLength:])
+	if err != nil || strings.Trim(rest, trailing) != "" {
+		return id
+	}
+	return id[:idLength]
 }
 
 // isRoot reports whether a request is about the service as such: its one path,
 // which an absolute target may leave out, and the targets of CONNECT and of
 // "OPTIONS *", which have none (RFC 9112, section 3.2).
-func isRoot(r *http.Request) bool {
-	switch r.URL.EscapedPath() {
+func isRoot(r *http.Request, path string) bool {
+	switch path {
 	case "/":
 		return true
 	case "":
@@ -86,41 +123,28 @@ func isRoot(r *http.Request) bool {
 	return false
 }
 
-func methodNotAllowed(allow string) error {
-	return refusal{
+func (x *Exchange) methodNotAllowed(r *http.Request, allow string) error {
+	e := refusal{
 		status: http.StatusMethodNotAllowed,
 		detail: "The method is not one of " + allow + ".",
 		header: header{"Allow", []string{allow}},
 	}
-}
-
-// accepted returns the form that the client takes.
-func accepted(r *http.Request) (offer, error) {
-	as := negotiate(r.Header["Accept"])
-	if as == asNothing {
-		return as, refusal{
-			status: http.StatusNotAcceptable,
-			detail: "The Accept field admits neither application/json nor text/plain.",
-		}
+	if r.Method == http.MethodPut {
+		e.detail += x.hint(r)
 	}
-	return as, nil
+	return e
 }
 
 // create stores a message and answers with its link.
 func (s *routes) create(x *Exchange, r *http.Request) error {
-	as, err := accepted(r)
-	if err != nil {
-		return err
-	}
 	id, expires, err := s.store(x, r)
 	if err != nil {
 		return err
 	}
 	name := id.Reveal()
 	link := x.link(name)
-	x.location[0] = link
-	x.w.Header()["Location"] = x.location[:]
-	if as == asText {
+	x.w.Header()["Location"] = []string{link}
+	if x.as == asText {
 		x.send(r, http.StatusOK, textType, []byte(link+"\n"))
 		return nil
 	}
@@ -145,6 +169,9 @@ func (s *routes) store(x *Exchange, r *http.Request) (id message.ID, expires tim
 	}
 	x.granted = true
 	// What the client did wrong has used its creation; what we cannot do has not.
+	if _, err := x.accepted(r); err != nil {
+		return id, expires, err
+	}
 	c, err := s.limits.readCreation(x, r)
 	if err != nil {
 		return id, expires, err
@@ -181,15 +208,11 @@ func (s *routes) write(x *Exchange, r *http.Request, c creation) (message.ID, ti
 
 // read answers with a message.
 func (s *routes) read(x *Exchange, r *http.Request, id string) error {
-	as, err := accepted(r)
-	if err != nil {
-		return err
-	}
 	m, err := s.fetch(x, r, id)
 	if err != nil {
 		return err
 	}
-	if as == asText {
+	if x.as == asText {
 		return s.sendMessage(x, r, textType, m.Text)
 	}
 	b := make([]byte, 0, 96+len(m.Text)+len(m.Text)/16)
@@ -222,6 +245,9 @@ func (s *routes) fetch(x *Exchange, r *http.Request, id string) (m message.Messa
 		return m, x.tooMany(denial)
 	}
 	x.granted = true
+	if _, err := x.accepted(r); err != nil {
+		return m, err
+	}
 	if err := s.load.enter(x, r); err != nil {
 		return m, err
 	}
@@ -242,7 +268,7 @@ func appendExpiry(b []byte, expires time.Time) []byte {
 
 // describe answers with what the service is and its limits.
 func (s *routes) describe(x *Exchange, r *http.Request) error {
-	as, err := accepted(r)
+	as, err := x.accepted(r)
 	if err != nil {
 		return err
 	}
@@ -268,11 +294,17 @@ func describe(l Limits) (json, text []byte) {
 	return json, text
 }
 
-// link is the URL of a message on the service as this client addressed it. It
-// is always https: a proxy terminates TLS where we do not.
-func (x *Exchange) link(id string) string {
-	if strings.Contains(x.host, ":") {
-		return "https://[" + x.host + "]" + x.port + messagePath + id
+// link is the URL of a message.
+func (x *Exchange) link(id string) string { return x.base() + messagePath + id }
+
+// base is what the service's URLs begin with: --public-url, or the host as this
+// client addressed it. It is always https: a proxy terminates TLS where we do not.
+func (x *Exchange) base() string {
+	switch {
+	case x.publicURL != "":
+		return x.publicURL
+	case strings.Contains(x.host, ":"):
+		return "https://[" + x.host + "]" + x.port
 	}
-	return "https://" + x.host + x.port + messagePath + id
+	return "https://" + x.host + x.port
 }

@@ -181,7 +181,7 @@ func (s *service) lines() web.Log { return web.Log{Logger: s.logger, Sender: nam
 // newService returns a service for these hosts, or any.
 func newService(limits web.Limits, hosts ...string) *service {
 	s := newStack(nil)
-	s.handler = web.Serve(s.lines(), unobserved{}, web.Hosts(hosts, web.Routes(message.NewBox(s.store), limits, s.limiter, web.NewInFlight(512, time.Second))))
+	s.handler = web.Serve(s.lines(), unobserved{}, web.Hosts(hosts, web.Origin("", web.Routes(message.NewBox(s.store), limits, s.limiter, web.NewInFlight(512, time.Second)))))
 	return s
 }
 

@@ -10,7 +10,6 @@
 package web
 
 import (
-	"crypto/rand"
 	"net/http"
 	"net/netip"
 	"strconv"
@@ -27,20 +26,21 @@ type Handler func(x *Exchange, r *http.Request) error
 // goroutine at a time.
 type Exchange struct {
 	w         http.ResponseWriter
-	requestID [1]string  // as a header value: no allocation of its own
-	length    [1]string  // likewise
-	location  [1]string  // likewise
+	requestID string
 	sender    netip.Addr // the zero Addr: not known
 	host      string     // as ParseHost returns it
 	port      string     // with its colon, or empty
+	publicURL string     // what links begin with; empty: the host that was asked
 	route     string     // the pattern, never the path
+	as        offer      // how the client wants its answer, once that was looked at
 	status    int        // 0: nothing has been answered yet
 	bytes     int        // of the body
-	badHost   bool       // Hosts refused the request
+	event     string     // for the log: the request was refused for what it is
 	granted   bool       // a budget let the request through, and was charged
 	limit     string     // that refused the request, if one did
 	cause     error      // of a refusal, for the log only
 	body      pacedBody  // the request's, if it has one
+	reading   bool       // the body was asked for
 
 	headers *headerBlock // that the answer carries
 	splicer *conn        // writes the headers; nil: they are in w.Header()
@@ -62,42 +62,37 @@ func Serve(log Log, observer Observer, next Handler) http.Handler {
 // next must not set any of its fields then.
 func serve(log Log, observer Observer, block *headerBlock, splice bool, next Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		start := time.Now()
-		x := &Exchange{w: w, requestID: [1]string{newRequestID()}, route: otherRoute, sender: log.sender(r.RemoteAddr, r.Header)}
+		x := &Exchange{w: w, requestID: uuid.NewString(), route: otherRoute, sender: log.sender(r.RemoteAddr, r.Header)}
 		if c, _ := r.Context().Value(connKey{}).(*conn); c != nil {
-			c.answer(x.requestID[0], splice)
+			c.answer(x.requestID, splice)
 			if splice {
 				x.splicer = c
 			}
 		}
 		if x.splicer == nil {
-			w.Header()[RequestIDHeader] = x.requestID[:]
+			w.Header()[RequestIDHeader] = []string{x.requestID}
 		}
 		x.setHeaders(block)
-		defer func() {
-			v := recover()
-			abort := v != nil && x.recovered(log, r, v)
-			took := time.Since(start)
-			x.log(log, r, start, took)
-			x.count(observer, r, took)
-			if abort {
-				panic(http.ErrAbortHandler)
-			}
-		}()
-		if err := next(x, r); err != nil {
-			x.refuse(r, err)
-		}
+		x.serve(log, observer, r, next)
 	})
 }
 
-// newRequestID returns a fresh version 4 UUID (RFC 9562, section 5.4), as
-// uuid.NewString does, which allocates the bytes too.
-func newRequestID() string {
-	var id uuid.UUID
-	_, _ = rand.Read(id[:]) // never fails
-	id[6] = id[6]&0x0f | 0x40
-	id[8] = id[8]&0x3f | 0x80
-	return id.String()
+// serve answers the request, logs and counts it.
+func (x *Exchange) serve(log Log, observer Observer, r *http.Request, handler Handler) {
+	start := time.Now()
+	defer func() {
+		v := recover()
+		abort := v != nil && x.recovered(log, r, v)
+		took := time.Since(start)
+		x.log(log, r, start, took)
+		x.count(observer, r, took)
+		if abort {
+			panic(http.ErrAbortHandler)
+		}
+	}()
+	if err := handler(x, r); err != nil {
+		x.refuse(r, err)
+	}
 }
 
 // count tells the observer of the request.
@@ -122,8 +117,7 @@ const (
 func (x *Exchange) send(r *http.Request, status int, contentType []string, body []byte) {
 	h := x.w.Header()
 	h["Content-Type"] = contentType
-	x.length[0] = strconv.Itoa(len(body))
-	h["Content-Length"] = x.length[:]
+	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	x.status = status
 	x.w.WriteHeader(status)
 	if r.Method == http.MethodHead {
