@@ -81,6 +81,7 @@ type visitor struct {
 	*service
 	secrets
 	host    string
+	origin  string      // of the page that has the request sent, where there is one
 	answers sync.Map    // keyed by the statuses that were seen
 	paths   []string    // of the messages made
 	written [][2]string // what the service wrote, by where
@@ -106,6 +107,9 @@ func (v *visitor) request(c *http.Client, method, target, contentType, body stri
 		request.Header.Set(name, word())
 	}
 	request.Header.Set("Content-Type", contentType)
+	if v.origin != "" {
+		request.Header.Set("Origin", v.origin)
+	}
 	answer, err := c.Do(request)
 	if err != nil {
 		v.t.Logf("%s: %v", method, err)
@@ -166,6 +170,9 @@ func (v *visitor) visit(c *http.Client) {
 		v.ask(c, "GET", path, "", "")
 	}
 	v.host = host
+	v.origin = "https://" + v.fresh() + ".example"
+	v.ask(c, "POST", "/", "text/plain", v.fresh())
+	v.origin = ""
 }
 
 // secure returns a connection with TLS.

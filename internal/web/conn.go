@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"strconv"
 	"sync"
 	"time"
@@ -52,12 +53,24 @@ type conn struct {
 	headed    bool         // the head of this answer has passed
 	requestID string       // of this answer
 	headers   *headerBlock // of this answer
+	first     head         // the first request's
+	requests  int          // that reached a handler
 }
 
 // answer begins a handler's answer. Where splice is true it comes without its
 // block of headers, which setHeaders chooses.
 func (c *conn) answer(requestID string, splice bool) {
 	c.answering, c.headed, c.requestID = true, !splice, requestID
+	c.requests++
+}
+
+// Read notes how the first request is framed.
+func (c *conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if !c.first.over {
+		c.first.scan(p[:n])
+	}
+	return n, err
 }
 
 // A tlsConn tells net/http its TLS state without being a *tls.Conn, which
@@ -98,10 +111,7 @@ func (c *conn) Write(p []byte) (int, error) {
 		c.headed = true
 		return c.writeHead(p)
 	case !c.answering && status >= http.StatusBadRequest:
-		if _, err := c.Conn.Write(c.listener.refusal(c.Conn, status, serverRefusal(status))); err != nil {
-			return 0, err
-		}
-		return len(p), nil
+		return len(p), c.listener.refuse(c.Conn, status, serverRefusal(status))
 	}
 	return c.Conn.Write(p)
 }
@@ -165,12 +175,23 @@ func tlsOf(c net.Conn) (version, resumed slog.Attr) {
 	return describeTLS(&state)
 }
 
+// refuse answers a request that was refused before it was one, and discards what
+// else comes; the connection is to be closed then.
+func (l *Listener) refuse(c net.Conn, status int, detail string) error {
+	sender := l.log.sender(c.RemoteAddr().String(), nil)
+	_, err := c.Write(l.refusal(c, sender, status, detail))
+	if err == nil {
+		l.drains.connection(c, sender)
+	}
+	return err
+}
+
 // refusal logs that a request was refused before it was one, and returns the
-// whole HTTP/1.1 answer, after which the connection closes.
-func (l *Listener) refusal(c net.Conn, status int, detail string) []byte {
+// whole HTTP/1.1 answer.
+func (l *Listener) refusal(c net.Conn, sender netip.Addr, status int, detail string) []byte {
 	id := uuid.NewString()
 	body := problem(status, detail)
-	if sender := l.log.sender(c.RemoteAddr().String(), nil); !l.log.spared(sender, status, "") {
+	if !l.log.spared(sender, status, "") {
 		version, resumed := tlsOf(c)
 		l.log.LogAttrs(context.Background(), slog.LevelInfo, "request", slog.String("request_id", id),
 			clientAttr(sender), slog.String("route", otherRoute), version, resumed,

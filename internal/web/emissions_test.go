@@ -50,6 +50,7 @@ func emissions(w *wire, t testing.TB) []emission {
 		{name: "bad body", status: 400, method: "POST", target: "/", header: fields("Content-Type", typeJSON), body: strings.NewReader("{"), outlaw: true},
 		{name: "bad body, as text", status: 400, method: "POST", target: "/", header: fields("Accept", typeText), body: strings.NewReader("{")},
 		{name: "bad host", status: 400, method: "GET", target: "/", header: fields("Host", "a_b-")},
+		{name: "both ways to frame a body", status: 400, method: "POST", target: "/", raw: "POST / HTTP/1.1\r\nHost: example.com\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},
 		{name: "foreign form", status: 403, method: "POST", target: "/", header: fields("Origin", "https://evil.example"), body: strings.NewReader("x")},
 		{name: "foreign image", status: 403, method: "GET", target: path, header: fields("Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "no-cors", "Sec-Fetch-Dest", "image")},
 		{name: "foreign fetch", status: 403, method: "GET", target: "/", header: fields("Sec-Fetch-Site", "cross-site", "Accept", typeText)},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -35,6 +34,7 @@ type Listener struct {
 	handshake time.Duration // bound on one handshake
 	log       Log
 	observer  Observer
+	drains    drains
 
 	headers *headerBlock // of what net/http refuses
 	results chan result
@@ -165,8 +165,7 @@ func (l *Listener) prepare(raw net.Conn) {
 }
 
 // refuseHandshake ends a connection that did not become TLS. A client that
-// speaks plain HTTP here is told so, and waited for: closing at once, with some
-// of its request unread, would reset the connection before it has read that.
+// speaks plain HTTP here is told so.
 func (l *Listener) refuseHandshake(raw net.Conn, err error) {
 	shown := err
 	if network, ok := errors.AsType[*net.OpError](err); ok {
@@ -176,10 +175,8 @@ func (l *Listener) refuseHandshake(raw net.Conn, err error) {
 	l.observer.HandshakeFailed(err.Error())
 	var record tls.RecordHeaderError
 	if errors.As(err, &record) && record.Conn != nil && looksLikeHTTP(record.RecordHeader) {
-		_ = raw.SetDeadline(time.Now().Add(l.handshake))
-		_, _ = raw.Write(l.refusal(raw, http.StatusBadRequest, "This port speaks HTTPS, and the request came without TLS."))
-		_ = closeWrite(raw)
-		_, _ = io.Copy(io.Discard, raw)
+		_ = raw.SetWriteDeadline(time.Now().Add(l.handshake))
+		_ = l.refuse(raw, http.StatusBadRequest, "This port speaks HTTPS, and the request came without TLS.")
 	}
 	_ = raw.Close()
 }

@@ -111,7 +111,7 @@ func TestOrderOfJudgement(t *testing.T) {
 		}
 	}
 	w.limiter.set("")
-	if a := send(t, w.client(t, "HTTP/2.0"), "POST", "/", fields(foreign[2:]...), nil); a.StatusCode != 406 {
+	if a := send(t, w.client(t, "HTTP/2.0"), "POST", "/", fields(foreign[2:]...), nil); a.StatusCode != http.StatusNotAcceptable {
 		t.Errorf("without a spent budget: got %d, want 406", a.StatusCode)
 	}
 }

@@ -41,6 +41,8 @@ type Exchange struct {
 	cause     error      // of a refusal, for the log only
 	body      pacedBody  // the request's, if it has one
 	reading   bool       // the body was asked for
+	drains    *drains
+	draining  bool // the rest of the body is discarded after the answer
 
 	headers *headerBlock // that the answer carries
 	splicer *conn        // writes the headers; nil: they are in w.Header()
@@ -61,19 +63,23 @@ func Serve(log Log, observer Observer, next Handler) http.Handler {
 // splice is true, an HTTP/1 connection of a [Listener] writes the block itself;
 // next must not set any of its fields then.
 func serve(log Log, observer Observer, block *headerBlock, splice bool, next Handler) http.Handler {
+	drains := new(drains)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		x := &Exchange{w: w, requestID: uuid.NewString(), route: otherRoute, sender: log.sender(r.RemoteAddr, r.Header)}
+		x := &Exchange{w: w, requestID: uuid.NewString(), route: otherRoute, drains: drains, sender: log.sender(r.RemoteAddr, r.Header)}
+		handler := next
 		if c, _ := r.Context().Value(connKey{}).(*conn); c != nil {
 			c.answer(x.requestID, splice)
 			if splice {
 				x.splicer = c
 			}
+			handler = c.framing(x, r, next)
 		}
 		if x.splicer == nil {
 			w.Header()[RequestIDHeader] = []string{x.requestID}
 		}
 		x.setHeaders(block)
-		x.serve(log, observer, r, next)
+		x.serve(log, observer, r, handler)
+		x.drain(r)
 	})
 }
 
