@@ -93,10 +93,10 @@ const ask = async (headers) => {
 	}
 }
 
-// Links begin with the public URL, whatever host a proxy asks for; its host is
-// served too.
+// Links and redirects begin with the public URL, whatever host a proxy asks for; its
+// host is served too.
 func TestPublicURL(t *testing.T) {
-	s := start(t, "--tls=off", "--trusted-proxy=127.0.0.1/32", "--host=backend", "--public-url=https://MSG.example:8443/notes/")
+	s := start(t, "--tls=off", "--trusted-proxy=127.0.0.1/32", "--host=backend", "--public-url=https://MSG.example:8443/notes/", "--listen-http=127.0.0.1:0")
 	for host, want := range map[string]int{"backend": 200, "msg.example": 200, "msg.example:8443": 200, "other.example": 421} {
 		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+s.address+"/", strings.NewReader(`{"message":"x"}`))
 		if err != nil {
@@ -112,6 +112,14 @@ func TestPublicURL(t *testing.T) {
 		if link := answer.Header.Get("Location"); answer.StatusCode != want || want == 200 && !strings.HasPrefix(link, begin) {
 			t.Errorf("Host %s: got %d, Location %q, want %d and a link that begins with %s", host, answer.StatusCode, link, want, begin)
 		}
+	}
+	answer, err := http.DefaultTransport.RoundTrip(must(http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.http+"/msg/x?y", nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = answer.Body.Close()
+	if got, want := answer.Header.Get("Location"), "https://msg.example:8443/notes/msg/x?y"; answer.StatusCode != http.StatusPermanentRedirect || got != want {
+		t.Errorf("plain HTTP: got %d to %q, want 308 to %q", answer.StatusCode, got, want)
 	}
 }
 

@@ -24,7 +24,7 @@ func (o *options) newPlain(inner *limit.Listener, source certificateSource, line
 	if inner == nil {
 		return nil
 	}
-	handler := web.Redirect(o.Host)
+	handler := web.Redirect(o.Host, o.PublicURL)
 	if acme, ok := source.(*tlscert.ACME); ok {
 		handler = acme.HTTPHandler(handler)
 	}

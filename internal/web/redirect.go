@@ -1,21 +1,27 @@
 package web
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
 )
 
 // Redirect returns the handler of plain HTTP. It answers GET and HEAD with a 308
-// to the same path and query on https, at the first of hosts (as [ParseHost]
-// returns them), or without hosts at the host that the request names. Other
-// methods get a 405; a request without a path or a valid host gets a 400. The
-// https port is the default one: the port that this process listens on need not
-// be the one that clients connect to.
+// to the same path and query on https: below publicURL, which has been checked, or
+// without one at the first of hosts (as [ParseHost] returns them), or without
+// hosts at the host that the request names. Other methods get a 405; a request
+// without a path or a valid host gets a 400. Without a publicURL the https port is
+// the default one: the port that this process listens on need not be the one that
+// clients connect to.
 //
 // The server must have DisableGeneralOptionsHandler set, or net/http answers
 // OPTIONS * by itself.
-func Redirect(hosts []string) http.Handler {
+func Redirect(hosts []string, publicURL string) http.Handler {
+	public, err := url.Parse(publicURL)
+	if err != nil {
+		panic(fmt.Sprint("web: a public URL that was not checked: ", err))
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
@@ -27,6 +33,11 @@ func Redirect(hosts []string) http.Handler {
 			host, ok = hosts[0], true
 		}
 		target := httpsURL(host, r.URL)
+		if public.Host != "" && target.Path != "" {
+			target.Host, ok = public.Host, true
+			target.RawPath = public.EscapedPath() + target.EscapedPath()
+			target.Path = public.Path + target.Path
+		}
 		if !ok || !strings.HasPrefix(target.Path, "/") {
 			http.Error(w, "bad request", http.StatusBadRequest)
 			return
