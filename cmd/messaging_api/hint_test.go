@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"messaging_api/internal/api"
 	"messaging_api/internal/redistest"
 )
 
@@ -39,7 +40,7 @@ func TestRefusalsNameWhatWorks(t *testing.T) {
 		"a charset that is not one": curl + "-H 'Content-Type: text/plain; charset=latin1' --data-binary @" + file + " " + root,
 	} {
 		out, _ := exec.CommandContext(t.Context(), "sh", "-c", command).Output() // wget fails as it should
-		var problem struct{ Detail string }
+		var problem api.Problem
 		if err := json.Unmarshal(out, &problem); err != nil {
 			t.Errorf("%s: %v: %s", name, err, out)
 			continue
@@ -53,7 +54,7 @@ func TestRefusalsNameWhatWorks(t *testing.T) {
 		hint = strings.ReplaceAll(hint, "FILE", file)
 		hint = strings.Replace(strings.Replace(hint, "curl ", curl, 1), "wget ", wget, 1)
 		out, err := exec.CommandContext(t.Context(), "sh", "-c", hint).Output()
-		var created struct{ URL string }
+		var created api.Created
 		if err != nil || json.Unmarshal(out, &created) != nil {
 			t.Errorf("%s: %q: %v: %s", name, hint, err, out)
 			continue

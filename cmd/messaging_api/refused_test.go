@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"messaging_api/internal/api"
 	"messaging_api/internal/redistest"
 )
 
@@ -133,7 +134,7 @@ func TestRefusalsReachTheirClients(t *testing.T) {
 
 func checkRefused(t *testing.T, r refused, status int, text string, err error) {
 	t.Helper()
-	var problem struct{ Status int }
+	var problem api.Problem
 	if err == nil {
 		err = json.Unmarshal([]byte(text), &problem)
 	}

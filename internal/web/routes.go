@@ -2,14 +2,15 @@ package web
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
+	"messaging_api/internal/api"
 	"messaging_api/internal/message"
 )
 
@@ -281,17 +282,24 @@ func (s *routes) describe(x *Exchange, r *http.Request) error {
 }
 
 // describe returns the description as JSON and as text.
-func describe(l Limits) (json, text []byte) {
+func describe(l Limits) (asJSON, asText []byte) {
 	ttl, ttlMax := int64(l.TTL/time.Second), int64(l.TTLMax/time.Second)
-	json = fmt.Appendf(nil, `{"status":200,"service":"messaging_api",`+
-		`"create":{"method":"POST","path":"/","content_types":["%s","%s","%s"],"members":["message","ttl"]},`+
-		`"read":{"method":"GET","path":"%s"},`+
-		`"limits":{"max_bytes":%d,"ttl_default":%d,"ttl_max":%d}}`+"\n",
-		mediaJSON, mediaText, mediaForm, messageRoute, l.MaxBytes, ttl, ttlMax)
-	text = []byte("messaging_api: post a message to /, hand on the link that you get; whoever has the link can read it.\n" +
+	asJSON, err := json.Marshal(api.Description{
+		Status: http.StatusOK, Service: "messaging_api",
+		Create: api.Create{
+			Method: http.MethodPost, Path: rootRoute,
+			ContentTypes: []string{mediaJSON, mediaText, mediaForm}, Members: []string{"message", "ttl"},
+		},
+		Read:   api.Read{Method: http.MethodGet, Path: messageRoute},
+		Limits: api.Limits{MaxBytes: l.MaxBytes, TTLDefault: ttl, TTLMax: ttlMax},
+	})
+	if err != nil {
+		panic(err) // only a type that JSON does not have
+	}
+	asText = []byte("messaging_api: post a message to /, hand on the link that you get; whoever has the link can read it.\n" +
 		"A request's body has at most " + strconv.FormatInt(l.MaxBytes, 10) + " bytes. A message lives " +
 		strconv.FormatInt(ttl, 10) + " seconds unless ttl says otherwise, at most " + strconv.FormatInt(ttlMax, 10) + ".\n")
-	return json, text
+	return append(asJSON, '\n'), asText
 }
 
 // link is the URL of a message.

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
+
+	"messaging_api/internal/api"
 )
 
 // A test is one run against one service.
@@ -40,11 +42,7 @@ func (t *test) probe() error {
 	if err != nil {
 		return err
 	}
-	var description struct {
-		Limits struct {
-			MaxBytes int64 `json:"max_bytes"`
-		} `json:"limits"`
-	}
+	var description api.Description
 	if err := json.Unmarshal(about.Body, &description); err != nil || description.Limits.MaxBytes < 1 {
 		return errors.New("the target does not describe itself as messaging_api does")
 	}
@@ -53,13 +51,11 @@ func (t *test) probe() error {
 	if err != nil {
 		return err
 	}
-	var message struct {
-		ID string `json:"message_id"`
-	}
-	if err := json.Unmarshal(created.Body, &message); err != nil || message.ID == "" {
+	var message api.Created
+	if err := json.Unmarshal(created.Body, &message); err != nil || message.MessageID == "" {
 		return fmt.Errorf("creating a message: status %d: %s", created.Code, created.Body)
 	}
-	t.link = "/msg/" + message.ID
+	t.link = "/msg/" + message.MessageID
 	read, err := c.once(t.get(t.link))
 	if err != nil {
 		return err
