@@ -90,8 +90,11 @@ func (w watched) watch(m *ops.Metrics) {
 		watchCertificates(m, w.source)
 	}
 	m.WatchSpace(w.space.now)
-	if r, ok := w.space.messages.(*store.Redis); ok {
-		m.WatchPool(func() ops.Pool { return ops.Pool(r.Pool()) })
+	switch messages := w.space.messages.(type) {
+	case *store.Redis:
+		m.WatchPool(func() ops.Pool { return ops.Pool(messages.Pool()) })
+	case *store.Bolt:
+		m.WatchClock(messages.ClockJumps)
 	}
 }
 

@@ -104,3 +104,10 @@ func (g *spaceGauges) Collect(metrics chan<- prometheus.Metric) {
 	metrics <- prometheus.MustNewConstMetric(g.used, prometheus.GaugeValue, float64(used))
 	metrics <- prometheus.MustNewConstMetric(g.limit, prometheus.GaugeValue, float64(limit))
 }
+
+// WatchClock has how often the store found that the clock was set.
+func (m *Metrics) WatchClock(jumps func() uint64) {
+	factory{m.registry}.counterFunc("store_clock_jumps_total",
+		"How often the clock was set by more than a minute; after each, expired messages keep their space for an hour.",
+		func() float64 { return float64(jumps()) })
+}

@@ -42,17 +42,19 @@ const (
 // than their context allows: neither a disk that hangs nor a lock that bbolt
 // leaves behind when it panics over a damaged file can hold a request.
 //
-// One of the goroutines does all writing. Whatever puts have queued while it
+// One of the goroutines does all writing. All changes that have queued while it
 // was on disk share the next commit, so that throughput grows with the number
-// of writers and one writer never waits for others to come.
+// of callers and a single caller never waits for others to come.
 type Bolt struct {
-	db      *bolt.DB
-	log     *slog.Logger
-	puts    chan *put
-	views   chan *view
-	quit    chan struct{} // closed by Close
-	workers sync.WaitGroup
-	close   func() error
+	db       *bolt.DB
+	pageSize int // of the file, in bytes
+	log      *slog.Logger
+	clock    clockGuard // the writer's, but for its count
+	changes  chan *change
+	views    chan *view
+	quit     chan struct{} // closed by Close
+	workers  sync.WaitGroup
+	close    func() error
 }
 
 // A view is one read on its way to a reader.
@@ -71,11 +73,13 @@ func OpenBolt(path string, log *slog.Logger) (*Bolt, error) {
 		return nil, fmt.Errorf("store file %q: %w", path, err)
 	}
 	b := &Bolt{
-		db:    db,
-		log:   log,
-		puts:  make(chan *put),
-		views: make(chan *view),
-		quit:  make(chan struct{}),
+		db:       db,
+		pageSize: db.Info().PageSize,
+		log:      log,
+		clock:    clockGuard{start: time.Now()},
+		changes:  make(chan *change),
+		views:    make(chan *view),
+		quit:     make(chan struct{}),
 	}
 	b.close = sync.OnceValue(b.shutdown)
 	b.workers.Go(b.write)
@@ -88,8 +92,8 @@ func OpenBolt(path string, log *slog.Logger) (*Bolt, error) {
 // Put implements [message.Store]: nil means that the value is on disk. The store
 // is full when less than about 4 MiB are left.
 func (b *Bolt) Put(ctx context.Context, key message.Key, value []byte, ttl time.Duration) error {
-	p := &put{key: key, value: value, expires: time.Now().Add(ttl), done: make(chan error, 1)}
-	return await(ctx, b, b.puts, p, p.done)
+	expires := time.Now().Add(ttl)
+	return b.change(ctx, stampSize+len(value), func(tx *bolt.Tx) error { return insert(tx, key, value, expires) })
 }
 
 // Get implements [message.Store].
@@ -97,8 +101,11 @@ func (b *Bolt) Get(ctx context.Context, key message.Key) ([]byte, error) {
 	var value []byte
 	err := b.view(ctx, func(tx *bolt.Tx) error {
 		record := tx.Bucket(messagesBucket).Get(key[:])
-		if record == nil || expired(record, time.Now()) {
+		switch {
+		case record == nil || expired(record, time.Now()):
 			return message.ErrNotFound
+		case len(record) > maxReply: // a damaged length may be of gigabytes
+			return fmt.Errorf("the file is damaged: a record of %d bytes", len(record))
 		}
 		value = append(value, record[stampSize:]...)
 		return nil

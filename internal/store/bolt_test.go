@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -123,25 +123,32 @@ func inside(t testing.TB, path string) (c counts, commits int) {
 	return c, commits
 }
 
+// sweepGrace is longer than a store waits after a start before it deletes what
+// has expired.
+const sweepGrace = 11 * time.Minute
+
 // Messages that expired while no process ran go once one does, beside writers
 // that do not wait for that.
 func TestBoltSweepsBesideWriters(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "messages.db")
-	const expired, writers, each = 5000, 16, 20
-	openThenClose(t, path, func(*store.Bolt) {})
-	age(t, path, expired)
-	written := 0
-	eventually(t, "the sweep", func() error {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "messages.db")
+		const expired, writers, each = 5000, 16, 20
+		openThenClose(t, path, func(*store.Bolt) {})
+		age(t, path, expired)
 		openThenClose(t, path, func(b *store.Bolt) {
 			_, err := b.Get(t.Context(), message.Key{0xEE})
 			wantError(t, "Get of what has expired", err, message.ErrNotFound)
-			writeAndRead(t, b, writers, each)
-			written += writers * each
+			var writing sync.WaitGroup
+			for range 30 {
+				writing.Go(func() { writeAndRead(t, b, writers, each) })
+				time.Sleep(sweepGrace / 30) //nolint:forbidigo // in a synctest bubble
+			}
+			writing.Wait()
 		})
+		const written = 30 * writers * each
 		if c, _ := inside(t, path); c.messages != written || c.index != written {
-			return fmt.Errorf("the file has %d messages and %d in the index, want %d", c.messages, c.index, written)
+			t.Errorf("the file has %d messages and %d in the index, want %d", c.messages, c.index, written)
 		}
-		return nil
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"messaging_api/internal/message"
@@ -23,45 +24,48 @@ func TestBoltOnAFullDisk(t *testing.T) {
 		t.Run(fmt.Sprintf("messages of %d bytes", size), func(t *testing.T) {
 			t.Parallel()
 			dir := smallDisk(t, 10<<20)
-			path := filepath.Join(dir, "messages.db")
-			var stay, expire []message.Key
-			openThenClose(t, path, func(b *store.Bolt) {
-				for range 3 {
-					stay = append(stay, mustPut(t, b, size, time.Hour))
+			synctest.Test(t, func(t *testing.T) {
+				path := filepath.Join(dir, "messages.db")
+				var stay, expire []message.Key
+				openThenClose(t, path, func(b *store.Bolt) {
+					for range 3 {
+						stay = append(stay, mustPut(t, b, size, time.Hour))
+					}
+					expire = putUntilFull(t, b, size)
+					fillDisk(t, dir, 100<<10)
+					wantError(t, "Put", b.Put(t.Context(), randomKey(), make([]byte, size), time.Hour), message.ErrFull)
+					for i, key := range stay {
+						if got, err := b.Get(t.Context(), key); err != nil || len(got) != size {
+							t.Errorf("message %d while the disk is full: got %d bytes and %v", i, len(got), err)
+						}
+					}
+					if err := b.Ping(t.Context()); err != nil {
+						t.Errorf("Ping while the disk is full: %v", err)
+					}
+					eventually(t, "expiry", func() error {
+						if _, err := b.Get(t.Context(), expire[len(expire)-1]); !errors.Is(err, message.ErrNotFound) {
+							return fmt.Errorf("it is still there: %w", err)
+						}
+						return nil
+					})
+				})
+				b := openBolt(t, path)
+				time.Sleep(sweepGrace) //nolint:forbidigo // in a synctest bubble
+				for range len(expire) / 10 {
+					eventually(t, "room", func() error {
+						err := b.Put(t.Context(), randomKey(), make([]byte, size), time.Hour)
+						if err != nil && !errors.Is(err, message.ErrFull) {
+							t.Fatalf("Put: %v", err)
+						}
+						return err
+					})
 				}
-				expire = putUntilFull(t, b, size)
-				fillDisk(t, dir, 100<<10)
-				wantError(t, "Put", b.Put(t.Context(), randomKey(), make([]byte, size), time.Hour), message.ErrFull)
 				for i, key := range stay {
 					if got, err := b.Get(t.Context(), key); err != nil || len(got) != size {
-						t.Errorf("message %d while the disk is full: got %d bytes and %v", i, len(got), err)
+						t.Errorf("message %d afterwards: got %d bytes and %v", i, len(got), err)
 					}
 				}
-				if err := b.Ping(t.Context()); err != nil {
-					t.Errorf("Ping while the disk is full: %v", err)
-				}
-				eventually(t, "expiry", func() error {
-					if _, err := b.Get(t.Context(), expire[len(expire)-1]); !errors.Is(err, message.ErrNotFound) {
-						return fmt.Errorf("it is still there: %w", err)
-					}
-					return nil
-				})
 			})
-			b := openBolt(t, path) // a start sweeps at once
-			for range len(expire) / 10 {
-				eventually(t, "room", func() error {
-					err := b.Put(t.Context(), randomKey(), make([]byte, size), time.Hour)
-					if err != nil && !errors.Is(err, message.ErrFull) {
-						t.Fatalf("Put: %v", err)
-					}
-					return err
-				})
-			}
-			for i, key := range stay {
-				if got, err := b.Get(t.Context(), key); err != nil || len(got) != size {
-					t.Errorf("message %d afterwards: got %d bytes and %v", i, len(got), err)
-				}
-			}
 		})
 	}
 }

@@ -14,9 +14,8 @@ import (
 )
 
 const (
-	lockWait    = time.Second // for another process to let go of the file
-	lockRetry   = 20 * time.Millisecond
-	checkBudget = 500 * time.Millisecond // for looking for damage; a larger file is served as far as it was seen
+	lockWait  = time.Second // for another process to let go of the file
+	lockRetry = 20 * time.Millisecond
 )
 
 // openFile opens and examines the database at path, or makes a new one, and takes
@@ -75,17 +74,19 @@ func claim(path string) (_ *os.File, err error) {
 			_ = file.Close()
 		}
 	}()
+	if err := lock(file); err != nil {
+		return nil, err
+	}
 	info, err := file.Stat()
 	switch {
 	case err != nil:
 		return nil, err
 	case !info.Mode().IsRegular():
 		return nil, errors.New("not a regular file")
+	case info.Size() == 0:
+		return file, nil
 	}
-	if err := lock(file); err != nil {
-		return nil, err
-	}
-	if err := inspect(file); err != nil {
+	if err := checkMetas(file, info.Size()); err != nil {
 		return nil, fmt.Errorf("damaged, or not a store of this program: %w", err)
 	}
 	return file, nil
@@ -108,20 +109,6 @@ func lock(file *os.File) error {
 			return errors.New("another process has it open")
 		}
 	}
-}
-
-// inspect looks for damage in a file that is not empty.
-func inspect(file *os.File) error {
-	info, err := file.Stat()
-	if err != nil || info.Size() == 0 {
-		return err
-	}
-	data, err := syscall.Mmap(int(file.Fd()), 0, int(info.Size()), syscall.PROT_READ, syscall.MAP_SHARED)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = syscall.Munmap(data) }()
-	return guard(func() error { return checkPages(data, time.Now().Add(checkBudget)) })
 }
 
 // format refuses another program's database, and makes an empty one ours and its

@@ -7,8 +7,36 @@ import (
 	"testing"
 	"time"
 
+	bolt "go.etcd.io/bbolt"
+
 	"messaging_api/internal/message"
 )
+
+// Free pages count in the file's page size, which a file from another machine
+// has of its own.
+func TestBoltSpaceCountsPagesOfTheFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "messages.db")
+	if err := newDatabase(t, path, 64<<10).Close(); err != nil {
+		t.Fatal(err)
+	}
+	b, err := OpenBolt(path, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = b.Close() }()
+	const size = 32 << 20
+	if err := b.Put(t.Context(), message.Key{1}, make([]byte, size), time.Second); err != nil {
+		t.Fatal(err)
+	}
+	full, _ := b.Space()
+	key := message.Key{1}
+	if err := b.change(t.Context(), 0, func(tx *bolt.Tx) error { return tx.Bucket(messagesBucket).Delete(key[:]) }); err != nil {
+		t.Fatal(err)
+	}
+	if after, _ := b.Space(); full < size || after > full-size {
+		t.Errorf("used with a message of %d bytes: %d, without it: %d", size, full, after)
+	}
+}
 
 // What messages take up grows with them, and not the room that there is.
 func TestBoltSpace(t *testing.T) {

@@ -14,11 +14,29 @@ const (
 	sweepBatch = 1000             // deletions a transaction, which bounds what a writer waits for
 )
 
+// trySweep is sweep, unless the clock may be wrong.
+func (b *Bolt) trySweep(batch int) (next int, wait time.Duration) {
+	now := time.Now()
+	jump, believed := b.clock.observe(now, now.Sub(b.clock.start))
+	if jump != 0 {
+		b.log.Warn("the clock was set, or the machine suspended: expired messages are not deleted for a while",
+			"event", "clock", "by", jump.Round(time.Second).String(), "for", jumpGrace.String())
+	}
+	if !believed {
+		return batch, sweepEvery
+	}
+	return b.sweep(now, batch)
+}
+
+// ClockJumps returns how often the clock was set by more than a minute since the
+// start. After each, expired messages keep their space for an hour.
+func (b *Bolt) ClockJumps() uint64 { return b.clock.jumps.Load() }
+
 // sweep deletes messages that have expired by now, at most batch of them, and
 // returns how many to delete next, and when.
 //
-// Where diskReserve is too little for a batch, a smaller one needs less, and what
-// that frees carries the next, larger one.
+// Where diskReserve is too little for a batch, a smaller one needs less, and its
+// space makes room for the next, larger one.
 func (b *Bolt) sweep(now time.Time, batch int) (next int, wait time.Duration) {
 	n, err := b.deleteExpired(now, batch)
 	switch {
@@ -34,7 +52,7 @@ func (b *Bolt) sweep(now time.Time, batch int) (next int, wait time.Duration) {
 	}
 }
 
-// deleteExpired is one transaction of the sweeper; it returns how many messages
+// deleteExpired is one transaction of the sweeper. It returns how many messages
 // it deleted.
 func (b *Bolt) deleteExpired(now time.Time, most int) (n int, err error) {
 	err = b.update(func(tx *bolt.Tx) error {

@@ -20,16 +20,25 @@ var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 func quietBolt(t *testing.T) (b *Bolt, path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "messages.db")
-	return &Bolt{db: newDatabase(t, path, 0), log: slog.New(slog.DiscardHandler)}, path
+	return &Bolt{db: newDatabase(t, path, 0), pageSize: os.Getpagesize(), log: slog.New(slog.DiscardHandler)}, path
 }
 
 // store puts a message that expires then.
 func (b *Bolt) store(t *testing.T, key message.Key, expires time.Time, size int) {
 	t.Helper()
-	p := &put{key: key, value: make([]byte, size), expires: expires, done: make(chan error, 1)}
-	b.commit([]*put{p})
-	if err := <-p.done; err != nil {
+	c := putting(key, size, expires)
+	b.commit([]*change{c})
+	if err := <-c.done; err != nil {
 		t.Fatal(err)
+	}
+}
+
+// putting is the change that puts a message.
+func putting(key message.Key, size int, expires time.Time) *change {
+	return &change{
+		apply: func(tx *bolt.Tx) error { return insert(tx, key, make([]byte, size), expires) },
+		size:  size,
+		done:  make(chan error, 1),
 	}
 }
 
@@ -107,11 +116,11 @@ func TestSweepMakesRoom(t *testing.T) {
 	var settled int64
 	for cycle := range 40 {
 		now := noon.Add(time.Duration(cycle) * time.Minute)
-		var batch []*put
-		for i := range putBatch {
+		var batch []*change
+		for i := range 256 {
 			var key message.Key
 			binary.BigEndian.PutUint64(key[:], uint64(cycle)<<32|uint64(i)*0x9E3779B9)
-			batch = append(batch, &put{key: key, value: make([]byte, 100+i*20), expires: now.Add(time.Second), done: make(chan error, 1)})
+			batch = append(batch, putting(key, 100+i*20, now.Add(time.Second)))
 		}
 		b.commit(batch)
 		b.sweep(now.Add(time.Second), sweepBatch)

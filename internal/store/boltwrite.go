@@ -1,10 +1,12 @@
 package store
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -15,129 +17,150 @@ import (
 )
 
 const (
-	putBatch = 256     // writes that share one commit, at most,
-	putBytes = 8 << 20 // and no further ones once they are this large: bbolt copies them twice
+	// What shares one commit, at most: bbolt copies it twice. A change costs the
+	// bytes that it adds, and changeCost.
+	commitBytes = 8 << 20
+	changeCost  = 32 << 10
 
-	// diskReserve is what puts leave of the disk. bbolt never changes a page in
-	// place, so even deleting needs free pages: a disk that was full to the last
-	// of them could not be swept, and would stay full for ever.
+	// diskReserve is what changes leave of the disk. bbolt never changes a page in
+	// place, so even deleting needs free pages: a disk without any could not be
+	// swept, and would stay full for ever.
 	diskReserve = 4 << 20
 )
 
-// A put is one write on its way to the writer.
-type put struct {
-	key     message.Key
-	value   []byte
-	expires time.Time
-	err     error      // of this put alone; the writer's
-	done    chan error // gets the outcome, once
+// A change is one write on its way to the writer.
+type change struct {
+	// apply makes the change. An error of the contract means that it has changed
+	// nothing; then the other changes of its transaction go on.
+	apply func(*bolt.Tx) error
+	size  int        // bytes that it adds; 0: none, and it is made on a full disk too
+	err   error      // of this change alone; the writer's
+	done  chan error // gets the outcome, once
+}
+
+func (c *change) cost() int { return c.size + changeCost }
+
+// change has the writer apply a change that adds so many bytes. nil means that it
+// is on disk. After ErrUnavailable it may still be made.
+func (b *Bolt) change(ctx context.Context, size int, apply func(*bolt.Tx) error) error {
+	c := &change{apply: apply, size: size, done: make(chan error, 1)}
+	return await(ctx, b, b.changes, c, c.done)
 }
 
 // write is the goroutine that does all writing.
 func (b *Bolt) write() {
-	timer := time.NewTimer(0) // what expired while no process ran goes first
+	timer := time.NewTimer(0)
 	defer timer.Stop()
 	batch := sweepBatch
 	for {
 		select {
-		case p := <-b.puts:
-			b.commit(b.gather(p))
-		case now := <-timer.C:
+		case c := <-b.changes:
+			b.commit(gather(c, b.changes, commitBytes, (*change).cost))
+		case <-timer.C:
 			var wait time.Duration
-			batch, wait = b.sweep(now, batch)
-			timer.Reset(wait) // where it is 0, puts still get their turn
+			batch, wait = b.trySweep(batch)
+			timer.Reset(wait) // where it is 0, changes still get their turn
 		case <-b.quit:
 			return
 		}
 	}
 }
 
-// gather returns first and the puts that wait behind it.
-func (b *Bolt) gather(first *put) []*put {
-	batch := []*put{first}
-	for size := len(first.value); len(batch) < putBatch && size < putBytes; {
-		select {
-		case p := <-b.puts:
-			batch = append(batch, p)
-			size += len(p.value)
-		default:
-			return batch
-		}
-	}
-	return batch
-}
-
 // errUnchanged ends a transaction that has nothing to write.
 var errUnchanged = errors.New("nothing to write")
 
-// commit writes a batch in one transaction and tells each put its outcome.
-func (b *Bolt) commit(batch []*put) {
+// commit makes a batch of changes in one transaction and tells each its outcome.
+func (b *Bolt) commit(batch []*change) {
 	err := b.update(func(tx *bolt.Tx) error {
-		room, err := roomFor(tx)
+		room, err := b.room(tx)
 		if err != nil {
 			return err
 		}
-		stored := 0
-		for _, p := range batch {
-			if len(p.value) > room {
-				p.err = fmt.Errorf("%w: the disk has room for values of %d bytes", message.ErrFull, max(room, 0))
+		made := 0
+		for _, c := range batch {
+			if c.size > max(room, 0) {
+				c.err = fmt.Errorf("%w: the disk has room for %d bytes", message.ErrFull, max(room, 0))
 				continue
 			}
-			p.err = insert(tx, p)
+			c.err = c.apply(tx)
 			switch {
-			case p.err == nil:
-				stored++
-				room -= len(p.value)
-			case !errors.Is(p.err, message.ErrExists):
-				return p.err
+			case c.err == nil:
+				made++
+				room -= c.size
+			case !errors.Is(c.err, message.ErrExists) && !errors.Is(c.err, message.ErrNotFound):
+				return c.err
 			}
 		}
-		if stored == 0 {
+		if made == 0 {
 			return errUnchanged
 		}
 		return nil
 	})
-	for _, p := range batch {
+	for _, c := range batch {
 		if err != nil {
-			p.err = err
+			c.err = err
 		}
-		p.done <- p.err
+		c.done <- c.err
 	}
 }
 
-// roomFor returns how many bytes of values may still be written, to free pages
-// of the file or by growing it.
-func roomFor(tx *bolt.Tx) (int, error) {
+// room returns how many bytes may still be written, to free pages of the file or
+// by growing it.
+func (b *Bolt) room(tx *bolt.Tx) (int, error) {
 	var disk syscall.Statfs_t
 	if err := syscall.Statfs(tx.DB().Path(), &disk); err != nil {
 		return 0, err
 	}
-	stats := tx.DB().Stats()
-	inside := (stats.FreePageN + stats.PendingPageN) * tx.DB().Info().PageSize
 	outside := math.MaxInt / 2 // where the file system does not say
 	if disk.Blocks > 0 {
 		outside = int(disk.Bavail) * int(disk.Bsize) //nolint:gosec // no disk has 2^63 bytes
 	}
-	return inside + outside - diskReserve, nil
+	return b.freeInside() + outside - diskReserve, nil
+}
+
+// freeInside returns the bytes of the file that are free.
+func (b *Bolt) freeInside() int {
+	stats := b.db.Stats()
+	return (stats.FreePageN + stats.PendingPageN) * b.pageSize
+}
+
+// Space returns how many bytes of the disk messages take up, and how many they
+// could: with the pages that are free in the file, which never shrinks, and what
+// the disk has left for others than root. Where the file or the disk cannot be
+// asked both are zero.
+func (b *Bolt) Space() (used, limit uint64) {
+	path := b.db.Path()
+	info, err := os.Stat(path)
+	if err != nil {
+		return 0, 0
+	}
+	var disk syscall.Statfs_t
+	if err := syscall.Statfs(path, &disk); err != nil {
+		return 0, 0
+	}
+	size, free := uint64(info.Size()), uint64(b.freeInside()) //nolint:gosec // never negative
+	// The two fields have other types on other systems.
+	left := uint64(disk.Bavail) * uint64(disk.Bsize) //nolint:gosec,unconvert // never negative
+	return size - min(free, size), size + left
 }
 
 // insert adds one message and its entry in the index.
-func insert(tx *bolt.Tx, p *put) error {
+func insert(tx *bolt.Tx, key message.Key, value []byte, expires time.Time) error {
 	messages, expiry := tx.Bucket(messagesBucket), tx.Bucket(expiryBucket)
-	if old := messages.Get(p.key[:]); old != nil {
+	if old := messages.Get(key[:]); old != nil {
 		if !expired(old, time.Now()) {
 			return message.ErrExists
 		}
-		if err := expiry.Delete(indexKey(old[:stampSize], p.key)); err != nil {
+		if err := expiry.Delete(indexKey(old[:stampSize], key)); err != nil {
 			return err
 		}
 	}
-	record := make([]byte, stampSize, stampSize+len(p.value))
-	binary.BigEndian.PutUint64(record, uint64(p.expires.UnixMilli()))
-	if err := expiry.Put(indexKey(record, p.key), nil); err != nil {
+	record := make([]byte, stampSize, stampSize+len(value))
+	binary.BigEndian.PutUint64(record, uint64(expires.UnixMilli()))
+	if err := expiry.Put(indexKey(record, key), nil); err != nil {
 		return err
 	}
-	return messages.Put(p.key[:], append(record, p.value...))
+	return messages.Put(key[:], append(record, value...))
 }
 
 // update runs f in a write transaction. Its errors are the contract's.

@@ -76,25 +76,11 @@ func (r *reading) loop() {
 	for {
 		select {
 		case first := <-r.gets:
-			r.fetch(r.gather(first))
+			r.fetch(gather(first, r.gets, readBatch, func(*get) int { return 1 }))
 		case <-r.ctx.Done():
 			return
 		}
 	}
-}
-
-// gather returns first and the reads that wait behind it.
-func (r *reading) gather(first *get) []*get {
-	batch := []*get{first}
-	for len(batch) < readBatch {
-		select {
-		case next := <-r.gets:
-			batch = append(batch, next)
-		default:
-			return batch
-		}
-	}
-	return batch
 }
 
 // fetch answers a batch in one round trip. Each command has its own outcome.
