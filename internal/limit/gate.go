@@ -6,164 +6,214 @@ import (
 	"time"
 )
 
-// A gate decides which connections may stay: it is the state of a Listener, with
-// time as an argument and without locks. It knows connections by pointers only,
-// and holds one record for each and one for each client that has any.
+// A gate decides which connections may stay. It is the state of a Listener, with
+// time as an argument and without locks. It has one slot for each connection and
+// one holder for each client with connections.
 type gate struct {
 	max, maxPerClient int // 0: no limit
 	open              int
-	members           map[Client]*member
-	byLoad            loadHeap // the same members
+	holders           map[Client]*holder
+	byPhase           [phases]phaseHeap // the holders with connections in each phase
 }
 
-// A member is a client that has connections.
-type member struct {
+// A holder is a client that has connections.
+type holder struct {
 	client Client
 	open   int
-	spare  list.List // of *place: those that serve nothing now, the oldest first
-	index  int       // in the heap
+	slots  [phases]list.List // of *slot, by phase: the one that is in it for the longest is first
+	index  [phases]int       // in gate.byPhase, where slots is not empty
 }
 
-// A place is what the gate knows of one connection.
-type place struct {
-	conn   *conn
-	member *member       // nil for a trusted proxy's, which stands for many clients
-	spare  *list.Element // in member.spare, or nil while it serves a request
-	since  time.Time     // when it became spare
-	gone   bool
+// A slot is what the gate knows of one connection.
+type slot struct {
+	conn    *conn
+	holder  *holder // nil for a trusted proxy's connection, which stands for many clients
+	phase   phase
+	since   time.Time     // when it entered the phase
+	element *list.Element // in holder.slots
+	gone    bool
 }
 
-// grace is how long a connection may be spare before it can be closed for one
-// of another client that has no fewer. Without it, a flood of clients with a
-// connection each would leave nobody the time for a handshake.
-const grace = time.Second
+// A phase is what a connection is doing. The phases are in the order in which
+// connections make room for others.
+type phase int
+
+const (
+	inHandshake phase = iota // TLS is not established
+	inHeader                 // no request has come yet
+	idle                     // between two requests
+	active                   // a request is being served
+	phases      = iota
+)
+
+const (
+	// grace is how long a connection may be in its phase before it can be closed
+	// for a client that has no fewer connections. Without it, a flood of clients
+	// with a connection each would leave nobody the time for a handshake.
+	grace = time.Second
+	// activeGrace is how long a request may take before its connection can be
+	// closed for another client. Without an end to it, slow bodies could fill the
+	// gate as silent connections could.
+	activeGrace = 5 * time.Second
+)
 
 func newGate(conns, perClient int) gate {
-	return gate{max: conns, maxPerClient: perClient, members: make(map[Client]*member)}
+	g := gate{max: conns, maxPerClient: perClient, holders: make(map[Client]*holder)}
+	for p := range phase(phases) {
+		g.byPhase[p].phase = p
+	}
+	return g
 }
 
-// crowded reports whether the client has all the connections that it may have.
-func (g *gate) crowded(c Client) bool {
-	m := g.members[c]
-	return m != nil && g.maxPerClient > 0 && m.open >= g.maxPerClient
+// atLimit reports whether the client has all the connections that it may have.
+func (g *gate) atLimit(c Client) bool {
+	h := g.holders[c]
+	return h != nil && g.maxPerClient > 0 && h.open >= g.maxPerClient
 }
 
-// full reports whether there is no place left.
+// full reports whether there is no slot left.
 func (g *gate) full() bool { return g.max > 0 && g.open >= g.max }
 
-// yield chooses a connection to be closed for one that the client c is about to
-// open, when the gate is full, or nil if it is c's that has to go. It is the
-// oldest spare one of the client with the most connections: at once if that one
-// has more than c will have, and after the grace if it has as many. So whoever
-// holds many connections without using them loses them first, and nobody can
-// take the place of a client that has fewer than he.
-func (g *gate) yield(c Client, now time.Time) *place {
-	if len(g.byLoad) == 0 || g.byLoad[0].spare.Len() == 0 {
-		return nil
-	}
-	most := g.byLoad[0]
+// victim chooses the connection to be closed for one that the client c is about
+// to open while the gate is full, or nil if c's has to go.
+//
+// It looks at one phase after the other, and there at the client with the most
+// connections in that phase, and of these at the oldest. That is the victim
+//   - if its client has more connections than c would have: at once, or while it
+//     serves a request after the activeGrace,
+//   - if its client has as many, or it never sent a request: after the grace.
+//
+// So a client that holds many connections without using them loses them first,
+// and one with few keeps those that it uses.
+func (g *gate) victim(c Client, now time.Time) *slot {
+	own := g.holders[c]
 	next := 1
-	if m := g.members[c]; m != nil {
-		next += m.open
+	if own != nil {
+		next += own.open
 	}
-	oldest := most.oldest()
-	if most.open > next || most.open == next && now.Sub(oldest.since) >= grace {
-		return oldest
+	for p := range phase(phases) {
+		if g.byPhase[p].Len() == 0 {
+			continue
+		}
+		most := g.byPhase[p].holders[0]
+		open := most.open
+		if most == own {
+			open = next // c may give up a connection of its own
+		}
+		s := most.oldest(p)
+		age := now.Sub(s.since)
+		switch {
+		case p == active:
+			if open > next && age >= activeGrace {
+				return s
+			}
+		case open > next, age >= grace && (open == next || p < idle):
+			return s
+		}
 	}
 	return nil
 }
 
-// add counts p as a connection of the client c, or of a trusted proxy.
-func (g *gate) add(p *place, c Client, proxy bool) {
+// add counts s as a connection of the client c, or of a trusted proxy.
+func (g *gate) add(s *slot, c Client, proxy bool, now time.Time) {
 	g.open++
 	if proxy {
 		return
 	}
-	m := g.members[c]
-	if m == nil {
-		m = &member{client: c}
-		g.members[c] = m
-		heap.Push(&g.byLoad, m)
+	h := g.holders[c]
+	if h == nil {
+		h = &holder{client: c}
+		g.holders[c] = h
 	}
-	m.open++
-	p.member = m
-	heap.Fix(&g.byLoad, m.index)
+	h.open++
+	s.holder = h
+	g.enter(s, inHandshake, now)
 }
 
-// remove counts p no longer. Removing it again changes nothing.
-func (g *gate) remove(p *place) {
-	if p.gone {
+// remove counts s no longer. Removing it again changes nothing.
+func (g *gate) remove(s *slot) {
+	if s.gone {
 		return
 	}
-	g.setSpare(p, false, time.Time{})
-	p.gone = true
+	s.gone = true
 	g.open--
-	m := p.member
-	if m == nil {
+	h := s.holder
+	if h == nil {
 		return
 	}
-	if m.open--; m.open > 0 {
-		heap.Fix(&g.byLoad, m.index)
-		return
+	g.leave(s)
+	if h.open--; h.open == 0 {
+		delete(g.holders, h.client)
 	}
-	heap.Remove(&g.byLoad, m.index)
-	delete(g.members, m.client)
 }
 
-// setSpare notes that p serves nothing from now on, or that it serves something.
-func (g *gate) setSpare(p *place, spare bool, now time.Time) {
-	m := p.member
-	if m == nil || p.gone || spare == (p.spare != nil) {
+// setPhase notes what the connection does from now on.
+func (g *gate) setPhase(s *slot, p phase, now time.Time) {
+	if s.holder == nil || s.gone || s.phase == p {
 		return
 	}
-	if spare {
-		p.since = now
-		p.spare = m.spare.PushBack(p)
+	g.leave(s)
+	g.enter(s, p, now)
+}
+
+func (g *gate) enter(s *slot, p phase, now time.Time) {
+	h := s.holder
+	s.phase, s.since = p, now
+	s.element = h.slots[p].PushBack(s)
+	if h.slots[p].Len() == 1 {
+		heap.Push(&g.byPhase[p], h)
 	} else {
-		m.spare.Remove(p.spare)
-		p.spare = nil
+		heap.Fix(&g.byPhase[p], h.index[p])
 	}
-	heap.Fix(&g.byLoad, m.index)
 }
 
-// oldest returns the connection that has been spare for the longest.
-func (m *member) oldest() *place { return m.spare.Front().Value.(*place) }
-
-// A loadHeap has the member at its top that has to yield first: one with spare
-// connections, among them one with the most connections, among them the one with
-// the oldest.
-type loadHeap []*member
-
-func (h loadHeap) Len() int { return len(h) }
-
-func (h loadHeap) Less(i, j int) bool {
-	a, b := h[i], h[j]
-	if a.spare.Len() == 0 || b.spare.Len() == 0 {
-		return a.spare.Len() > b.spare.Len()
+func (g *gate) leave(s *slot) {
+	h, p := s.holder, s.phase
+	h.slots[p].Remove(s.element)
+	if h.slots[p].Len() == 0 {
+		heap.Remove(&g.byPhase[p], h.index[p])
+	} else {
+		heap.Fix(&g.byPhase[p], h.index[p])
 	}
-	if a.open != b.open {
-		return a.open > b.open
-	}
-	return a.oldest().since.Before(b.oldest().since)
 }
 
-func (h loadHeap) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = i, j
+// oldest returns the connection that has been in the phase for the longest.
+func (h *holder) oldest(p phase) *slot { return h.slots[p].Front().Value.(*slot) }
+
+// A phaseHeap has at its top the holder with the most connections in the phase,
+// and of those the one with the oldest.
+type phaseHeap struct {
+	phase   phase
+	holders []*holder
+}
+
+func (p *phaseHeap) Len() int { return len(p.holders) }
+
+func (p *phaseHeap) Less(i, j int) bool {
+	a, b := p.holders[i], p.holders[j]
+	if n, m := a.slots[p.phase].Len(), b.slots[p.phase].Len(); n != m {
+		return n > m
+	}
+	return a.oldest(p.phase).since.Before(b.oldest(p.phase).since)
+}
+
+func (p *phaseHeap) Swap(i, j int) {
+	p.holders[i], p.holders[j] = p.holders[j], p.holders[i]
+	p.holders[i].index[p.phase], p.holders[j].index[p.phase] = i, j
 }
 
 // Push is for container/heap.
-func (h *loadHeap) Push(x any) {
-	m := x.(*member)
-	m.index = len(*h)
-	*h = append(*h, m)
+func (p *phaseHeap) Push(x any) {
+	h := x.(*holder)
+	h.index[p.phase] = len(p.holders)
+	p.holders = append(p.holders, h)
 }
 
 // Pop is for container/heap.
-func (h *loadHeap) Pop() any {
-	last := len(*h) - 1
-	m := (*h)[last]
-	(*h)[last] = nil
-	*h = (*h)[:last]
-	return m
+func (p *phaseHeap) Pop() any {
+	last := len(p.holders) - 1
+	h := p.holders[last]
+	p.holders[last] = nil
+	p.holders = p.holders[:last]
+	return h
 }

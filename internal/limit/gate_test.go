@@ -6,30 +6,52 @@ import (
 	"time"
 )
 
-// bestVictim is yield, spelled out over all connections.
-func bestVictim(all []*place, c Client, now time.Time) *place {
+// bestVictim is gate.victim, spelled out over all connections.
+func bestVictim(all []*slot, c Client, now time.Time) *slot {
 	open := make(map[Client]int)
-	for _, p := range all {
-		if p.member != nil {
-			open[p.member.client]++
+	in := make(map[phase]map[Client]int)
+	for p := range phase(phases) {
+		in[p] = make(map[Client]int)
+	}
+	for _, s := range all {
+		if s.holder != nil {
+			open[s.holder.client]++
+			in[s.phase][s.holder.client]++
 		}
 	}
-	var best *place
-	for _, p := range all {
-		if p.spare == nil {
+	next := open[c] + 1
+	for p := range phase(phases) {
+		var best *slot
+		for _, s := range all {
+			if s.holder == nil || s.phase != p {
+				continue
+			}
+			n := in[p][s.holder.client]
+			if best == nil || n > in[p][best.holder.client] || n == in[p][best.holder.client] && s.since.Before(best.since) {
+				best = s
+			}
+		}
+		if best == nil {
 			continue
 		}
-		n := open[p.member.client]
-		if best == nil || n > open[best.member.client] || n == open[best.member.client] && p.since.Before(best.since) {
-			best = p
+		age, more, same := now.Sub(best.since), open[best.holder.client] > next, open[best.holder.client] == next
+		if best.holder.client == c {
+			more, same = false, true
 		}
-	}
-	if best == nil {
-		return nil
-	}
-	most, next := open[best.member.client], open[c]+1
-	if most > next || most == next && now.Sub(best.since) >= grace {
-		return best
+		switch p {
+		case inHandshake, inHeader:
+			if more || age >= grace {
+				return best
+			}
+		case idle:
+			if more || same && age >= grace {
+				return best
+			}
+		case active:
+			if more && age >= activeGrace {
+				return best
+			}
+		}
 	}
 	return nil
 }
@@ -41,20 +63,20 @@ func TestGateModel(t *testing.T) {
 	for seed := range uint64(50) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		g := newGate(1+rnd.IntN(60), 1+rnd.IntN(10))
-		var all []*place
+		var all []*slot
 		now := noon
 		for range 2000 {
 			now = now.Add(time.Duration(1 + rnd.IntN(100_000_000)))
 			switch op := rnd.IntN(10); {
 			case op < 4:
 				c, proxy := client(rnd.IntN(20)), rnd.IntN(10) == 0
-				if !proxy && g.crowded(c) {
+				if !proxy && g.atLimit(c) {
 					continue
 				}
 				if g.full() {
-					got, want := g.yield(c, now), bestVictim(all, c, now)
+					got, want := g.victim(c, now), bestVictim(all, c, now)
 					if got != want {
-						t.Fatalf("seed %d: %+v has to yield, want %+v", seed, got, want)
+						t.Fatalf("seed %d: the victim is %+v, want %+v", seed, got, want)
 					}
 					if got == nil || proxy {
 						continue
@@ -63,18 +85,18 @@ func TestGateModel(t *testing.T) {
 					g.remove(got)
 					all = without(all, got)
 				}
-				p := new(place)
-				g.add(p, c, proxy)
+				p := new(slot)
+				g.add(p, c, proxy, now)
 				all = append(all, p)
 			case len(all) == 0:
 			case op < 6:
 				p := all[rnd.IntN(len(all))]
 				g.remove(p)
 				g.remove(p)
-				g.setSpare(p, true, now)
+				g.setPhase(p, idle, now)
 				all = without(all, p)
 			default:
-				g.setSpare(all[rnd.IntN(len(all))], rnd.IntN(3) > 0, now)
+				g.setPhase(all[rnd.IntN(len(all))], inHeader+phase(rnd.IntN(3)), now)
 			}
 			checkGate(t, &g, all)
 		}
@@ -84,12 +106,12 @@ func TestGateModel(t *testing.T) {
 		checkGate(t, &g, nil)
 	}
 	if displaced < 1000 {
-		t.Errorf("only %d had to yield: the schedule shows little", displaced)
+		t.Errorf("only %d victims: the schedule shows little", displaced)
 	}
 }
 
-func without(all []*place, p *place) []*place {
-	var rest []*place
+func without(all []*slot, p *slot) []*slot {
+	var rest []*slot
 	for _, q := range all {
 		if q != p {
 			rest = append(rest, q)
@@ -98,23 +120,38 @@ func without(all []*place, p *place) []*place {
 	return rest
 }
 
-func checkGate(t *testing.T, g *gate, all []*place) {
+func checkGate(t *testing.T, g *gate, all []*slot) {
 	t.Helper()
 	if g.open != len(all) || g.open > g.max {
 		t.Fatalf("%d connections are counted, there are %d, at most %d", g.open, len(all), g.max)
 	}
-	members := make(map[*member]int)
-	for _, p := range all {
-		if p.member != nil {
-			members[p.member]++
+	holders := make(map[*holder]int)
+	var in [phases]map[*holder]int
+	for p := range in {
+		in[p] = make(map[*holder]int)
+	}
+	for _, s := range all {
+		if s.holder != nil {
+			holders[s.holder]++
+			in[s.phase][s.holder]++
 		}
 	}
-	if len(members) != len(g.members) || len(members) != len(g.byLoad) {
-		t.Fatalf("%d clients have connections, the gate knows %d and has %d in its heap", len(members), len(g.members), len(g.byLoad))
+	if len(holders) != len(g.holders) {
+		t.Fatalf("%d clients have connections, the gate knows %d", len(holders), len(g.holders))
 	}
-	for m, n := range members {
-		if m.open != n || n > g.maxPerClient || g.members[m.client] != m || g.byLoad[m.index] != m {
-			t.Fatalf("client %v has %d connections: %+v", m.client, n, m)
+	for h, n := range holders {
+		if h.open != n || n > g.maxPerClient || g.holders[h.client] != h {
+			t.Fatalf("client %v has %d connections: %+v", h.client, n, h)
+		}
+	}
+	for p := range in {
+		if g.byPhase[p].Len() != len(in[p]) {
+			t.Fatalf("%d clients have connections in phase %d, its heap has %d", len(in[p]), p, g.byPhase[p].Len())
+		}
+		for h, n := range in[p] {
+			if h.slots[p].Len() != n || g.byPhase[p].holders[h.index[p]] != h {
+				t.Fatalf("client %v has %d connections in phase %d: %+v", h.client, n, p, h)
+			}
 		}
 	}
 }
@@ -122,103 +159,98 @@ func checkGate(t *testing.T, g *gate, all []*place) {
 func TestGateWithoutLimits(t *testing.T) {
 	g := newGate(0, 0)
 	for range 1000 {
-		if g.full() || g.crowded(client(1)) {
+		if g.full() || g.atLimit(client(1)) {
 			t.Fatal("a gate without limits is closed")
 		}
-		g.add(new(place), client(1), false)
+		g.add(new(slot), client(1), false, noon)
 	}
 }
 
-// Who has to make room, and for whom.
-func TestYield(t *testing.T) {
-	spare := func(g *gate, c Client, n int, since time.Time) (first *place) {
-		for i := range n {
-			p := new(place)
-			g.add(p, c, false)
-			g.setSpare(p, true, since.Add(time.Duration(i)))
-			if first == nil {
-				first = p
-			}
-		}
-		return first
-	}
+// The victim, by who holds what in which phase since when.
+func TestVictim(t *testing.T) {
 	a, b, c := client(1), client(2), client(3)
+	const ms = time.Millisecond
+	type held struct {
+		client Client
+		n      int
+		phase  phase
+		age    time.Duration // of the oldest; each other one is a millisecond younger
+	}
 	for _, test := range []struct {
-		name    string
-		prepare func(g *gate) *place // returns who has to go
-		after   time.Duration
+		name   string
+		held   []held
+		victim int // the oldest of held[victim]; -1: none
 	}{
-		{"the client with most, its oldest", func(g *gate) *place {
-			spare(g, b, 2, noon)
-			return spare(g, a, 3, noon.Add(1))
-		}, time.Millisecond},
-		{"none without spare ones", func(g *gate) *place {
-			for range 3 {
-				g.add(new(place), a, false)
-			}
-			return nil
-		}, time.Hour},
-		{"the next, when the first has none spare", func(g *gate) *place {
-			for range 3 {
-				g.add(new(place), a, false)
-			}
-			return spare(g, b, 2, noon)
-		}, time.Millisecond},
-		{"none with as many, at first", func(g *gate) *place {
-			spare(g, a, 1, noon)
-			spare(g, b, 1, noon)
-			return nil
-		}, grace - time.Nanosecond*2},
-		{"the oldest with as many, after the grace", func(g *gate) *place {
-			spare(g, a, 1, noon.Add(1))
-			return spare(g, b, 1, noon)
-		}, grace},
-		{"none for who has more", func(g *gate) *place {
-			spare(g, c, 1, noon)
-			spare(g, a, 1, noon)
-			return nil
-		}, time.Hour},
-		{"never a proxy's", func(g *gate) *place {
-			p := new(place)
-			g.add(p, a, true)
-			g.setSpare(p, true, noon)
-			return nil
-		}, time.Hour},
-		{"the longest idle, not the oldest", func(g *gate) *place {
-			old, p := new(place), new(place)
-			g.add(old, a, false)
-			g.add(p, a, false)
-			g.setSpare(old, true, noon)
-			g.setSpare(p, true, noon.Add(1))
-			g.setSpare(old, false, noon.Add(2))
-			g.setSpare(old, true, noon.Add(3))
-			return p
-		}, time.Millisecond},
+		{"of the client with the most", []held{{a, 3, idle, 100 * ms}, {b, 2, idle, 200 * ms}}, 0},
+		{"a handshake before a header", []held{{a, 9, inHeader, 900 * ms}, {b, 2, inHandshake, 10 * ms}}, 1},
+		{"a header before an idle one", []held{{a, 9, idle, 900 * ms}, {b, 2, inHeader, 10 * ms}}, 1},
+		{"an old handshake of a client with fewer", []held{{c, 9, active, 0}, {a, 1, inHandshake, grace}, {b, 9, idle, time.Hour}}, 1},
+		{"an old header of a client with fewer", []held{{c, 9, active, 0}, {a, 1, inHeader, grace}, {b, 9, idle, time.Hour}}, 1},
+		{"no young handshake of a client with fewer", []held{{c, 3, active, 0}, {a, 1, inHandshake, grace - ms}}, -1},
+		{"an idle one rather than a young handshake", []held{{a, 1, inHandshake, 10 * ms}, {b, 2, idle, 0}}, 1},
+		{"none with as many, at first", []held{{a, 1, idle, grace - ms}, {b, 1, idle, 0}}, -1},
+		{"the oldest with as many, after the grace", []held{{a, 1, idle, grace}, {b, 1, idle, grace + ms}}, 1},
+		{"no idle one of a client with fewer", []held{{c, 1, active, 0}, {a, 1, idle, time.Hour}}, -1},
+		{"its own, rather than none", []held{{c, 1, active, 0}, {c, 2, idle, grace}, {a, 1, idle, time.Hour}}, 1},
+		{"no young request", []held{{a, 3, active, activeGrace - ms}}, -1},
+		{"an old request of a client with more", []held{{a, 3, active, activeGrace}}, 0},
+		{"no request of a client with as many", []held{{a, 1, active, time.Hour}}, -1},
+		{"the client with the most in the phase, not in all", []held{{a, 60, active, 0}, {a, 1, inHandshake, 20 * ms}, {b, 2, inHandshake, 10 * ms}}, 2},
 	} {
 		g := newGate(1, 0)
-		want := test.prepare(&g)
-		if got := g.yield(c, noon.Add(test.after)); got != want {
-			t.Errorf("%s: %+v has to go, want %+v", test.name, got, want)
+		victim, now := (*slot)(nil), noon.Add(24*time.Hour)
+		for i, held := range test.held {
+			for n := range held.n {
+				s := new(slot)
+				since := now.Add(-held.age + time.Duration(n)*ms)
+				g.add(s, held.client, false, since)
+				g.setPhase(s, held.phase, since)
+				if i == test.victim && n == 0 {
+					victim = s
+				}
+			}
 		}
+		if got := g.victim(c, now); got != victim {
+			t.Errorf("%s: the victim is %+v, want %+v", test.name, got, victim)
+		}
+	}
+}
+
+// A trusted proxy's connection may be anyone's: it is never the victim.
+func TestVictimIsNoProxy(t *testing.T) {
+	g := newGate(1, 0)
+	g.add(new(slot), client(1), true, noon)
+	if got := g.victim(client(2), noon.Add(time.Hour)); got != nil {
+		t.Errorf("the victim is %+v, want none", got)
+	}
+}
+
+// The victim is the one that is idle for the longest, not the one opened first.
+func TestVictimIsLongestIdle(t *testing.T) {
+	g := newGate(2, 0)
+	first, second := new(slot), new(slot)
+	for i, s := range []*slot{first, second, first} {
+		if i < 2 {
+			g.add(s, client(1), false, noon)
+		}
+		g.setPhase(s, active, noon.Add(time.Duration(i)))
+		g.setPhase(s, idle, noon.Add(time.Duration(i)))
+	}
+	if got := g.victim(client(2), noon.Add(time.Minute)); got != second {
+		t.Errorf("the victim is %+v, want %+v", got, second)
 	}
 }
 
 func BenchmarkGate(b *testing.B) {
 	g := newGate(8192, 64)
 	for n := range 8192 {
-		p := new(place)
-		g.add(p, client(n%4000), false)
-		g.setSpare(p, true, noon)
+		g.add(new(slot), client(n%4000), false, noon)
 	}
 	n := 0
 	b.ReportAllocs()
 	for b.Loop() {
 		n++
-		c := client(10_000 + n)
-		v := g.yield(c, noon)
-		g.remove(v)
-		p := new(place)
-		g.add(p, client(n%4000), false)
-		g.setSpare(p, true, noon)
+		g.remove(g.victim(client(10_000+n), noon))
+		g.add(new(slot), client(n%4000), false, noon)
 	}
 }

@@ -12,9 +12,10 @@ import (
 // costs a TLS handshake, and closes the others at once. It never blocks Accept,
 // unlike netutil.LimitListener, of which one client can hold every slot.
 //
-// When all places are taken, the oldest connection that serves no request, of
-// the client with the most connections, goes to make room for a client with
-// fewer. For this ConnState has to be the server's.
+// When all slots are taken, a connection of a client with many makes room for one
+// of a client with fewer. Connections that have not finished their handshake go
+// first, then those without a request, then idle ones; see gate.victim. So that it
+// knows them apart, ConnState has to be the server's.
 type Listener struct {
 	net.Listener
 	// Observer is told of each connection; nil: nobody is. It is set before the
@@ -22,11 +23,10 @@ type Listener struct {
 	Observer Observer
 
 	resolver *Resolver
-	table    *Table
+	table    *Table // nil: handshakes have no budget
 
-	mu    sync.Mutex // guards what follows
-	gate  gate
-	stats ConnStats
+	mu   sync.Mutex // guards gate
+	gate gate
 }
 
 // An Observer is told of connections. It is safe for concurrent use and
@@ -50,20 +50,11 @@ const (
 // Admissions returns all of them.
 func Admissions() []string { return []string{Conns, ConnsPerClient, HandshakesPerClient, Displaced} }
 
-// ConnStats count connections since the start, but for Open, which is now.
-type ConnStats struct {
-	Open              int
-	Accepted          uint64
-	RefusedTotal      uint64 // no place, and none to be made
-	RefusedClient     uint64 // the client had all its places
-	RefusedHandshakes uint64 // the client's handshake budget was spent
-	Displaced         uint64 // accepted, and closed to make room
-}
-
 // NewListener returns a Listener on top of inner with at most conns
-// connections, and perClient from each client (0: no limit), whose Handshake
-// budget is in table. A trusted proxy's connections count only in the total,
-// and do not have to make room: they may be anyone's.
+// connections, and perClient from each client (0: no limit), each of which takes
+// one from the client's Handshake budget in table (nil: there is none). A trusted
+// proxy's connections count only in the total, and make no room, since they may
+// be anyone's.
 func NewListener(inner net.Listener, resolver *Resolver, table *Table, conns, perClient int) *Listener {
 	return &Listener{Listener: inner, resolver: resolver, table: table, gate: newGate(conns, perClient)}
 }
@@ -77,11 +68,11 @@ func (l *Listener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		c := &conn{Conn: raw, listener: l}
-		c.place.conn = c
+		c.slot.conn = c
 		v := l.admit(c, time.Now())
 		l.tell(v)
-		if v.displaced != nil {
-			_ = v.displaced.Close() // it is gone either way
+		if v.victim != nil {
+			_ = v.victim.Close() // it is gone either way
 		}
 		if v.refused == "" {
 			return c, nil
@@ -90,12 +81,13 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// A verdict is what becomes of a connection, and of another one for its sake.
+// A verdict is what becomes of a connection, and of another one that has to make
+// room for it.
 type verdict struct {
-	client    Client // whose connection it is
-	refused   string // which limit did; empty: it was let in
-	displaced *conn  // that has to go, or nil
-	loser     Client // whose that was
+	client       Client // of the connection
+	refused      string // the limit that refused it; empty: it was let in
+	victim       *conn  // the other one, or nil
+	victimClient Client
 }
 
 // tell passes a verdict on, outside of any lock.
@@ -107,8 +99,8 @@ func (l *Listener) tell(v verdict) {
 	if v.refused != "" {
 		l.Observer.Turned(v.refused, v.client)
 	}
-	if v.displaced != nil {
-		l.Observer.Turned(Displaced, v.loser)
+	if v.victim != nil {
+		l.Observer.Turned(Displaced, v.victimClient)
 	}
 }
 
@@ -120,36 +112,31 @@ func (l *Listener) admit(c *conn, now time.Time) (v verdict) {
 	v.client = client
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !proxy && l.gate.crowded(client) {
-		l.stats.RefusedClient++
+	if !proxy && l.gate.atLimit(client) {
 		v.refused = ConnsPerClient
 		return v
 	}
-	var victim *place
+	var victim *slot
 	if l.gate.full() {
 		if !proxy {
-			victim = l.gate.yield(client, now)
+			victim = l.gate.victim(client, now)
 		}
 		if victim == nil {
-			l.stats.RefusedTotal++
 			v.refused = Conns
 			return v
 		}
 	}
-	// Last, so that a connection that is refused anyway costs no token, and one
-	// that has none makes nobody yield.
-	if !proxy && !l.table.Take(client, Handshake, 1, now).Allowed {
-		l.stats.RefusedHandshakes++
+	// Last: a connection that is refused anyway costs no token, and one without a
+	// token closes no other.
+	if !proxy && l.table != nil && !l.table.Take(client, Handshake, 1, now).Allowed {
 		v.refused = HandshakesPerClient
 		return v
 	}
 	if victim != nil {
-		v.displaced, v.loser = victim.conn, victim.member.client
+		v.victim, v.victimClient = victim.conn, victim.holder.client
 		l.gate.remove(victim)
-		l.stats.Displaced++
 	}
-	l.gate.add(&c.place, client, proxy)
-	l.stats.Accepted++
+	l.gate.add(&c.slot, client, proxy, now)
 	return v
 }
 
@@ -167,8 +154,8 @@ func peerOf(conn net.Conn) netip.Addr {
 	}
 }
 
-// refuse closes a connection that was not let in with a reset, which leaves
-// nothing of it in the kernel either.
+// refuse closes a connection that was not let in. It sends a reset, so that
+// nothing of the connection stays in the kernel.
 func refuse(raw net.Conn) {
 	if tcp, ok := raw.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0) // the worst is an orderly close
@@ -176,18 +163,25 @@ func refuse(raw net.Conn) {
 	_ = raw.Close() // it is gone either way
 }
 
-// ConnState is for http.Server.ConnState, and tells the listener which of its
-// connections serve nothing: those that have not got as far as a request, be it
-// in the handshake or in the header, and those idle since their last one. Only
-// these make room for others; without this hook none does.
+// ConnState is for http.Server.ConnState. It tells the listener what each of its
+// connections is doing. Until the first call a connection is in its handshake,
+// because the server hears of it only afterwards.
 func (l *Listener) ConnState(nc net.Conn, state http.ConnState) {
 	c := unwrap(nc)
 	if c == nil || c.listener != l {
 		return
 	}
+	p := active // a hijacked connection too
+	switch state {
+	case http.StateNew:
+		p = inHeader
+	case http.StateIdle:
+		p = idle
+	case http.StateActive, http.StateHijacked, http.StateClosed:
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.gate.setSpare(&c.place, state == http.StateNew || state == http.StateIdle, time.Now())
+	l.gate.setPhase(&c.slot, p, time.Now())
 }
 
 // unwrap returns the connection that this package made, under *tls.Conn and
@@ -205,15 +199,6 @@ func unwrap(nc net.Conn) *conn {
 	}
 }
 
-// Stats returns the counts.
-func (l *Listener) Stats() ConnStats {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	st := l.stats
-	st.Open = l.gate.open
-	return st
-}
-
 // Open returns how many connections are open.
 func (l *Listener) Open() int {
 	l.mu.Lock()
@@ -225,13 +210,13 @@ func (l *Listener) Open() int {
 type conn struct {
 	net.Conn
 	listener *Listener
-	place    place // guarded by listener.mu
+	slot     slot // guarded by listener.mu
 }
 
-// Close closes the connection and gives its place back, once.
+// Close closes the connection and gives its slot back, once.
 func (c *conn) Close() error {
 	c.listener.mu.Lock()
-	c.listener.gate.remove(&c.place)
+	c.listener.gate.remove(&c.slot)
 	c.listener.mu.Unlock()
 	return c.Conn.Close()
 }
