@@ -72,7 +72,7 @@ func (o *options) clientForm() ops.ClientForm {
 
 // requestLog is log as package web wants it.
 func requestLog(log *slog.Logger, resolver *limit.Resolver, digest *digest) web.Log {
-	return web.Log{Logger: log, Sender: resolver.Sender, Spare: func(sender netip.Addr, status int, by string) bool {
+	return web.Log{Logger: log, Sender: resolver.Sender, Suppress: func(sender netip.Addr, status int, by string) bool {
 		return digest.spare(resolver.Of(sender), status, by)
 	}}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -357,5 +358,35 @@ func TestRefusedConnectionGoesOn(t *testing.T) {
 		if got := status(); (err == nil && got == http.StatusOK) != tc.goesOn {
 			t.Errorf("%d bytes, chunked %v: the next request got %d, %v, want one answer: %v", tc.size, tc.chunked, got, err, tc.goesOn)
 		}
+	}
+}
+
+// A refused client that sends no more of its body gets its answer at once, and its
+// connection ends after a bounded time.
+func TestRefusedBodiesThatStall(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	const head = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nContent-Length: 1000000\r\n\r\n"
+	for range 40 { // more than are drained for one client
+		c, err := tls.Dial("tcp", s.address, &tls.Config{InsecureSkipVerify: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = c.Close() }()
+		_ = c.SetDeadline(time.Now().Add(time.Minute)) // six times what a connection may last
+		if _, err := io.WriteString(c, head); err != nil {
+			t.Fatal(err)
+		}
+		answers := bufio.NewReader(c)
+		answer, err := http.ReadResponse(answers, nil)
+		if err != nil || answer.StatusCode != http.StatusUnsupportedMediaType {
+			t.Fatalf("got %v, %v, want a 415", answer, err)
+		}
+		_, _ = io.Copy(io.Discard, answer.Body)
+		defer func() {
+			if _, err := answers.ReadByte(); errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Error("a connection is still open")
+			}
+		}()
 	}
 }

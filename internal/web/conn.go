@@ -191,7 +191,7 @@ func (l *Listener) refuse(c net.Conn, status int, detail string) error {
 func (l *Listener) refusal(c net.Conn, sender netip.Addr, status int, detail string) []byte {
 	id := uuid.NewString()
 	body := problem(status, detail)
-	if !l.log.spared(sender, status, "") {
+	if !l.log.suppressed(sender, status, "") {
 		version, resumed := tlsOf(c)
 		l.log.LogAttrs(context.Background(), slog.LevelInfo, "request", slog.String("request_id", id),
 			clientAttr(sender), slog.String("route", otherRoute), version, resumed,

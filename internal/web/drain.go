@@ -32,7 +32,7 @@ type drains struct {
 func (d *drains) start(sender netip.Addr) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	client := drained(sender)
+	client := drainClient(sender)
 	if d.all >= drainsInAll || d.clients[client] >= drainsOfOne {
 		return false
 	}
@@ -47,15 +47,16 @@ func (d *drains) start(sender netip.Addr) bool {
 func (d *drains) done(sender netip.Addr) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	client := drained(sender)
+	client := drainClient(sender)
 	d.all--
 	if d.clients[client]--; d.clients[client] == 0 {
 		delete(d.clients, client)
 	}
 }
 
-// drained is who is one client here: an IPv4 address or an IPv6 /64.
-func drained(sender netip.Addr) netip.Addr {
+// drainClient returns whose share a drain takes: that of an IPv4 address or of an
+// IPv6 /64.
+func drainClient(sender netip.Addr) netip.Addr {
 	if sender.Is6() && !sender.Is4In6() {
 		if p, err := sender.Prefix(64); err == nil {
 			return p.Addr()

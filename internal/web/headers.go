@@ -59,8 +59,7 @@ func (x *Exchange) setHeaders(b *headerBlock) {
 	x.headers = b
 }
 
-// permissions switches off each feature of the browser that a page could ask
-// for (W3C Permissions Policy; the list of the OWASP Secure Headers Project).
+// permissions switches off each feature of the browser that a page can ask for (W3C Permissions Policy; the list of the OWASP Secure Headers Project).
 var permissions = []string{
 	"accelerometer", "autoplay", "bluetooth", "browsing-topics", "camera",
 	"clipboard-read", "clipboard-write", "display-capture", "encrypted-media", "fullscreen", "gamepad", "geolocation",

@@ -10,12 +10,12 @@ import (
 // longestHost is a name of 253 characters with a final dot and a port.
 const longestHost = 260
 
-// ParseHost reads what a Host field or an --host holds, a name or an address
-// with or without a port, and returns the name in the one form in which names
-// are compared: lower case, no final dot; addresses as netip writes them. The
-// port comes with its colon, or empty. It fails on anything that is not a host
-// (RFC 3986, section 3.2.2, without percent-encoding; names are ASCII, so an
-// international one is given in its xn-- form).
+// ParseHost reads a Host field or a --host: a name or an address, with or without
+// a port. It returns the name in the form in which names are compared: lower case
+// without a final dot, and addresses as netip writes them. The port has its colon
+// and no leading zeros, or is empty. It fails on anything else (RFC 3986, section
+// 3.2.2, without percent-encoding; names are ASCII, so an international name is
+// given in its xn-- form).
 func ParseHost(s string) (name, port string, ok bool) {
 	if len(s) > longestHost {
 		return "", "", false
@@ -63,9 +63,9 @@ func parseName(s string) (string, bool) {
 }
 
 // validName reports whether s is a host name (RFC 1123, section 2.1, and the
-// underscore that people use), of at most 253 characters. A name whose last
-// label is a number is none: it may be an address. Capitals are judged here and
-// not lowered first, since Unicode has others that become ASCII letters.
+// underscore that people use) of at most 253 characters. If the last label is a
+// number it is no name, because it may be an address. The letters are checked
+// before they are lowered: Unicode has letters whose lower case is ASCII.
 func validName(s string) bool {
 	if len(s) > 253 {
 		return false
@@ -91,9 +91,9 @@ func sameName(serverName, name string) bool {
 	return strings.EqualFold(strings.TrimSuffix(serverName, "."), name)
 }
 
-// Hosts lets through requests to one of the names (as ParseHost returns them);
-// others get a 421, and so do those that reached us by a TLS server name other
-// than their Host. Where names is empty any well-formed host is served.
+// Hosts lets through requests to one of the names (as ParseHost returns them).
+// Others get a 421, and so do requests whose Host differs from the TLS server
+// name. Without names every well-formed host is served.
 func Hosts(names []string, next Handler) Handler {
 	known := make(map[string]bool, len(names))
 	for _, name := range names {
@@ -108,9 +108,8 @@ func Hosts(names []string, next Handler) Handler {
 		case len(known) > 0 && !known[name]:
 			return refusal{status: http.StatusMisdirectedRequest, detail: "This service does not answer to that host name."}
 		case r.TLS != nil && r.TLS.ServerName != "" && !sameName(r.TLS.ServerName, name):
-			// The certificate vouched for another name than the one that is asked
-			// here (RFC 9110, section 7.4): a client that reuses a connection for
-			// several names asks again on a new one.
+			// The certificate was shown for another name (RFC 9110, section 7.4). A
+			// client that shares a connection between names asks again on a new one.
 			return refusal{status: http.StatusMisdirectedRequest, detail: "The Host field and the TLS server name differ."}
 		}
 		x.host, x.port, x.event = name, port, ""

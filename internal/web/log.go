@@ -11,25 +11,25 @@ import (
 	"messaging_api/internal/message"
 )
 
-// A Log is where lines about requests go, and who they come from, by which the
-// budgets go too.
+// A Log writes a line for each request, and knows who sent it.
 type Log struct {
 	*slog.Logger
-	// Sender returns who sent a request that came from this address
+	// Sender returns the address of the client that sent a request from remoteAddr
 	// (http.Request.RemoteAddr) with these fields, which are nil where none were
-	// read. It is asked once a request. How much of that a line shows is the
-	// handler's business. Where it is nil nobody is told from anybody else.
+	// read. It is called once a request. The budgets are charged to this address;
+	// the slog.Handler decides how much of it a line shows. Nil: no address is known.
 	Sender func(remoteAddr string, fields http.Header) netip.Addr
-	// Spare reports whether a request that no budget was charged for, and which was
-	// answered with this status, because of that limit if any, goes without a line
-	// of its own: what clients can ask for as often as they like must not fill the
-	// disk. It counts those. A 500 has its line always. Where it is nil each has.
-	Spare func(sender netip.Addr, status int, limit string) bool
+	// Suppress reports whether a request gets no line of its own, and counts those.
+	// It is called for requests that were charged to no budget, with the status
+	// and, for a refusal by a limit, its name: clients can send such requests as
+	// often as they like, and must not fill the disk. A 500 always has its line.
+	// Nil: each request has one.
+	Suppress func(sender netip.Addr, status int, limit string) bool
 }
 
-// spared reports whether there is to be no line.
-func (l Log) spared(sender netip.Addr, status int, limit string) bool {
-	return l.Spare != nil && l.Spare(sender, status, limit)
+// suppressed reports whether there is no line.
+func (l Log) suppressed(sender netip.Addr, status int, limit string) bool {
+	return l.Suppress != nil && l.Suppress(sender, status, limit)
 }
 
 // sender is the zero Addr for a client that is not known.
@@ -48,7 +48,7 @@ func clientAttr(sender netip.Addr) slog.Attr {
 	return slog.Any("client", sender)
 }
 
-// Events that a request's line can be, for whoever watches the log for attacks.
+// Events of a request's line, for operators who watch the log for attacks.
 const (
 	eventLimit    = "limit"    // refused because of a limit
 	eventHost     = "host"     // a Host field that is malformed, not ours, or not the TLS server name
@@ -62,7 +62,7 @@ func (x *Exchange) log(log Log, r *http.Request, start time.Time, took time.Dura
 	if x.status >= http.StatusInternalServerError || x.cause != nil {
 		level = slog.LevelError
 	}
-	if !x.granted && x.status != http.StatusInternalServerError && log.spared(x.sender, x.status, x.limit) {
+	if !x.granted && x.status != http.StatusInternalServerError && log.suppressed(x.sender, x.status, x.limit) {
 		return
 	}
 	if !log.Enabled(r.Context(), level) {
@@ -92,10 +92,9 @@ func (x *Exchange) log(log Log, r *http.Request, start time.Time, took time.Dura
 		more[2] = slog.String("error", x.cause.Error())
 	}
 	if agent := r.Header["User-Agent"]; len(agent) > 0 {
-		more[3] = slog.String("user_agent", agent[0]) // how much it shows is the handler's business too
+		more[3] = slog.String("user_agent", agent[0]) // the handler cuts it
 	}
-	// What a Logger would do besides is to find out, each time, that this line is
-	// where it was called.
+	// A Logger would look up the source line of each call, which is always this one.
 	record := slog.NewRecord(start.Add(took), level, "request", 0)
 	record.AddAttrs(attrs[:]...)
 	_ = log.Handler().Handle(r.Context(), record)
@@ -113,7 +112,8 @@ func (x *Exchange) securityEvent() string {
 	return ""
 }
 
-// describeTLS says what a connection's TLS is; both are empty where there is none.
+// describeTLS returns a connection's TLS for a log line. Both attributes are empty
+// without TLS.
 func describeTLS(state *tls.ConnectionState) (version, resumed slog.Attr) {
 	if state == nil {
 		return version, resumed
@@ -128,7 +128,7 @@ func describeTLS(state *tls.ConnectionState) (version, resumed slog.Attr) {
 	return slog.String("tls", name), slog.Bool("resumed", state.DidResume)
 }
 
-// knownMethod keeps a method that a client invented out of the log.
+// knownMethod keeps text that a client sent as its method out of the log.
 func knownMethod(m string) string {
 	switch m {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,

@@ -229,7 +229,7 @@ func TestLogLineOfConnection(t *testing.T) {
 
 // What no budget lets through has a line only where it is not spared, what one
 // does and what is our fault always.
-func TestLogSparesLines(t *testing.T) {
+func TestLogSuppressesLines(t *testing.T) {
 	s := newService(limits, "example.com")
 	type spared struct {
 		sender netip.Addr
@@ -237,7 +237,7 @@ func TestLogSparesLines(t *testing.T) {
 		limit  string
 	}
 	var got []spared
-	s.spare = func(sender netip.Addr, status int, limit string) bool {
+	s.suppress = func(sender netip.Addr, status int, limit string) bool {
 		got = append(got, spared{sender, status, limit})
 		return status != http.StatusMethodNotAllowed
 	}
@@ -271,9 +271,9 @@ func TestLogSparesLines(t *testing.T) {
 }
 
 // So has what net/http refuses before it is a request.
-func TestLogSparesLinesOfNoRequests(t *testing.T) {
+func TestLogSuppressesLinesOfNoRequests(t *testing.T) {
 	s := newService(limits)
-	s.spare = func(_ netip.Addr, status int, _ string) bool { return status != http.StatusHTTPVersionNotSupported }
+	s.suppress = func(_ netip.Addr, status int, _ string) bool { return status != http.StatusHTTPVersionNotSupported }
 	w := s.listen(t)
 	for input, line := range map[string]bool{"nonsense\r\n\r\n": false, "GET / HTTP/9.9\r\nHost: example.com\r\n\r\n": true} {
 		a := w.raw(t, input)[0]

@@ -8,9 +8,9 @@ import (
 	"strconv"
 )
 
-// recovered answers a panic with a 500 and logs where it came from. It reports
-// whether an answer had begun, so that only ending the connection shows the
-// client that it is broken.
+// recovered logs a panic and answers it with a 500. It reports whether an answer
+// had already begun: then only the end of the connection tells the client that the
+// answer is broken.
 func (x *Exchange) recovered(log Log, r *http.Request, v any) (abort bool) {
 	if v == http.ErrAbortHandler { //nolint:errorlint // compared as net/http does
 		return true
@@ -24,8 +24,8 @@ func (x *Exchange) recovered(log Log, r *http.Request, v any) (abort bool) {
 	return false
 }
 
-// panicValue shows what was panicked with only where the runtime did it: any
-// other value can hold a text or an id.
+// panicValue shows the value of a panic only if the runtime made it. Any other
+// value may hold a text or an id.
 func panicValue(v any) slog.Attr {
 	what := "a value that is not shown"
 	var fault runtime.Error
@@ -35,8 +35,8 @@ func panicValue(v any) slog.Attr {
 	return slog.String("panic", what)
 }
 
-// panicStack names the functions and lines that led to the panic which is being
-// recovered, without arguments: a text or an id could be among them.
+// panicStack names the functions and lines that led to the panic, without
+// arguments: they may hold a text or an id.
 func panicStack() slog.Attr {
 	pcs := make([]uintptr, 64)
 	frames := runtime.CallersFrames(pcs[:runtime.Callers(1, pcs)])
@@ -45,7 +45,7 @@ func panicStack() slog.Attr {
 		frame, more := frames.Next()
 		stack = append(stack, frame.Function+":"+strconv.Itoa(frame.Line))
 		if frame.Function == "runtime.gopanic" {
-			stack = nil // so far it was the recovery
+			stack = nil // the frames so far are the recovery's
 		}
 		if !more {
 			return slog.Any("stack", stack)

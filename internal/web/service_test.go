@@ -172,11 +172,13 @@ type service struct {
 	handler http.Handler
 
 	observer web.Observer // the listener's
-	spare    func(sender netip.Addr, status int, limit string) bool
+	suppress func(sender netip.Addr, status int, limit string) bool
 }
 
 // lines is the log as the package wants it.
-func (s *service) lines() web.Log { return web.Log{Logger: s.logger, Sender: named, Spare: s.spare} }
+func (s *service) lines() web.Log {
+	return web.Log{Logger: s.logger, Sender: named, Suppress: s.suppress}
+}
 
 // newService returns a service for these hosts, or any.
 func newService(limits web.Limits, hosts ...string) *service {
