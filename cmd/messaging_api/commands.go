@@ -80,9 +80,7 @@ func check(o *options, stdout io.Writer) error {
 	}
 	if source != nil {
 		for _, c := range source.Certificates() {
-			_, err = fmt.Fprintf(stdout, "certificate %s: for %s, issued by %s, %d days left\n",
-				c.Source, strings.Join(c.Names, ", "), c.Issuer, c.DaysLeft(now))
-			if err != nil {
+			if _, err = fmt.Fprintln(stdout, certificateLine(c, now)); err != nil {
 				return err
 			}
 		}

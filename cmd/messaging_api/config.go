@@ -2,9 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -206,12 +203,11 @@ func (o *options) limits() web.Limits {
 // filePath returns the embedded store's file, if that is the store.
 func (o *options) filePath() (string, bool) { return strings.CutPrefix(o.Store, "file:") }
 
-// redisStore makes the Redis store. It does not connect. Its errors are
-// usageErrors.
+// redisStore makes the Redis store. It does not connect.
 func (o *options) redisStore(log *slog.Logger) (*store.Redis, error) {
 	extra, err := o.redisOptions()
 	if err != nil {
-		return nil, usageError{err}
+		return nil, startError(err)
 	}
 	r, err := store.NewRedis(o.Store, extra, log)
 	if err != nil {
@@ -233,91 +229,16 @@ func (o *options) redisOptions() (store.RedisOptions, error) {
 			return extra, fmt.Errorf("--redis-password-file %s: is empty", o.RedisPasswordFile)
 		}
 	}
+	var err error
 	if o.RedisCA != "" {
-		b, err := os.ReadFile(o.RedisCA) //nolint:gosec // the operator names the file
-		if err != nil {
+		if extra.RootCAs, err = tlscert.ReadPool(o.RedisCA); err != nil {
 			return extra, fmt.Errorf("--redis-ca: %w", err)
-		}
-		extra.RootCAs = x509.NewCertPool()
-		if !extra.RootCAs.AppendCertsFromPEM(b) {
-			return extra, fmt.Errorf("--redis-ca %s: holds no PEM certificate", o.RedisCA)
 		}
 	}
 	if o.RedisCert != "" {
-		pair, err := tls.LoadX509KeyPair(o.RedisCert, o.RedisKey)
-		if err != nil {
-			return extra, fmt.Errorf("--redis-cert %s, --redis-key %s: %w", o.RedisCert, o.RedisKey, err)
+		if extra.Certificate, err = tlscert.ReadPair(tlscert.Pair{Cert: o.RedisCert, Key: o.RedisKey}); err != nil {
+			return extra, fmt.Errorf("--redis-cert, --redis-key: %w", err)
 		}
-		extra.Certificate = &pair
 	}
 	return extra, nil
-}
-
-// A certificateSource is where TLS gets its certificates from.
-type certificateSource interface {
-	GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error)
-	Certificates() []tlscert.Info
-	Reload() // what an operator has changed, now
-	Run(context.Context)
-}
-
-// certificates opens the source that --tls names; it is nil for off. What is
-// wrong with files is a usageError.
-func (o *options) certificates(now time.Time, log *slog.Logger) (certificateSource, error) {
-	switch o.TLS {
-	case "files":
-		pairs := make([]tlscert.Pair, len(o.TLSCert))
-		for i := range pairs {
-			pairs[i] = tlscert.Pair{Cert: o.TLSCert[i], Key: o.TLSKey[i]}
-		}
-		files, err := tlscert.NewFiles(pairs, o.Host, now, log)
-		if err != nil {
-			return nil, usageError{err}
-		}
-		return watchedFiles{files}, nil
-	case "acme":
-		acme, err := tlscert.NewACME(tlscert.ACMEConfig{
-			Hosts:      o.Host,
-			CacheDir:   o.ACMECache,
-			Directory:  o.ACMEDirectory,
-			Email:      o.ACMEEmail,
-			CAFile:     o.ACMECA,
-			EABKeyID:   o.ACMEEABKid,
-			EABKeyFile: o.ACMEEABKeyFile,
-		}, log)
-		if err != nil {
-			return nil, usageError{err}
-		}
-		return acme, nil
-	case "self-signed":
-		signed, err := tlscert.NewSelfSigned(o.Host, now)
-		if err != nil {
-			return nil, err
-		}
-		return fixed{signed}, nil
-	default:
-		return nil, nil
-	}
-}
-
-// watchInterval is how often the certificates' files are looked at.
-const watchInterval = 30 * time.Second
-
-// watchedFiles are Files that are looked at every watchInterval.
-type watchedFiles struct{ *tlscert.Files }
-
-func (f watchedFiles) Run(ctx context.Context) { f.Files.Run(ctx, watchInterval) }
-
-// fixed is a source in which nothing changes.
-type fixed struct{ *tlscert.SelfSigned }
-
-func (fixed) Reload()             {}
-func (fixed) Run(context.Context) {}
-
-// tlsMin is the lowest TLS version as crypto/tls numbers it.
-func (o *options) tlsMin() uint16 {
-	if o.TLSMin == "1.3" {
-		return tls.VersionTLS13
-	}
-	return tls.VersionTLS12
 }

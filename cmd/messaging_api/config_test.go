@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // outcome runs the program to its end.
@@ -52,6 +53,7 @@ func TestBadConfiguration(t *testing.T) {
 		{name: "unknown command", args: []string{"sevre"}, want: []string{"sevre"}},
 		{name: "unknown variable", env: []string{"MESSAGING_API_TLL=1h"}, want: []string{"MESSAGING_API_TLL"}},
 		{name: "bad variable", env: []string{"MESSAGING_API_TTL=week"}, want: []string{"ttl", "week"}},
+		{name: "listen on no port", args: []string{"--listen=127.0.0.1:99999"}, want: []string{"--listen", "99999"}},
 		{name: "host empty", args: []string{"--host="}, want: []string{"--host", "empty"}},
 		{name: "host with scheme", args: []string{"--host=https://a.example"}, want: []string{"--host", "https://a.example", "scheme"}},
 		{name: "host with port", args: []string{"--host=a.example:443"}, want: []string{"--host", "port"}},
@@ -148,7 +150,7 @@ func TestBadStoreURLHidesThePassword(t *testing.T) {
 	}
 }
 
-// What fails for a reason outside the configuration is exit 1 and one line.
+// What time or somebody else can mend is exit 1 and one line.
 func TestStartFailures(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -161,15 +163,22 @@ func TestStartFailures(t *testing.T) {
 	}
 	locked := filepath.Join(t.TempDir(), "locked.db")
 	start(t, "--store=file:"+locked)
+	early, late := t.TempDir(), t.TempDir()
+	issue(t, early, time.Now().Add(time.Hour), time.Now().Add(2*time.Hour))
+	issue(t, late, time.Now().Add(-2*time.Hour), time.Now().Add(-time.Hour))
 	for name, c := range map[string]struct {
 		args []string
 		want string
 	}{
-		"listen":     {[]string{"--listen=" + taken.Addr().String()}, "--listen"},
-		"listen-ops": {[]string{"--listen=127.0.0.1:0", "--listen-ops=" + taken.Addr().String()}, "--listen-ops"},
-		"junk":       {[]string{"--listen=127.0.0.1:0", "--store=file:" + junk}, junk},
-		"locked":     {[]string{"--listen=127.0.0.1:0", "--store=file:" + locked}, "another process"},
-		"health":     {[]string{"health", "--listen-ops=127.0.0.1:1"}, "not healthy"},
+		"not yet valid": {withPair(early, "--listen=127.0.0.1:0"), "not valid before"},
+		"expired":       {withPair(late, "--listen=127.0.0.1:0"), "expired at"},
+		"check expired": {append([]string{"check"}, withPair(late)...), "expired at"},
+		"no address":    {[]string{"--listen=192.0.2.1:0"}, "--listen"},
+		"listen":        {[]string{"--listen=" + taken.Addr().String()}, "--listen"},
+		"listen-ops":    {[]string{"--listen=127.0.0.1:0", "--listen-ops=" + taken.Addr().String()}, "--listen-ops"},
+		"junk":          {[]string{"--listen=127.0.0.1:0", "--store=file:" + junk}, junk},
+		"locked":        {[]string{"--listen=127.0.0.1:0", "--store=file:" + locked}, "another process"},
+		"health":        {[]string{"health", "--listen-ops=127.0.0.1:1"}, "not healthy"},
 	} {
 		code, _, stderr := outcome(t, nil, c.args...)
 		if code != 1 || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, c.want) {
@@ -228,4 +237,17 @@ func TestTLSOff(t *testing.T) {
 		t.Errorf("plain HTTP: got %v %.80q", err, answer)
 	}
 	s.stop()
+}
+
+// The unit waits for the clock, tries again after exit 1 and stops after 2.
+func TestUnitFollowsTheExitCodes(t *testing.T) {
+	unit, err := os.ReadFile("../../deploy/systemd/messaging_api.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"After=network-online.target time-sync.target", "Wants=network-online.target time-sync.target", "Restart=always", "RestartPreventExitStatus=2", "StartLimitIntervalSec=0"} {
+		if !strings.Contains(string(unit), "\n"+line+"\n") {
+			t.Errorf("the unit has no line %s", line)
+		}
+	}
 }

@@ -48,7 +48,7 @@ func (o *options) listen(ctx context.Context) (l listeners, err error) {
 			continue
 		}
 		if *way.listener, err = listenTCP(ctx, way.address); err != nil {
-			return l, fmt.Errorf("--%s: %w", way.flag, err)
+			return l, startError(fmt.Errorf("--%s: %w", way.flag, err))
 		}
 	}
 	if o.TLS == "off" && !isLoopback(l.https.Addr().String()) && len(o.TrustedProxy) == 0 {

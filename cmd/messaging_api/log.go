@@ -44,11 +44,7 @@ func (o *options) openLog(stdout io.Writer) (*slog.Logger, logOutput, error) {
 		Dir: o.LogDir, Name: logName, Days: o.LogDays, Report: logfile.LogTo(slog.New(console)),
 	})
 	if err != nil {
-		err = fmt.Errorf("--log-dir: %w", err)
-		if !errors.Is(err, logfile.ErrInUse) {
-			err = usageError{err}
-		}
-		return nil, logOutput{}, errors.Join(err, out.Close())
+		return nil, logOutput{}, errors.Join(startError(fmt.Errorf("--log-dir: %w", err)), out.Close())
 	}
 	out.file = file
 	if people {

@@ -8,9 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
 	"syscall"
+
+	"messaging_api/internal/logfile"
+	"messaging_api/internal/tlscert"
 )
 
 func main() {
@@ -44,6 +48,24 @@ func run(ctx context.Context, hangups <-chan os.Signal, args, env []string, stdo
 // A usageError is a fault in the configuration that only the operator can mend.
 // Time or somebody else can mend every other error.
 type usageError struct{ error }
+
+// startError returns what kept the service from starting: as it is if time or
+// somebody else can mend it, otherwise as a usageError.
+func startError(err error) error {
+	for _, passing := range []error{
+		tlscert.ErrNotValidNow, logfile.ErrInUse,
+		syscall.EADDRINUSE, syscall.EADDRNOTAVAIL, // another process has the port; the network is not up yet
+		syscall.ENOSPC, syscall.EDQUOT, syscall.EIO, syscall.ESTALE, syscall.ETIMEDOUT, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM,
+	} {
+		if errors.Is(err, passing) {
+			return err
+		}
+	}
+	if dns := (*net.DNSError)(nil); errors.As(err, &dns) { // a name in --listen
+		return err
+	}
+	return usageError{err}
+}
 
 // exitCode prints what went wrong in one line and returns the exit code: 0, 1 for
 // a failure, or 2 for bad configuration.

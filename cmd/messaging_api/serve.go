@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log"
 	"log/slog"
 	"net"
@@ -73,8 +74,8 @@ type resources struct {
 
 // open opens everything, in an order in which bad configuration fails before
 // anything listens.
-func (o *options) open(ctx context.Context, stdout io.Writer) (r *resources, err error) {
-	r = new(resources)
+func (o *options) open(ctx context.Context, stdout io.Writer) (_ *resources, err error) {
+	r := new(resources)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, r.close())
@@ -83,7 +84,7 @@ func (o *options) open(ctx context.Context, stdout io.Writer) (r *resources, err
 	if r.log, r.logs, err = o.openLog(stdout); err != nil {
 		return nil, err
 	}
-	if r.source, err = o.certificates(time.Now(), r.log.With("event", "certificate")); err != nil {
+	if r.source, err = o.openCertificates(time.Now(), r.log.With("event", "certificate")); err != nil {
 		return nil, err
 	}
 	if r.resolver, err = limit.NewResolver(o.TrustedProxy, o.LimitIPv4Prefix, o.LimitIPv6Prefix); err != nil {
@@ -286,6 +287,9 @@ type messageStore interface {
 func (o *options) openStore(log *slog.Logger) (messageStore, error) {
 	if path, ok := o.filePath(); ok {
 		b, err := store.OpenBolt(path, log)
+		if errors.Is(err, fs.ErrPermission) {
+			return nil, usageError{err}
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -332,38 +336,6 @@ func newServer(handler http.Handler, troubles *log.Logger) *http.Server {
 
 func storeCheck(s messageStore) ops.Check {
 	return ops.Check{Name: "store", Run: func(ctx context.Context) (string, error) { return "", s.Ping(ctx) }}
-}
-
-// certificateCheck fails when a certificate that is served has expired, and
-// where there is none at all. It tells what an operator has to know of each.
-func certificateCheck(source certificateSource) ops.Check {
-	return ops.Check{Name: "certificate", Run: func(context.Context) (string, error) {
-		if source == nil {
-			return "TLS is off", nil
-		}
-		var details []string
-		served, expired := 0, false
-		for _, info := range source.Certificates() {
-			detail := fmt.Sprintf("%s: %d days left", info.Source, info.DaysLeft(time.Now()))
-			switch {
-			case info.NotAfter.IsZero():
-				detail = info.Source + ": none yet"
-			case time.Now().After(info.NotAfter):
-				detail, expired = info.Source+": expired", true
-			default:
-				served++
-			}
-			if info.Err != nil {
-				detail += " (" + info.Err.Error() + ")"
-			}
-			details = append(details, detail)
-		}
-		report := strings.Join(details, "; ")
-		if expired || served == 0 {
-			return "", errors.New(report)
-		}
-		return report, nil
-	}}
 }
 
 // announce prints, for a person who tries the service out, what its certificate

@@ -2,11 +2,13 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/pem"
 	"fmt"
 	"io"
@@ -15,6 +17,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,13 +32,19 @@ import (
 // its key, over the files of pair.
 func selfIssued(t testing.TB, pair tlscert.Pair, serial int64, expires time.Time) {
 	t.Helper()
+	selfIssuedFor(t, pair, "msg.example", serial, expires)
+}
+
+// selfIssuedFor is selfIssued for another host.
+func selfIssuedFor(t testing.TB, pair tlscert.Pair, host string, serial int64, expires time.Time) {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(serial),
-		DNSNames:     []string{"msg.example"},
+		DNSNames:     []string{host},
 		NotBefore:    time.Now().Add(-48 * time.Hour),
 		NotAfter:     expires,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
@@ -55,6 +64,173 @@ func selfIssued(t testing.TB, pair tlscert.Pair, serial int64, expires time.Time
 		if err := os.WriteFile(file, pem.EncodeToMemory(block), 0o600); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A chainFile has the parts of a certificate's file: the certificate for
+// msg.example, and two intermediates, each signed by the next one and the last by
+// the root.
+type chainFile struct {
+	blocks [3][]byte
+	root   *x509.CertPool
+}
+
+// issue writes fullchain.pem and privkey.pem to dir, valid between from and to.
+func issue(t *testing.T, dir string, from, to time.Time) chainFile {
+	t.Helper()
+	var c chainFile
+	var parent *x509.Certificate
+	var parentKey *ecdsa.PrivateKey
+	for i := 3; i >= 0; i-- { // the root is number 3
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		template := &x509.Certificate{
+			Subject:               pkix.Name{CommonName: fmt.Sprintf("authority %d", i)},
+			NotBefore:             time.Now().Add(-24 * time.Hour),
+			NotAfter:              time.Now().Add(24 * time.Hour),
+			KeyUsage:              x509.KeyUsageCertSign,
+			IsCA:                  true,
+			BasicConstraintsValid: true,
+		}
+		if i == 0 {
+			template = &x509.Certificate{DNSNames: []string{"msg.example"}, NotBefore: from, NotAfter: to, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
+		}
+		if parent == nil {
+			parent, parentKey = template, key
+		}
+		der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), parentKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if parent, err = x509.ParseCertificate(der); err != nil {
+			t.Fatal(err)
+		}
+		parentKey = key
+		if i == 3 {
+			c.root = x509.NewCertPool()
+			c.root.AddCert(parent)
+			continue
+		}
+		c.blocks[i] = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(parentKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, filepath.Join(dir, "privkey.pem"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}))
+	writeFile(t, filepath.Join(dir, "fullchain.pem"), slices.Concat(c.blocks[:]...))
+	return c
+}
+
+func writeFile(t *testing.T, name string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(name, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// withPair adds the flags for what issue has written to dir.
+func withPair(dir string, args ...string) []string {
+	return append([]string{"--tls=files", "--tls-cert=" + filepath.Join(dir, "fullchain.pem"), "--tls-key=" + filepath.Join(dir, "privkey.pem")}, args...)
+}
+
+// A chain in which one block begins on the line on which the last one ended, after
+// a BOM, is served whole, and clients accept it.
+func TestGluedChainIsServedWhole(t *testing.T) {
+	dir := t.TempDir()
+	c := issue(t, dir, time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+	writeFile(t, filepath.Join(dir, "fullchain.pem"), slices.Concat([]byte("\ufeff"), c.blocks[0], []byte("\n"), bytes.TrimSpace(c.blocks[1]), c.blocks[2]))
+	if code, stdout, stderr := outcome(t, nil, append([]string{"check"}, withPair(dir)...)...); code != 0 {
+		t.Errorf("check: got exit %d, %s%s", code, stdout, stderr)
+	}
+	s := start(t, withPair(dir)...)
+	conn, err := tls.Dial("tcp", s.address, &tls.Config{ServerName: "msg.example", RootCAs: c.root})
+	if err != nil {
+		t.Fatalf("a client that knows the root: %v", err)
+	}
+	defer func() { _ = conn.Close() }()
+	if got := len(conn.ConnectionState().PeerCertificates); got != 3 {
+		t.Errorf("%d certificates are sent, want 3", got)
+	}
+	s.stop()
+}
+
+// A damaged chain is refused, by check and by a start, with the place of the
+// damage.
+func TestDamagedChainIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	c := issue(t, dir, time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+	file := filepath.Join(dir, "fullchain.pem")
+	writeFile(t, file, slices.Concat(c.blocks[0], bytes.Replace(c.blocks[1], []byte("-----END"), []byte("----END"), 1), c.blocks[2]))
+	line := 1 + bytes.Count(c.blocks[0], []byte("\n"))
+	for _, command := range []string{"check", "serve"} {
+		code, _, stderr := outcome(t, nil, append([]string{command}, withPair(dir)...)...)
+		if want := fmt.Sprintf("%s: block 2, line %d: has no END line", file, line); code != 2 || !strings.Contains(stderr, want) {
+			t.Errorf("%s: got exit %d, %q; want 2 and %q", command, code, stderr, want)
+		}
+	}
+}
+
+// A certificate whose chain leads to no root is served. The log, /readyz and
+// check warn of it.
+func TestIncompleteChainIsAWarning(t *testing.T) {
+	dir := t.TempDir()
+	c := issue(t, dir, time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+	writeFile(t, filepath.Join(dir, "fullchain.pem"), c.blocks[0])
+	const want = "authority 1"
+	if code, stdout, stderr := outcome(t, nil, append([]string{"check"}, withPair(dir)...)...); code != 0 || !strings.Contains(stdout, "; clients may refuse it: ") || !strings.Contains(stdout, want) {
+		t.Errorf("check: got exit %d, %q %q", code, stdout, stderr)
+	}
+	s := start(t, withPair(dir)...)
+	if status, body := s.ready(); status != http.StatusOK || !strings.Contains(body, "clients may refuse it") || !strings.Contains(body, want) {
+		t.Errorf("readyz: got %d %s", status, body)
+	}
+	if log := s.stdout.String(); !strings.Contains(log, "clients may refuse this certificate") {
+		t.Errorf("the log has no warning: %s", log)
+	}
+	s.stop()
+}
+
+// The pairs {a}, {b} become {b}, {c}: both hosts are still served.
+func TestReloadKeepsEveryHost(t *testing.T) {
+	dir := t.TempDir()
+	var pairs []tlscert.Pair
+	args := []string{"--tls=files"}
+	for _, name := range []string{"a", "b"} {
+		pair := tlscert.Pair{Cert: filepath.Join(dir, name+".pem"), Key: filepath.Join(dir, name+".key")}
+		selfIssuedFor(t, pair, name+".example", 1, time.Now().Add(time.Hour))
+		pairs = append(pairs, pair)
+		args = append(args, "--host="+name+".example", "--tls-cert="+pair.Cert, "--tls-key="+pair.Key)
+	}
+	s := start(t, args...)
+	selfIssuedFor(t, pairs[0], "b.example", 2, time.Now().Add(time.Hour))
+	selfIssuedFor(t, pairs[1], "c.example", 3, time.Now().Add(time.Hour))
+	s.signal(syscall.SIGHUP)
+	eventually(t, 30*time.Second, "the reload", func() bool { return strings.Count(s.stdout.String(), "certificate not replaced") == 2 })
+	for _, name := range []string{"a.example", "b.example"} {
+		conn, err := tls.Dial("tcp", s.address, &tls.Config{ServerName: name, InsecureSkipVerify: true})
+		if err != nil {
+			t.Errorf("%s after the reload: %v", name, err)
+			continue
+		}
+		_ = conn.Close()
+	}
+	s.stop()
+}
+
+// check says what would be ordered, and leaves nothing behind.
+func TestCheckWithACMEWritesNothing(t *testing.T) {
+	there := t.TempDir()
+	for _, cache := range []string{there, filepath.Join(there, "none", "acme")} {
+		code, stdout, stderr := outcome(t, nil, "check", "--tls=acme", "--host=msg.example", "--acme-cache="+cache, "--acme-directory=https://ca.example/dir")
+		if code != 0 || !strings.Contains(stdout, "certificate msg.example: there is none yet; the service orders one from https://ca.example/dir\n") {
+			t.Errorf("check: got exit %d, %q %q", code, stdout, stderr)
+		}
+	}
+	if files, err := os.ReadDir(there); err != nil || len(files) > 0 {
+		t.Errorf("check left %v in the cache (%v)", files, err)
 	}
 }
 
@@ -129,7 +305,7 @@ func TestCertificateSwapsUnderLoad(t *testing.T) {
 	}
 	stop.Store(true)
 	wg.Wait()
-	if status, body := s.ready(); status != http.StatusOK || !strings.Contains(body, "PEM") {
+	if status, body := s.ready(); status != http.StatusOK || !strings.Contains(body, "has no END line") {
 		t.Errorf("readyz after bad swaps: got %d %s, want 200 and the reason", status, body)
 	}
 	t.Logf("%d handshakes, none failed", handshakes.Load())

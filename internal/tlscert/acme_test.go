@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -56,6 +57,7 @@ func (s *site) serve(withHTTP bool) {
 	var err error
 	s.acme, err = tlscert.NewACME(s.config, s.log.logger())
 	must(s.t, err)
+	must(s.t, s.acme.Prepare())
 	config := tlscert.Config(tls.VersionTLS12, s.acme.GetCertificate)
 	config.NextProtos = append(config.NextProtos, tlscert.ACMEProtocol)
 	accept(s.t, s.tls, config)
@@ -454,7 +456,6 @@ func TestNewACMERefuses(t *testing.T) {
 		"a name without a dot":   {tlscert.ACMEConfig{CacheDir: dir, Hosts: []string{"localhost"}}, "localhost"},
 		"a wildcard":             {tlscert.ACMEConfig{CacheDir: dir, Hosts: []string{"*.a.example"}}, "*.a.example"},
 		"not ASCII":              {tlscert.ACMEConfig{CacheDir: dir, Hosts: []string{"ä.example"}}, "ä.example"},
-		"cache is a file":        {tlscert.ACMEConfig{Hosts: hosts, CacheDir: file}, file},
 		"directory without TLS":  {tlscert.ACMEConfig{Hosts: hosts, CacheDir: dir, Directory: "http://a.example/dir"}, "https"},
 		"directory is no URL":    {tlscert.ACMEConfig{Hosts: hosts, CacheDir: dir, Directory: "https://"}, "https"},
 		"no CA file":             {tlscert.ACMEConfig{Hosts: hosts, CacheDir: dir, CAFile: file + "x"}, "no such file"},
@@ -478,20 +479,31 @@ func TestNewACMERefuses(t *testing.T) {
 	}
 }
 
-func TestNewACMEMakesItsCache(t *testing.T) {
+func TestACMEPreparesItsCache(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "var", "acme")
 	var log recorder
-	_, err := tlscert.NewACME(tlscert.ACMEConfig{Hosts: []string{"a.example"}, CacheDir: dir}, log.logger())
+	a, err := tlscert.NewACME(tlscert.ACMEConfig{Hosts: []string{"a.example"}, CacheDir: dir}, log.logger())
 	must(t, err)
+	if _, err := os.Stat(filepath.Dir(dir)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("NewACME made a directory: %v", err)
+	}
+	if infos := a.Certificates(); len(infos) != 1 || !infos[0].NotAfter.IsZero() || !strings.Contains(infos[0].Issuer, "letsencrypt.org") {
+		t.Errorf("got %+v, want one that is to be ordered from Let's Encrypt", infos)
+	}
+	must(t, a.Prepare())
 	info, err := os.Stat(dir)
 	must(t, err)
 	if info.Mode().Perm() != 0o700 || log.take() != "" {
 		t.Errorf("got mode %v, want 0700 and nothing logged", info.Mode())
 	}
 	must(t, os.Chmod(dir, 0o755))
-	_, err = tlscert.NewACME(tlscert.ACMEConfig{Hosts: []string{"a.example"}, CacheDir: dir}, log.logger())
-	must(t, err)
+	must(t, a.Prepare())
 	if got := log.take(); !strings.Contains(got, "level=WARN") || !strings.Contains(got, dir) {
 		t.Errorf("nothing is said of a cache that is open to others: %s", got)
+	}
+	must(t, os.RemoveAll(dir))
+	write(t, dir, nil) // a file
+	if err := a.Prepare(); err == nil || !strings.Contains(err.Error(), dir) {
+		t.Errorf("the cache is a file: got %v, want an error that names it", err)
 	}
 }

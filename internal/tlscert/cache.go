@@ -1,12 +1,12 @@
 package tlscert
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
+	"maps"
 	"strings"
 	"sync"
 	"time"
@@ -14,110 +14,122 @@ import (
 	"golang.org/x/crypto/acme/autocert"
 )
 
-// tier is an autocert.Cache of a directory that does without it in need. autocert
-// holds locks over its calls, throws a renewed certificate away when it cannot
-// be stored, and so orders it again and again, up to the CA's limits. Here each
-// call is short, what cannot be written is kept and written later, and what
-// cannot be read is taken from memory.
-type tier struct {
-	dir    autocert.Cache
-	passed func(key string, data []byte) // told of all that passes
+// A fallbackCache is an autocert.Cache in a directory that may fail or hang. Each
+// call is short. What cannot be written is kept in memory and written later, so
+// that no certificate that counts against the CA's limits is lost.
+type fallbackCache struct {
+	dir     autocert.Cache
+	writing sync.Mutex // held while dir is changed: an older value never overwrites a newer one
 
 	mu      sync.Mutex // guards the rest
-	values  map[string][]byte
-	unsaved map[string]bool // newer in values than in dir
-	err     error           // why something is unsaved
+	unsaved map[string][]byte
+	err     error // why something is unsaved
 }
 
-// cacheTimeout bounds every use of the directory, which may lie on a network.
+// cacheTimeout bounds every use of the directory, which may be on a network.
 const cacheTimeout = 2 * time.Second
 
-func newTier(dir autocert.Cache, passed func(string, []byte)) *tier {
-	return &tier{dir: dir, passed: passed, values: make(map[string][]byte), unsaved: make(map[string]bool)}
+func newFallbackCache(dir autocert.Cache) *fallbackCache {
+	return &fallbackCache{dir: dir, unsaved: make(map[string][]byte)}
 }
 
-// Get prefers the directory, where another replica may have put a newer one.
-func (t *tier) Get(ctx context.Context, key string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, cacheTimeout)
-	defer cancel()
-	data, err := t.dir.Get(ctx, key)
-	t.mu.Lock()
-	if held, ok := t.values[key]; ok && (err != nil || t.unsaved[key]) {
-		data, err = held, nil
-	}
-	if err == nil {
-		t.values[key] = data
-	}
-	t.mu.Unlock()
-	if err == nil {
-		t.passed(key, data)
+// load returns the value of key: what is unsaved, or what is in the directory,
+// where another replica may have put it.
+func (c *fallbackCache) load(ctx context.Context, key string) ([]byte, error) {
+	c.mu.Lock()
+	data, ok := c.unsaved[key]
+	c.mu.Unlock()
+	if ok {
 		return data, nil
 	}
-	// autocert shows the error to whoever asks for a challenge.
-	if errors.Is(err, autocert.ErrCacheMiss) || isChallenge(key) {
-		return nil, autocert.ErrCacheMiss
+	ctx, cancel := context.WithTimeout(ctx, cacheTimeout)
+	defer cancel()
+	data, err := c.dir.Get(ctx, key)
+	if err != nil && !errors.Is(err, autocert.ErrCacheMiss) {
+		return nil, fmt.Errorf("read the cache: %w", err)
 	}
-	return nil, fmt.Errorf("read the cache: %w", err)
+	return data, err
 }
 
-// isChallenge reports whether key is one of those that autocert keeps answers to
-// challenges under.
-func isChallenge(key string) bool {
-	return strings.HasSuffix(key, "+http-01") || strings.HasSuffix(key, "+token")
+// Get is for autocert, which finds answers to challenges only: it is asked for a
+// certificate when a new one is wanted. autocert shows strangers the error of a
+// challenge, so each is a miss.
+func (c *fallbackCache) Get(ctx context.Context, key string) ([]byte, error) {
+	if !strings.HasSuffix(key, "+http-01") && !strings.HasSuffix(key, "+token") {
+		return nil, autocert.ErrCacheMiss
+	}
+	data, err := c.load(ctx, key)
+	if err != nil {
+		return nil, autocert.ErrCacheMiss
+	}
+	return data, nil
 }
 
 // Put never fails: see keepSaved.
-func (t *tier) Put(ctx context.Context, key string, data []byte) error {
-	t.mu.Lock()
-	t.values[key] = data
-	t.unsaved[key] = true
-	t.mu.Unlock()
-	t.passed(key, data)
-	t.save(ctx, key, data)
+func (c *fallbackCache) Put(ctx context.Context, key string, data []byte) error {
+	c.mu.Lock()
+	c.unsaved[key] = data
+	c.mu.Unlock()
+	c.save(ctx)
 	return nil
 }
 
-func (t *tier) save(ctx context.Context, key string, data []byte) {
+// save writes what is unsaved.
+func (c *fallbackCache) save(ctx context.Context) {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.mu.Lock()
+	pending := maps.Clone(c.unsaved)
+	c.mu.Unlock()
+	for key, data := range pending {
+		c.saveOne(ctx, key, data)
+	}
+}
+
+func (c *fallbackCache) saveOne(ctx context.Context, key string, data []byte) {
 	ctx, cancel := context.WithTimeout(ctx, cacheTimeout)
 	defer cancel()
-	err := t.dir.Put(ctx, key, data)
-	t.mu.Lock()
-	defer t.mu.Unlock()
+	err := c.dir.Put(ctx, key, data)
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if err != nil {
-		t.err = fmt.Errorf("write the cache: %w", err)
-		return
-	}
-	delete(t.unsaved, key)
-	if len(t.unsaved) == 0 {
-		t.err = nil
+		c.err = fmt.Errorf("write the cache: %w", err)
+	} else if bytes.Equal(c.unsaved[key], data) { // otherwise a newer value waits in Put
+		c.forget(key)
 	}
 }
 
-// Delete forgets key.
-func (t *tier) Delete(ctx context.Context, key string) error {
+// forget is called with mu held.
+func (c *fallbackCache) forget(key string) {
+	delete(c.unsaved, key)
+	if len(c.unsaved) == 0 {
+		c.err = nil
+	}
+}
+
+// Delete removes key.
+func (c *fallbackCache) Delete(ctx context.Context, key string) error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	c.mu.Lock()
+	c.forget(key)
+	c.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, cacheTimeout)
 	defer cancel()
-	t.mu.Lock()
-	delete(t.values, key)
-	delete(t.unsaved, key)
-	if len(t.unsaved) == 0 {
-		t.err = nil
-	}
-	t.mu.Unlock()
-	return t.dir.Delete(ctx, key)
+	return c.dir.Delete(ctx, key)
 }
 
-// trouble returns why something that a restart needs is only in memory.
-func (t *tier) trouble() error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.err
+// problem returns why something that a restart needs is only in memory.
+func (c *fallbackCache) problem() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
 }
 
 // keepSaved writes what could not be written before, once a minute until ctx is
-// done, and reports when that begins to fail and when it works again.
-func (t *tier) keepSaved(ctx context.Context, log *slog.Logger) {
-	ticker := time.NewTicker(look)
+// done, and logs when writing begins to fail and when it works again.
+func (c *fallbackCache) keepSaved(ctx context.Context, log *slog.Logger) {
+	ticker := time.NewTicker(time.Minute)
 	defer ticker.Stop()
 	failing := false
 	for {
@@ -126,50 +138,14 @@ func (t *tier) keepSaved(ctx context.Context, log *slog.Logger) {
 			return
 		case <-ticker.C:
 		}
-		for key, data := range t.pending() {
-			t.save(ctx, key, data)
-		}
-		err := t.trouble()
+		c.save(ctx)
+		err := c.problem()
 		if err != nil && !failing {
-			log.Warn("what a restart needs is only in memory", "reason", err)
+			log.Warn("the ACME cache cannot be written: what a restart needs is only in memory", "reason", err)
 		}
 		if err == nil && failing {
-			log.Info("what a restart needs is saved again")
+			log.Info("the ACME cache is written again")
 		}
 		failing = err != nil
 	}
-}
-
-// pending returns what is unsaved.
-func (t *tier) pending() map[string][]byte {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	pending := make(map[string][]byte, len(t.unsaved))
-	for key := range t.unsaved {
-		pending[key] = t.values[key]
-	}
-	return pending
-}
-
-// cacheDir makes sure that dir can be written to, and warns where others than
-// the service can look into it: it holds private keys.
-func cacheDir(dir string, log *slog.Logger) (autocert.DirCache, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", err
-	}
-	info, err := os.Stat(dir)
-	if err != nil {
-		return "", err
-	}
-	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		log.Warn("the ACME cache directory is open to others", "directory", dir, "mode", mode.String())
-	}
-	probe, err := os.CreateTemp(dir, ".probe-")
-	if err != nil {
-		return "", err
-	}
-	if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
-		return "", err
-	}
-	return autocert.DirCache(filepath.Clean(dir)), nil
 }

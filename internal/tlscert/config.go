@@ -10,10 +10,9 @@ func Config(minVersion uint16, getCertificate func(*tls.ClientHelloInfo) (*tls.C
 	return &tls.Config{
 		MinVersion:     minVersion,
 		GetCertificate: getCertificate,
-		// Go's default list still has the CBC suites of TLS 1.2, which no client
-		// that this service is for needs. The order here means nothing: Go
-		// prefers by what the hardware does well. TLS 1.3's suites are not
-		// configurable and all of them are good.
+		// Go's default list still has the CBC suites of TLS 1.2, which no current
+		// client needs. The order here means nothing: Go prefers what the hardware
+		// does well. TLS 1.3's suites cannot be configured, and all are good.
 		CipherSuites: []uint16{
 			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
 			tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
@@ -22,8 +21,8 @@ func Config(minVersion uint16, getCertificate func(*tls.ClientHelloInfo) (*tls.C
 			tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
 			tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
 		},
-		// CurvePreferences stay nil: the default puts the post-quantum
-		// X25519MLKEM768 first, and a list would shut out its successors.
+		// CurvePreferences stay nil: the default prefers the post-quantum
+		// X25519MLKEM768, and a list would exclude its successors.
 		NextProtos: []string{"h2", "http/1.1"},
 	}
 }

@@ -1,6 +1,7 @@
 package tlscert
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -11,36 +12,42 @@ import (
 	"time"
 )
 
+// pollInterval is how often Run looks at the files.
+const pollInterval = 30 * time.Second
+
 // Files is a source of certificates in files, one or more pairs of a PEM chain
-// and its key: several names, or ECDSA and RSA for the same one. What the files
-// come to hold later is served as soon as it is found to be good.
+// and its key: several names, or ECDSA and RSA for the same one. It serves what
+// the files come to hold later as soon as that is found to be good.
 type Files struct {
 	pairs []Pair
 	hosts []string
 	log   *slog.Logger
 
 	current   atomic.Pointer[generation]
-	reloading sync.Mutex // lets one reload replace current at a time
+	reloading sync.Mutex // held by the one reload that may replace current
 }
 
-// generation is what the files held at one time. It does not change once it is
-// made, so that handshakes share it without a lock.
+// A generation is what is served at one time. It does not change once it is
+// made, so handshakes share it without a lock.
 type generation struct {
 	served []served // one a pair
-	choice *choice
+	index  *index
 }
 
 // served is the certificate of one pair.
 type served struct {
 	content content
 	cert    *tls.Certificate
-	err     error // why the pair's files hold something else that is not served
+	warning string // why many clients refuse it
+	err     error  // why what the files hold now is not served
 }
 
 // NewFiles reads the pairs as of now. Where hosts are given (in lower case), only
-// they are answered for and each of them must be covered; without, it is every name in
-// the certificates. An error names the file and the reason. A key that everybody
-// on the machine can read is a warning in log, to which later reloads report too.
+// they are answered for and each of them must be covered; without hosts, every
+// name in the certificates is. An error names the file and the reason, and is an
+// ErrNotValidNow where nothing is wrong but the time. What is no reason not to
+// start, such as a chain that is not whole, is a warning in log; later reloads
+// report there too.
 func NewFiles(pairs []Pair, hosts []string, now time.Time, log *slog.Logger) (*Files, error) {
 	if len(pairs) == 0 {
 		return nil, errors.New("tlscert: no certificate is given")
@@ -53,11 +60,11 @@ func NewFiles(pairs []Pair, hosts []string, now time.Time, log *slog.Logger) (*F
 		}
 	}
 	g := f.generation(first, now)
-	if hosts := g.choice.uncovered(); len(hosts) > 0 {
-		return nil, fmt.Errorf("tlscert: certificate %s: does not cover the host %s", f.sources(), strings.Join(hosts, ", "))
+	if hosts := g.index.uncovered(); len(hosts) > 0 {
+		return nil, fmt.Errorf("tlscert: certificate %s: does not cover the host %s", f.names(), strings.Join(hosts, ", "))
 	}
-	for _, p := range pairs {
-		f.warnIfExposed(p)
+	for i, p := range pairs {
+		f.warn(p, first[i])
 	}
 	f.current.Store(g)
 	return f, nil
@@ -68,11 +75,11 @@ func (f *Files) generation(s []served, now time.Time) *generation {
 	for i := range s {
 		certs[i] = s[i].cert
 	}
-	return &generation{s, newChoice(certs, f.hosts, now)}
+	return &generation{s, newIndex(certs, f.hosts, now)}
 }
 
-// sources names the certificates' files.
-func (f *Files) sources() string {
+// names lists the certificates' files.
+func (f *Files) names() string {
 	names := make([]string, len(f.pairs))
 	for i, p := range f.pairs {
 		names[i] = p.Cert
@@ -80,20 +87,39 @@ func (f *Files) sources() string {
 	return strings.Join(names, ", ")
 }
 
-// GetCertificate is for [Config]: a certificate for the name that the client
-// asked for, of a kind that it can verify. A client that names none gets the
-// first host's, or without hosts that of the first pair.
+// GetCertificate is for [Config]. It returns a certificate for the name that the
+// client asked for, of a kind that the client can verify. A client that names
+// none gets the first host's, or without hosts that of the first pair.
 func (f *Files) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	return f.current.Load().choice.pick(hello), nil
+	return f.current.Load().index.find(hello), nil
 }
 
 // Certificates returns one Info a pair, in their order.
 func (f *Files) Certificates() []Info {
-	g := f.current.Load()
 	infos := make([]Info, len(f.pairs))
-	for i, s := range g.served {
+	for i, s := range f.current.Load().served {
 		infos[i] = describe(f.pairs[i].Cert, s.cert.Leaf)
-		infos[i].Err = s.err
+		infos[i].Warning, infos[i].Err = s.warning, s.err
 	}
 	return infos
 }
+
+// Run looks every 30 seconds at what the files hold, until ctx is done. It
+// compares contents: a watch on the files would see nothing after Kubernetes
+// replaces the symbolic link in front of them.
+func (f *Files) Run(ctx context.Context) {
+	ticker := time.NewTicker(pollInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			f.reload(now, false)
+		}
+	}
+}
+
+// Reload looks at the files now, for the operator who asks for it with a signal.
+// Unlike Run it reports the outcome even where nothing changed.
+func (f *Files) Reload() { f.reload(time.Now(), true) }

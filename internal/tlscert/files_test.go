@@ -43,13 +43,13 @@ func TestFilesRefuses(t *testing.T) {
 		{"empty certificate", []byte{}, goodKey, nil, "cert.pem", "no certificate in PEM form"},
 		{"key for a certificate", goodKey, goodKey, nil, "cert.pem", "no certificate in PEM form"},
 		{"garbled certificate", garbled, goodKey, nil, "cert.pem", "malformed"},
-		{"truncated certificate", good[:len(good)/2], goodKey, nil, "cert.pem", "no certificate in PEM form"},
+		{"truncated certificate", good[:len(good)/2], goodKey, nil, "cert.pem", "block 1, line 1: has no END line"},
 		{"garbled intermediate", append(bytes.Clone(good), garbled...), goodKey, nil, "cert.pem", "malformed"},
 		{"empty key", good, []byte{}, nil, "key.pem", "no private key in PEM form"},
 		{"certificate for a key", good, good, nil, "key.pem", "no private key in PEM form"},
 		{"encrypted key", good, encrypted, nil, "key.pem", "encrypted"},
 		{"garbled key", good, garbledKey, nil, "key.pem", "failed to parse private key"},
-		{"another key", good, otherKey, nil, "cert.pem", "not of the key in"},
+		{"another key", good, otherKey, nil, "cert.pem", "does not match the key in"},
 		{"wrong order", append(bytes.Clone(other), good...), goodKey, nil, "cert.pem", "has to come first"},
 		{"expired", expired, goodKey, nil, "cert.pem", "expired at 2"},
 		{"not yet valid", future, goodKey, nil, "cert.pem", "not valid before 2"},
@@ -67,6 +67,9 @@ func TestFilesRefuses(t *testing.T) {
 		_, err := tlscert.NewFiles([]tlscert.Pair{p}, tt.hosts, now, discard)
 		if err == nil || !strings.Contains(err.Error(), filepath.Join(dir, tt.blame)) || !strings.Contains(err.Error(), tt.reason) {
 			t.Errorf("%s: got %v, want it to name %s and %q", tt.name, err, tt.blame, tt.reason)
+		}
+		if timely := tt.name == "expired" || tt.name == "not yet valid"; errors.Is(err, tlscert.ErrNotValidNow) != timely {
+			t.Errorf("%s: %v says ErrNotValidNow: want %v", tt.name, err, timely)
 		}
 		if err != nil && strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %q is more than one line", tt.name, err)
@@ -151,6 +154,41 @@ func TestFilesCertificates(t *testing.T) {
 	}
 }
 
+// What most clients refuse is served all the same, with a warning.
+func TestFilesWarns(t *testing.T) {
+	ca := newAuthority(t)
+	key := ecdsaKey(t)
+	leaf, keyPEM := ca.issue(key, names("a.example"))
+	client, _ := ca.issue(key, x509.Certificate{DNSNames: []string{"a.example"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+	server, _ := ca.issue(key, x509.Certificate{DNSNames: []string{"a.example"}, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth}})
+	for _, tt := range []struct {
+		name string
+		cert []byte
+		want string // empty: no warning
+	}{
+		{"with the root", append(bytes.Clone(leaf), ca.pem()...), ""},
+		{"with another root", append(bytes.Clone(leaf), newAuthority(t).pem()...), "no root"},
+		{"without the issuer", leaf, `the issuer "CN=test authority" is neither in the file`},
+		{"for clients", append(bytes.Clone(client), ca.pem()...), "extended key usage"},
+		{"for servers and clients", append(bytes.Clone(server), ca.pem()...), ""},
+	} {
+		dir := t.TempDir()
+		p := tlscert.Pair{Cert: filepath.Join(dir, "cert.pem"), Key: filepath.Join(dir, "key.pem")}
+		write(t, p.Cert, tt.cert)
+		write(t, p.Key, keyPEM)
+		var log strings.Builder
+		files, err := tlscert.NewFiles([]tlscert.Pair{p}, nil, time.Now(), slog.New(slog.NewTextHandler(&log, nil)))
+		must(t, err)
+		got := files.Certificates()[0].Warning
+		if !strings.Contains(got, tt.want) || (got == "") != (tt.want == "") {
+			t.Errorf("%s: got the warning %q, want %q", tt.name, got, tt.want)
+		}
+		if logged := strings.Contains(log.String(), "level=WARN"); logged != (tt.want != "") {
+			t.Errorf("%s: the log has %s", tt.name, log.String())
+		}
+	}
+}
+
 func TestFilesWarnsOfAnExposedKey(t *testing.T) {
 	p := newAuthority(t).pair(ecdsaKey(t), names("a.example"))
 	for mode, warned := range map[os.FileMode]bool{0o600: false, 0o640: false, 0o644: true} {
@@ -163,6 +201,9 @@ func TestFilesWarnsOfAnExposedKey(t *testing.T) {
 		}
 	}
 }
+
+// hello is that of a client of today.
+func hello(name string) *tls.ClientHelloInfo { return &tls.ClientHelloInfo{ServerName: name} }
 
 // expiry tells certificates apart by when they expire.
 func expiry(days int) time.Time {

@@ -49,6 +49,11 @@ func newAuthority(t testing.TB) *authority {
 	return &authority{t, key, cert}
 }
 
+// pem is the authority's own certificate.
+func (a *authority) pem() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})
+}
+
 // pool trusts the authority.
 func (a *authority) pool() *x509.CertPool {
 	pool := x509.NewCertPool()
@@ -74,13 +79,14 @@ func (a *authority) issue(key crypto.Signer, template x509.Certificate) (certPEM
 		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
 }
 
-// pair issues to files of a new directory.
+// pair issues to files of a new directory. The chain ends with the authority's
+// own certificate.
 func (a *authority) pair(key crypto.Signer, template x509.Certificate) tlscert.Pair {
 	a.t.Helper()
 	certPEM, keyPEM := a.issue(key, template)
 	dir := a.t.TempDir()
 	p := tlscert.Pair{Cert: filepath.Join(dir, "fullchain.pem"), Key: filepath.Join(dir, "privkey.pem")}
-	write(a.t, p.Cert, certPEM)
+	write(a.t, p.Cert, append(certPEM, a.pem()...))
 	write(a.t, p.Key, keyPEM)
 	return p
 }

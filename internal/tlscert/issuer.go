@@ -16,6 +16,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/crypto/acme"
@@ -26,25 +27,23 @@ import (
 type issuer struct {
 	directory string
 	email     string
-	account   crypto.Signer
 	eab       *acme.ExternalAccountBinding // nil: none
-	cache     *tier
-	transport *http.Transport
-	http01    bool // set before the first order
+	cache     *fallbackCache
+	base      *http.Transport // to the CA
+	http01    bool            // set before the first order
+
+	mu      sync.Mutex    // guards account, and the making of it
+	account crypto.Signer // nil: made for the first order
 }
 
-// attempt is one try at an order, and after it succeeded what renews the
-// certificate. Each has an autocert of its own: one that has failed refuses for
-// a minute to try again, and nothing else is to be seen of why it failed than
-// what passes through its client.
-type attempt struct {
-	manager *autocert.Manager
-	http    http.Handler // HTTP-01 challenges
-	ca      *watcher
-}
-
-func newIssuer(c ACMEConfig, cache *tier) (*issuer, error) {
-	i := &issuer{directory: c.Directory, email: c.Email, cache: cache}
+func newIssuer(c ACMEConfig, cache *fallbackCache) (*issuer, error) {
+	i := &issuer{directory: c.Directory, email: c.Email, cache: cache, base: &http.Transport{
+		Proxy:               http.ProxyFromEnvironment,
+		ForceAttemptHTTP2:   true,
+		TLSHandshakeTimeout: 10 * time.Second,
+		IdleConnTimeout:     30 * time.Second,
+		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
+	}}
 	if i.directory == "" {
 		i.directory = autocert.DefaultACMEDirectory
 	}
@@ -52,41 +51,32 @@ func newIssuer(c ACMEConfig, cache *tier) (*issuer, error) {
 		return nil, fmt.Errorf("ACME directory %q: not an https URL", i.directory)
 	}
 	var err error
-	if i.transport, err = transport(c.CAFile); err != nil {
-		return nil, fmt.Errorf("ACME CA file: %w", err)
+	if c.CAFile != "" {
+		if i.base.TLSClientConfig.RootCAs, err = ReadPool(c.CAFile); err != nil {
+			return nil, fmt.Errorf("ACME CA file: %w", err)
+		}
 	}
 	if i.eab, err = binding(c.EABKeyID, c.EABKeyFile); err != nil {
 		return nil, fmt.Errorf("ACME external account binding: %w", err)
 	}
-	if i.account, err = accountKey(cache); err != nil {
+	if i.account, err = i.loadAccount(context.Background()); err != nil && !errors.Is(err, autocert.ErrCacheMiss) {
 		return nil, fmt.Errorf("ACME account key: %w", err)
 	}
 	return i, nil
 }
 
-// order gets a certificate for h's host, from the cache if there is a good one.
-// When ctx is done the CA is no longer talked to, by renewals neither.
-func (i *issuer) order(ctx context.Context, h *holding) (*tls.Certificate, error) {
-	a := i.attempt(ctx, h.host)
-	h.attempt.Store(a)
-	// What a handshake would have to offer to cause an order for ECDSA.
-	cert, err := a.manager.GetCertificate(&tls.ClientHelloInfo{
-		ServerName:   h.host,
-		CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256},
-	})
+// order gets a new certificate for host. When ctx is done the CA is no longer
+// talked to. Each order has an autocert of its own: one that failed refuses to
+// retry for a minute. autocert also starts a timer for the renewal, and has no
+// way to stop it; that finds the way to the CA closed, since keep renews.
+func (i *issuer) order(ctx context.Context, host string) (*tls.Certificate, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	account, err := i.accountKey(ctx)
 	if err != nil {
-		// Of a failed validation autocert says only that no challenge is left.
-		var v *validationError
-		if _, reason := a.ca.failure(); errors.As(reason, &v) {
-			err = fmt.Errorf("%w: %w", err, v)
-		}
-		return nil, err
+		return nil, fmt.Errorf("ACME account key: %w", err)
 	}
-	return cert, nil
-}
-
-func (i *issuer) attempt(ctx context.Context, host string) *attempt {
-	ca := &watcher{base: i.transport, open: ctx}
+	ca := &transport{base: i.base, ctx: ctx}
 	m := &autocert.Manager{
 		Prompt:                 autocert.AcceptTOS,
 		Cache:                  i.cache,
@@ -94,61 +84,82 @@ func (i *issuer) attempt(ctx context.Context, host string) *attempt {
 		Email:                  i.email,
 		ExternalAccountBinding: i.eab,
 		Client: &acme.Client{
-			Key:          i.account,
+			Key:          account,
 			DirectoryURL: i.directory,
 			HTTPClient:   &http.Client{Transport: ca, Timeout: 30 * time.Second},
-			RetryBackoff: repeatIn,
+			RetryBackoff: backoff,
 			UserAgent:    "messaging_api",
 		},
 	}
-	a := &attempt{manager: m, ca: ca, http: http.NotFoundHandler()}
 	if i.http01 {
-		a.http = m.HTTPHandler(http.NotFoundHandler())
+		m.HTTPHandler(nil) // try HTTP-01 too; the answers go through the cache
 	}
-	return a
+	cert, err := m.GetCertificate(&tls.ClientHelloInfo{
+		ServerName: host,
+		// A handshake that offers this gets an ECDSA certificate.
+		CipherSuites: []uint16{tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256},
+	})
+	if err != nil {
+		// autocert says only that no challenge is left to try.
+		if reason := ca.failure(); reason != nil {
+			err = fmt.Errorf("%w: %w", err, reason)
+		}
+		return nil, err
+	}
+	return cert, nil
 }
 
-// repeatIn returns when the nth repetition of a request to the CA should follow,
-// or 0 to give up: an order that hangs on for hours, as the CA may ask for, says
-// nothing of what it waits for; one that fails does, and comes again later.
-func repeatIn(n int, _ *http.Request, resp *http.Response) time.Duration {
-	if resp.StatusCode == http.StatusBadRequest {
-		// A nonce that has become stale (RFC 8555, section 6.5): the next one
-		// is in hand already.
-		if n > 10 {
-			return 0
-		}
-		return 10 * time.Millisecond
-	}
-	if n > 3 || resp.Header.Get("Retry-After") != "" {
+// backoff returns when to repeat a request to the CA for the nth time, or 0 to
+// give up. An order that waits as long as a CA may ask for tells nobody why; one
+// that fails does, and is retried later.
+func backoff(n int, _ *http.Request, resp *http.Response) time.Duration {
+	switch {
+	case resp.StatusCode == http.StatusBadRequest && n <= 10:
+		return 10 * time.Millisecond // a stale nonce (RFC 8555, section 6.5): the next one is here already
+	case resp.StatusCode == http.StatusBadRequest, n > 3, resp.Header.Get("Retry-After") != "":
 		return 0
 	}
 	return time.Second << (n - 1)
 }
 
+// accountName is autocert's own name for the account's key in the cache.
+const accountName = "acme_account+key"
+
 // accountKey returns the key of the account with the CA, made when there is none.
-func accountKey(cache *tier) (crypto.Signer, error) {
-	const name = "acme_account+key" // autocert's own name for it
-	ctx := context.Background()
-	data, err := cache.Get(ctx, name)
-	if errors.Is(err, autocert.ErrCacheMiss) {
-		return newAccountKey(ctx, cache, name)
+func (i *issuer) accountKey(ctx context.Context) (crypto.Signer, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.account != nil {
+		return i.account, nil
 	}
+	// Another replica may have made it since the start.
+	key, err := i.loadAccount(ctx)
+	if errors.Is(err, autocert.ErrCacheMiss) {
+		key, err = i.newAccount(ctx)
+	}
+	if err == nil {
+		i.account = key
+	}
+	return i.account, err
+}
+
+func (i *issuer) loadAccount(ctx context.Context) (crypto.Signer, error) {
+	data, err := i.cache.load(ctx, accountName)
 	if err != nil {
 		return nil, err
 	}
 	block, _ := pem.Decode(data)
 	if block == nil {
-		return nil, fmt.Errorf("%s holds no PEM", name)
+		return nil, fmt.Errorf("%s holds no PEM", accountName)
 	}
 	key, err := x509.ParseECPrivateKey(block.Bytes)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, fmt.Errorf("%s: %w", accountName, err)
 	}
 	return key, nil
 }
 
-func newAccountKey(ctx context.Context, cache *tier, name string) (crypto.Signer, error) {
+func (i *issuer) newAccount(ctx context.Context) (crypto.Signer, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -157,7 +168,7 @@ func newAccountKey(ctx context.Context, cache *tier, name string) (crypto.Signer
 	if err != nil {
 		return nil, err
 	}
-	return key, cache.Put(ctx, name, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}))
+	return key, i.cache.Put(ctx, accountName, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}))
 }
 
 // binding returns the external account binding, nil where there is none.
@@ -178,28 +189,4 @@ func binding(keyID, file string) (*acme.ExternalAccountBinding, error) {
 		return nil, fmt.Errorf("%s: holds no base64url key", file)
 	}
 	return &acme.ExternalAccountBinding{KID: keyID, Key: key}, nil
-}
-
-// transport returns the way to the CA.
-func transport(caFile string) (*http.Transport, error) {
-	t := &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		ForceAttemptHTTP2:   true,
-		TLSHandshakeTimeout: 10 * time.Second,
-		IdleConnTimeout:     30 * time.Second,
-		TLSClientConfig:     &tls.Config{MinVersion: tls.VersionTLS12},
-	}
-	if caFile == "" {
-		return t, nil
-	}
-	data, err := os.ReadFile(caFile) //nolint:gosec // the operator names it
-	if err != nil {
-		return nil, err
-	}
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(data) {
-		return nil, fmt.Errorf("%s: holds no certificate in PEM form", caFile)
-	}
-	t.TLSClientConfig.RootCAs = roots
-	return t, nil
 }

@@ -8,7 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"strings"
+	"slices"
 	"time"
 )
 
@@ -17,6 +17,10 @@ type Pair struct {
 	Cert string // PEM, the server's own certificate first, then the intermediates
 	Key  string // PEM, not encrypted
 }
+
+// ErrNotValidNow says that a certificate has expired or is not valid yet. A
+// renewal, or a clock that is set, ends that without the operator.
+var ErrNotValidNow = errors.New("not valid now")
 
 // content is what the two files hold.
 type content struct{ cert, key []byte }
@@ -38,75 +42,93 @@ func (p Pair) read() (content, error) {
 	return content{cert, key}, nil
 }
 
-// exposed reports whether the key's file is open to everybody. That a group may
-// read it is how many machines share a key with their services.
-func (p Pair) exposed() bool {
-	info, err := os.Stat(p.Key)
-	return err == nil && info.Mode().Perm()&0o004 != 0
-}
-
-// parse returns the certificate that c holds, if it can be served at now. Its
-// errors name the file that is to blame and never show what is in it. They say
-// the same for as long as the same is wrong, so that a repetition is known as one.
-func (p Pair) parse(c content, now time.Time) (*tls.Certificate, error) {
-	if err := checkChain(c.cert); err != nil {
+// parse returns the certificate that c holds, with its whole chain. Its errors
+// name the file and the reason and never show what is in it. The same fault has
+// the same text each time, so that a log can leave out repetitions.
+func (p Pair) parse(c content) (*tls.Certificate, error) {
+	chain, err := parseCertificates(c.cert)
+	if err != nil {
 		return nil, fmt.Errorf("certificate %s: %w", p.Cert, err)
 	}
-	if err := checkKey(c.key); err != nil {
+	key, err := parseKey(c.key)
+	if err != nil {
 		return nil, fmt.Errorf("key %s: %w", p.Key, err)
 	}
-	cert, err := tls.X509KeyPair(c.cert, c.key)
-	if err != nil {
-		return nil, fmt.Errorf("certificate %s: not of the key in %s (the server's own certificate has to come first): %w", p.Cert, p.Key, err)
+	var certs bytes.Buffer
+	for _, cert := range chain {
+		_ = pem.Encode(&certs, &pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw}) // a buffer takes everything
 	}
-	if err := checkLeaf(cert.Leaf, now); err != nil {
-		return nil, fmt.Errorf("certificate %s: %w", p.Cert, err)
+	cert, err := tls.X509KeyPair(certs.Bytes(), pem.EncodeToMemory(key))
+	if err != nil {
+		return nil, fmt.Errorf("certificate %s: does not match the key in %s (the server's own certificate has to come first): %w", p.Cert, p.Key, err)
 	}
 	return &cert, nil
 }
 
-// checkChain tells what is wrong with a PEM file of certificates by itself.
-func checkChain(data []byte) error {
-	found := false
-	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type != "CERTIFICATE" {
-			continue
-		}
-		found = true
-		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
-			return err
-		}
+// ReadPair reads the certificate that a client shows, with its chain. Its errors
+// name the file.
+func ReadPair(p Pair) (*tls.Certificate, error) {
+	c, err := p.read()
+	if err != nil {
+		return nil, err
 	}
-	if !found {
-		return errors.New("holds no certificate in PEM form")
-	}
-	return nil
+	return p.parse(c)
 }
 
-// checkKey tells what is wrong with a PEM file of a private key by itself, as
-// far as that is seen without reading the key.
-func checkKey(data []byte) error {
-	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
-		switch {
-		case block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "":
-			return errors.New("is encrypted; the service has nobody to ask for the passphrase")
-		case strings.HasSuffix(block.Type, "PRIVATE KEY"):
-			return nil
-		}
-	}
-	return errors.New("holds no private key in PEM form")
+// exposed reports whether everybody on the machine can read the key. A group
+// that can is how many machines share a key with their services.
+func (p Pair) exposed() bool {
+	info, err := os.Stat(p.Key)
+	return err == nil && info.Mode().Perm()&0o004 != 0
 }
 
 // checkLeaf tells why no client would accept the server's certificate at now.
 func checkLeaf(leaf *x509.Certificate, now time.Time) error {
 	switch {
 	case now.After(leaf.NotAfter):
-		return fmt.Errorf("expired at %s", leaf.NotAfter.UTC().Format(time.RFC3339))
+		return fmt.Errorf("%w: expired at %s", ErrNotValidNow, leaf.NotAfter.UTC().Format(time.RFC3339))
 	case now.Before(leaf.NotBefore):
-		return fmt.Errorf("is not valid before %s", leaf.NotBefore.UTC().Format(time.RFC3339))
+		return fmt.Errorf("%w: not valid before %s", ErrNotValidNow, leaf.NotBefore.UTC().Format(time.RFC3339))
 	case len(leaf.DNSNames) == 0 && len(leaf.IPAddresses) == 0:
 		// Clients no longer look at the common name.
 		return errors.New("names no host (it has no subject alternative name)")
 	}
 	return nil
+}
+
+// warning tells why many clients would refuse cert although it can be served;
+// it is empty where nothing is known. A chain has to lead to a root of this
+// system, or to one in the file itself.
+func warning(cert *tls.Certificate, now time.Time) string {
+	leaf := cert.Leaf
+	usages := leaf.ExtKeyUsage
+	if len(usages)+len(leaf.UnknownExtKeyUsage) > 0 &&
+		!slices.Contains(usages, x509.ExtKeyUsageServerAuth) && !slices.Contains(usages, x509.ExtKeyUsageAny) {
+		return "it is not for servers: its extended key usage lacks serverAuth"
+	}
+	roots, err := x509.SystemCertPool()
+	if err != nil {
+		roots = x509.NewCertPool()
+	}
+	intermediates := x509.NewCertPool()
+	for _, der := range cert.Certificate {
+		issuer, err := x509.ParseCertificate(der)
+		if err != nil {
+			continue // parse has let it through
+		}
+		if issuer.CheckSignature(issuer.SignatureAlgorithm, issuer.RawTBSCertificate, issuer.Signature) == nil {
+			roots.AddCert(issuer)
+		}
+		intermediates.AddCert(issuer)
+	}
+	_, err = leaf.Verify(x509.VerifyOptions{
+		Roots: roots, Intermediates: intermediates, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
+	})
+	if unknown := (x509.UnknownAuthorityError{}); errors.As(err, &unknown) && unknown.Cert != nil {
+		return fmt.Sprintf("its chain leads to no root: the issuer %q is neither in the file nor a root of this system", unknown.Cert.Issuer)
+	}
+	if err != nil {
+		return "its chain leads to no root: " + err.Error()
+	}
+	return ""
 }

@@ -1,36 +1,15 @@
 package tlscert
 
 import (
-	"context"
+	"crypto/tls"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 )
 
-// Run looks at what the files hold every interval, 30 to 60 seconds being
-// plenty, until ctx is done. It compares contents: a watch on the files would
-// be deaf after Kubernetes replaces the symbolic link that they lie behind.
-func (f *Files) Run(ctx context.Context, interval time.Duration) {
-	ticker := time.NewTicker(interval)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-ticker.C:
-			f.reload(now, false)
-		}
-	}
-}
-
-// Reload looks at what the files hold right now, for the operator who asks for
-// it with a signal. Unlike Run it reports the outcome even where nothing changed.
-func (f *Files) Reload() { f.reload(time.Now(), true) }
-
-// reload serves what the files hold, pair by pair, as far as it is good. While
-// somebody writes them they hold halves and mismatches; the old certificate
-// keeps serving until that is over.
+// reload serves what the files hold, pair by pair, where it is good. Files that
+// are being written hold halves and mismatches; meanwhile the old certificate
+// is served.
 func (f *Files) reload(now time.Time, asked bool) {
 	f.reloading.Lock()
 	defer f.reloading.Unlock()
@@ -40,7 +19,9 @@ func (f *Files) reload(now time.Time, asked bool) {
 		next[i] = p.refresh(old.served[i], now)
 	}
 	g := f.generation(next, now)
-	if lost := g.choice.uncovered(); len(lost) > 0 {
+	// Each round keeps at least one more old certificate, and all of the old ones
+	// cover every host.
+	for lost := g.index.uncovered(); len(lost) > 0; lost = g.index.uncovered() {
 		f.keepCovering(lost, old.served, next)
 		g = f.generation(next, now)
 	}
@@ -53,48 +34,54 @@ func (f *Files) reload(now time.Time, asked bool) {
 // refresh returns what to serve of p at now in place of s: what its files hold
 // if that is good, otherwise s with the reason.
 func (p Pair) refresh(s served, now time.Time) served {
+	s.err = nil
 	c, err := p.read()
 	if err == nil && s.cert != nil && c.equal(s.content) {
-		s.err = nil
 		return s
+	}
+	var cert *tls.Certificate
+	if err == nil {
+		cert, err = p.parse(c)
+	}
+	if err == nil {
+		if err = checkLeaf(cert.Leaf, now); err != nil {
+			err = fmt.Errorf("certificate %s: %w", p.Cert, err)
+		}
 	}
 	if err != nil {
 		s.err = err
 		return s
 	}
-	cert, err := p.parse(c, now)
-	if err != nil {
-		s.err = err
-		return s
-	}
-	return served{content: c, cert: cert}
+	return served{content: c, cert: cert, warning: warning(cert, now)}
 }
 
-// keepCovering takes those replacements back that leave a lost host without a
-// certificate. Since old covered every host, so does next afterwards. Hosts may
-// move between pairs: what counts is that some pair covers each.
+// keepCovering puts back the old certificates of the lost hosts where they were
+// replaced. Hosts may move between pairs: a host is lost only if no pair has it.
 func (f *Files) keepCovering(lost []string, old, next []served) {
 	for i, p := range f.pairs {
-		gone := slices.DeleteFunc(slices.Clone(lost), func(host string) bool {
-			return !covers(old[i].cert, host)
-		})
-		if len(gone) > 0 {
+		var dropped []string
+		for _, host := range lost {
+			if covers(old[i].cert, host) {
+				dropped = append(dropped, host)
+			}
+		}
+		if len(dropped) > 0 {
 			next[i] = old[i]
-			next[i].err = fmt.Errorf("certificate %s: no longer covers the host %s", p.Cert, strings.Join(gone, ", "))
+			next[i].err = fmt.Errorf("certificate %s: no longer covers the host %s", p.Cert, strings.Join(dropped, ", "))
 		}
 	}
 }
 
-// report logs what became of one pair: once for each change, and always if
-// somebody asked.
+// report logs what became of one pair: each change once, and everything if the
+// operator asked.
 func (f *Files) report(p Pair, was, is served, asked bool) {
 	log := f.log.With("file", p.Cert, "expires", is.cert.Leaf.NotAfter)
 	switch {
 	case is.cert != was.cert:
 		log.Info("certificate replaced")
-		f.warnIfExposed(p)
+		f.warn(p, is)
 	case is.err != nil && (asked || was.err == nil || was.err.Error() != is.err.Error()):
-		log.Warn("certificate not replaced, the old one keeps serving", "reason", is.err)
+		log.Warn("certificate not replaced, the old one is still served", "reason", is.err)
 	case is.err == nil && was.err != nil:
 		log.Info("certificate's files hold again what is served")
 	case asked:
@@ -102,9 +89,11 @@ func (f *Files) report(p Pair, was, is served, asked bool) {
 	}
 }
 
-// warnIfExposed tells of a key that is open to everybody. Some operators mean
-// it, on a machine with no other users, so it is no reason not to start.
-func (f *Files) warnIfExposed(p Pair) {
+// warn logs what is no reason not to serve: some operators mean it.
+func (f *Files) warn(p Pair, s served) {
+	if s.warning != "" {
+		f.log.Warn("clients may refuse this certificate", "file", p.Cert, "reason", s.warning)
+	}
 	if p.exposed() {
 		f.log.Warn("a private key is readable by every user of this machine", "file", p.Key)
 	}

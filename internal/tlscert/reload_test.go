@@ -75,10 +75,10 @@ func TestReloadKeepsTheOldAndSaysWhy(t *testing.T) {
 	}{
 		{"expired", func(p tlscert.Pair) { replace(t, p, ca.pair(key, valid(-2*time.Hour, -time.Hour))) }, "expired at"},
 		{"not yet valid", func(p tlscert.Pair) { replace(t, p, ca.pair(key, valid(time.Hour, 2*time.Hour))) }, "not valid before"},
-		{"certificate without its key", func(p tlscert.Pair) { write(t, p.Cert, first(ca.issue(ecdsaKey(t), names("a.example")))) }, "not of the key"},
-		{"key without its certificate", func(p tlscert.Pair) { write(t, p.Key, second(ca.issue(ecdsaKey(t), names("a.example")))) }, "not of the key"},
+		{"certificate without its key", func(p tlscert.Pair) { write(t, p.Cert, first(ca.issue(ecdsaKey(t), names("a.example")))) }, "does not match the key"},
+		{"key without its certificate", func(p tlscert.Pair) { write(t, p.Key, second(ca.issue(ecdsaKey(t), names("a.example")))) }, "does not match the key"},
 		{"another host's", func(p tlscert.Pair) { replace(t, p, ca.pair(ecdsaKey(t), names("b.example"))) }, "no longer covers the host a.example"},
-		{"truncated certificate", func(p tlscert.Pair) { must(t, os.Truncate(p.Cert, 100)) }, "no certificate in PEM form"},
+		{"truncated certificate", func(p tlscert.Pair) { must(t, os.Truncate(p.Cert, 100)) }, "block 1, line 1: has no END line"},
 		{"empty key", func(p tlscert.Pair) { must(t, os.Truncate(p.Key, 0)) }, "no private key in PEM form"},
 		{"no certificate", func(p tlscert.Pair) { must(t, os.Remove(p.Cert)) }, "no such file"},
 		{"no key", func(p tlscert.Pair) { must(t, os.Remove(p.Key)) }, "no such file"},
@@ -125,7 +125,6 @@ func second(_, key []byte) []byte { return key }
 // and prefers what has not expired.
 func TestRunPolls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		const interval = 30 * time.Second
 		ca := newAuthority(t)
 		var log recorder
 		p := ca.pair(ecdsaKey(t), names("a.example"))
@@ -134,11 +133,11 @@ func TestRunPolls(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() {
-			files.Run(ctx, interval)
+			files.Run(ctx)
 			close(done)
 		}()
 		polls := func(n int) string {
-			<-time.After(time.Duration(n) * interval) // the bubble's time
+			<-time.After(time.Duration(n) * 30 * time.Second) // the bubble's time
 			synctest.Wait()
 			return log.take()
 		}
@@ -218,6 +217,39 @@ func TestReloadWithSeveralPairs(t *testing.T) {
 	}
 }
 
+// Pairs {a}, {b} become {b}, {c}: to keep a, the new b is put back, and then c
+// too, or b would be lost.
+func TestReloadKeepsEveryHost(t *testing.T) {
+	ca := newAuthority(t)
+	issue := func(names ...string) tlscert.Pair {
+		return ca.pair(ecdsaKey(t), x509.Certificate{DNSNames: names})
+	}
+	pairs := []tlscert.Pair{issue("a.example"), issue("b.example"), issue("c.example"), issue("d.example")}
+	hosts := []string{"a.example", "b.example", "c.example", "d.example"}
+	files, err := tlscert.NewFiles(pairs, hosts, time.Now(), discard)
+	must(t, err)
+	// Each moves one further, and the last one goes elsewhere.
+	for i, names := range [][]string{{"b.example"}, {"c.example"}, {"d.example"}, {"e.example"}} {
+		replace(t, pairs[i], issue(names...))
+	}
+	files.Reload()
+	for i, host := range hosts {
+		servedBy(t, files, host)
+		if err := files.Certificates()[i].Err; err == nil || !strings.Contains(err.Error(), "no longer covers the host "+host) {
+			t.Errorf("%s: got %v, want the reason", host, err)
+		}
+	}
+	// Now each host is somewhere.
+	replace(t, pairs[3], issue("a.example"))
+	files.Reload()
+	for i, host := range hosts {
+		servedBy(t, files, host)
+		if info := files.Certificates()[i]; info.Err != nil || info.Names[0] == host {
+			t.Errorf("pair %d: got %+v, want the new certificate", i, info)
+		}
+	}
+}
+
 // Kubernetes mounts a secret as links to ..data/, which is itself a link that is
 // replaced by a rename.
 func TestReloadFollowsKubernetes(t *testing.T) {
@@ -257,7 +289,14 @@ func TestSwapsUnderLoad(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	var polls sync.WaitGroup
-	polls.Go(func() { files.Run(ctx, time.Millisecond) }) // finds each half-written state there is
+	polls.Go(func() { // finds half-written states
+		ticker := time.NewTicker(time.Millisecond)
+		defer ticker.Stop()
+		for ctx.Err() == nil {
+			files.Reload()
+			<-ticker.C
+		}
+	})
 	address := listen(t, tlscert.Config(tls.VersionTLS12, files.GetCertificate))
 	client := &tls.Config{RootCAs: ca.pool(), ServerName: "a.example"}
 

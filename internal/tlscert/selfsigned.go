@@ -13,12 +13,12 @@ import (
 	"time"
 )
 
-// Apple's limit on what a server's certificate may last; browsers refuse longer
-// ones even where the user trusts them.
+// selfSignedLifetime is below Apple's limit. Browsers refuse certificates with a
+// longer life even where the user trusts them.
 const selfSignedLifetime = 397 * 24 * time.Hour
 
-// SelfSigned is a source for development: one certificate that nobody vouches
-// for, whose key exists only in this process.
+// SelfSigned is a source for development: one certificate that no CA signs. Its
+// key exists only in this process.
 type SelfSigned struct {
 	cert  *tls.Certificate
 	hosts []string
@@ -33,18 +33,17 @@ func NewSelfSigned(hosts []string, now time.Time) (*SelfSigned, error) {
 		return nil, fmt.Errorf("tlscert: make a self-signed certificate: %w", err)
 	}
 	template := &x509.Certificate{
-		// A fresh subject each time: with one name for all of them, a client
-		// that was told to trust yesterday's would take today's for a forgery
-		// of it instead of for an unknown one.
+		// A fresh subject each time. With the same name, a client that trusts
+		// yesterday's certificate would report today's as forged, not as unknown.
 		Subject: pkix.Name{CommonName: "messaging_api self-signed " + rand.Text()[:8]},
-		// A clock that runs a little behind ours must not see the future.
+		// A client's clock may run a little behind ours.
 		NotBefore: now.Add(-time.Hour),
 		NotAfter:  now.Add(selfSignedLifetime - time.Hour),
 		KeyUsage:  x509.KeyUsageDigitalSignature,
 		// Clients that honour extended key usage refuse a server without it.
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		// Not a CA: whoever trusts this certificate trusts these names only,
-		// and none that its key could sign.
+		// Not a CA: a client that trusts this certificate trusts these names only,
+		// not what its key could sign.
 		BasicConstraintsValid: true,
 	}
 	names := []string{"localhost", "127.0.0.1", "::1"}
