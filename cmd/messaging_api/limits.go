@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"net/http"
-	"net/netip"
 	"time"
 
 	"messaging_api/internal/limit"
@@ -21,13 +20,9 @@ type budgets interface {
 // A limiter is package limit as package web wants it: it says which budgets a
 // request takes from, and tells the client about them.
 type limiter struct {
-	resolver *limit.Resolver
-	budgets  budgets
-	missed   func() // counts a read that found nothing
+	budgets budgets
+	missed  func() // counts a read that found nothing
 }
-
-// Client implements [web.Limiter].
-func (l limiter) Client(sender netip.Addr) web.Client { return web.Client(l.resolver.Of(sender)) }
 
 // Read implements [web.Limiter].
 func (l limiter) Read(ctx context.Context, c web.Client, answer http.Header) *web.Denial {

@@ -77,9 +77,9 @@ func TestPanicsHoldNoSecrets(t *testing.T) {
 	table := limit.NewTable(o.rates(), o.LimitClients, time.Now())
 	admitted := limit.NewListener(inner, resolver, table, o.Conns, o.ConnsPerClient)
 	admitted.Observer = connMetrics{metrics, digest}
-	handler := web.Serve(requests, observer, web.Hosts(o.Host, web.Routes(
+	handler := web.Serve(requests, observer, o.inFlight(resolver), web.Hosts(o.Host, web.Routes(
 		message.NewBox(measured{panicking{kept, faults}, metrics, &storeWatch{log: log}}), o.limits(),
-		limiter{resolver, limit.NewLocal(table), metrics.Missed}, web.NewInFlight(o.InFlight, inFlightWait))))
+		limiter{limit.NewLocal(table), metrics.Missed})))
 	config := o.tlsConfig(source, digest, resolver)
 	certificate := config.GetCertificate
 	config.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {

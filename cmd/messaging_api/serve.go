@@ -11,8 +11,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
-	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -36,17 +36,10 @@ const (
 	inFlightWait      = 200 * time.Millisecond // for a slot among the requests in flight
 )
 
-// gcPercent lets the heap grow to nine times what is alive, a few megabytes,
-// before it is collected: at Go's default of 100 a busy service spends a tenth
-// of its processor time on that. GOGC overrides it, and GOMEMLIMIT bounds it.
-const gcPercent = 800
-
 // serve is the service's life: it opens what it needs, wires it together, runs
 // until ctx ends or a server fails, and drains.
 func serve(ctx context.Context, o *options, hangups <-chan os.Signal, stdout, stderr io.Writer) error {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
+	paceCollector()
 	opened, err := o.open(ctx, stdout)
 	if err != nil {
 		return err
@@ -141,14 +134,14 @@ func (o *options) wire(r *resources) *servers {
 		return l
 	}
 	admitted := []*limit.Listener{admit(r.listeners.https), admit(r.listeners.http)}
-	load := web.NewInFlight(o.InFlight, inFlightWait)
+	load := o.inFlight(r.resolver)
 	messages := measured{r.messages, metrics, &storeWatch{log: r.log}}
 
-	handler := web.Serve(lines, observer,
+	handler := web.Serve(lines, observer, load,
 		web.Hosts(o.Host,
 			web.Origin(o.PublicURL,
 				web.Routes(message.NewBox(messages), o.limits(),
-					limiter{r.resolver, o.budgets(table, r.messages, r.log), metrics.Missed}, load))))
+					limiter{o.budgets(table, r.messages, r.log), metrics.Missed}))))
 	public := newPublic(admitted[0], o.tlsConfig(r.source, digest, r.resolver), handler, lines, troubles, observer)
 	plain := o.newPlain(admitted[1], r.source, lines, troubles, observer)
 
@@ -266,6 +259,12 @@ func (o *options) rates() limit.Limits {
 		Create: o.LimitCreate, Read: o.LimitRead, Miss: o.LimitMiss,
 		Bytes: o.LimitBytes, Handshake: o.HandshakesPerClient,
 	}
+}
+
+// inFlight bounds the requests under way.
+func (o *options) inFlight(resolver *limit.Resolver) *web.InFlight {
+	return web.NewInFlight(o.InFlight, inFlightWait, int64(o.MaxBytes),
+		func(sender netip.Addr) web.Client { return web.Client(resolver.Of(sender)) })
 }
 
 // budgets are kept in table, or in Redis with table for when it does not answer.

@@ -50,7 +50,6 @@ func (body) Close() error { return nil }
 // own package's.
 type free struct{}
 
-func (free) Client(netip.Addr) web.Client                              { return web.Client{} }
 func (free) Read(context.Context, web.Client, http.Header) *web.Denial { return nil }
 func (free) Missed(context.Context, web.Client, http.Header)           {}
 func (free) Size(context.Context, int) *web.Denial                     { return nil }
@@ -70,7 +69,7 @@ func BenchmarkHandler(b *testing.B) {
 	store := new(shelf)
 	box := message.NewBox(store)
 	log := slog.New(ops.NewLines(io.Discard, slog.LevelInfo, ops.ClientPrefix)) // what a line costs belongs to it
-	handler := web.Serve(web.Log{Logger: log, Sender: named}, unobserved{}, web.Hosts([]string{"example.com"}, web.Origin("", web.Routes(box, limits, free{}, web.NewInFlight(512, time.Second)))))
+	handler := web.Serve(web.Log{Logger: log, Sender: named}, unobserved{}, roomy(), web.Hosts([]string{"example.com"}, web.Origin("", web.Routes(box, limits, free{}))))
 	id, _, err := box.Create(b.Context(), []byte(strings.Repeat("A text as people write it. ", 10)), time.Hour, time.Now())
 	if err != nil {
 		b.Fatal(err)

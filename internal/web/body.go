@@ -130,35 +130,71 @@ func mediaType(h http.Header) (string, error) {
 	return media, nil
 }
 
-// readBody reads at most MaxBytes. Memory grows with what has come, not with
-// what was announced.
+// readBody reads at most MaxBytes.
 func (l Limits) readBody(x *Exchange, r *http.Request) ([]byte, error) {
 	if r.ContentLength > l.MaxBytes {
 		return nil, l.tooLarge()
 	}
 	x.reading = true
-	const firstRead = 8 << 10
-	size := int64(firstRead)
-	if r.ContentLength >= 0 {
-		size = min(r.ContentLength, size)
-	}
-	buffer := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead))
-	in := r.Body
-	if l.Grace > 0 {
-		x.body = pacedBody{ReadCloser: in, w: x.w, start: time.Now(), grace: l.Grace}
-		in = &x.body
-	}
-	// http.MaxBytesReader would close the connection of a body that is over.
-	_, err := buffer.ReadFrom(io.LimitReader(in, l.MaxBytes+1))
+	x.body = pacedBody{ReadCloser: r.Body, x: x, start: time.Now(), grace: l.Grace}
+	x.load.setWait(x, forBody)
+	body, err := l.readAll(x, r.ContentLength)
+	x.load.setWait(x, forNothing)
 	switch {
-	case int64(buffer.Len()) > l.MaxBytes:
-		return nil, l.tooLarge()
+	case x.cut.Load():
+		if err := x.load.enter(x); err != nil {
+			return nil, err
+		}
+		return nil, x.tooBusy()
 	case err == nil:
-		return buffer.Bytes(), nil
+		return body, nil
+	case errors.Is(err, errTooLarge):
+		return nil, l.tooLarge()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, refusal{status: http.StatusRequestTimeout, detail: "The body did not come in time."}
+	case errors.Is(err, errNoRoom):
+		return nil, x.tooBusy()
 	default:
 		return nil, badRequest("The body ended early or is malformed.")
+	}
+}
+
+// Why a body is not read on.
+var (
+	errNoRoom   = errors.New("no room for the body")
+	errTooLarge = errors.New("the body is too large")
+)
+
+// readAll reads the body, of this length, or of any where length is negative. Memory
+// grows with what has come, not with what was announced, and is reserved first.
+func (l Limits) readAll(x *Exchange, length int64) ([]byte, error) {
+	most := l.MaxBytes + 1 // one byte more than the body, to read its end
+	if length >= 0 {
+		most = length + 1
+	}
+	const first = 4 << 10 // is counted with the request
+	b := make([]byte, 0, min(most, first))
+	for {
+		if len(b) == cap(b) {
+			grown := 2 * int64(cap(b))
+			if int64(cap(b)) < most {
+				grown = min(grown, most)
+			}
+			if !x.load.reserve(x, int(grown)-cap(b)) {
+				return nil, errNoRoom
+			}
+			b = append(make([]byte, 0, grown), b...)
+		}
+		n, err := x.body.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		switch {
+		case int64(len(b)) > l.MaxBytes:
+			return nil, errTooLarge
+		case err == io.EOF: //nolint:errorlint // as io.Reader returns it
+			return b, nil
+		case err != nil:
+			return nil, err
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -17,19 +18,22 @@ import (
 
 type connKey struct{}
 
-// ConnContext is for http.Server: it lets Serve tell a connection that a handler
-// has taken over, and which answer's fields to write.
+// ConnContext is for http.Server: it shows Serve the connection of a request, a
+// *conn or, of HTTP/2, a *transport.
 func (l *Listener) ConnContext(ctx context.Context, c net.Conn) context.Context {
 	switch c := c.(type) {
 	case *conn:
 		return context.WithValue(ctx, connKey{}, c)
 	case *tlsConn:
 		return context.WithValue(ctx, connKey{}, &c.conn)
+	case *tls.Conn:
+		return context.WithValue(ctx, connKey{}, c.NetConn())
 	}
 	return ctx
 }
 
-// ConnState is for http.Server: a connection that is idle again has no handler.
+// ConnState is for http.Server: a connection that is idle again has no handler,
+// and none of its answers is on its way.
 func (l *Listener) ConnState(c net.Conn, state http.ConnState) {
 	if state != http.StateIdle {
 		return
@@ -39,8 +43,23 @@ func (l *Listener) ConnState(c net.Conn, state http.ConnState) {
 		c.answering = false
 	case *tlsConn:
 		c.answering = false
+	case *tls.Conn:
+		if t, ok := c.NetConn().(*transport); ok {
+			t.requests.Store(0)
+		}
 	}
 }
+
+// A transport is the connection under TLS. Of HTTP/2 it counts the requests since
+// it was idle.
+type transport struct {
+	net.Conn
+	requests atomic.Int32
+}
+
+// NetConn returns the connection underneath, as [tls.Conn] does, for those who
+// look for their own.
+func (t *transport) NetConn() net.Conn { return t.Conn }
 
 // A conn is an HTTP/1 connection that puts the fields of every answer into each
 // as it passes: net/http would copy and sort them, one by one, each time. It

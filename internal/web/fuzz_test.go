@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"net/url"
 	"strings"
 	"testing"
@@ -25,7 +26,8 @@ func judge(t *testing.T, contentType, query, body string) (creation, bool) {
 		Header: http.Header{"Content-Type": {contentType}},
 		Body:   io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)),
 	}
-	c, err := fuzzLimits.readCreation(&Exchange{w: w}, r)
+	load := NewInFlight(1, 0, fuzzLimits.MaxBytes, func(netip.Addr) Client { return Client{} })
+	c, err := fuzzLimits.readCreation(&Exchange{w: w, load: load}, r)
 	if err != nil {
 		expectShowable(t, err)
 		return creation{}, false

@@ -3,7 +3,6 @@ package web
 import (
 	"context"
 	"net/http"
-	"net/netip"
 )
 
 // A Client is who is limited, as the Limiter sees it.
@@ -13,8 +12,6 @@ type Client [16]byte
 // sets, on the answer's header, the fields that say where the client stands. It
 // is safe for concurrent use and does not block for longer than a store would.
 type Limiter interface {
-	// Client returns who is limited where this address sends a request.
-	Client(sender netip.Addr) Client
 	// Read takes one read, unless the client has missed too often.
 	Read(ctx context.Context, c Client, answer http.Header) *Denial
 	// Missed charges a read that found nothing.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -50,8 +49,6 @@ func (b *bouncer) asked() []string {
 	defer b.mu.Unlock()
 	return slices.Clone(b.events)
 }
-
-func (*bouncer) Client(netip.Addr) web.Client { return web.Client{} }
 
 func (b *bouncer) Read(_ context.Context, _ web.Client, h http.Header) *web.Denial {
 	return b.ask(h, "read")
@@ -140,9 +137,9 @@ func TestBudgets(t *testing.T) {
 // waits too long is refused too; a place that is left serves the next.
 func TestInFlight(t *testing.T) {
 	s := newStack(nil)
-	load := web.NewInFlight(1, 50*time.Millisecond)
+	load := web.NewInFlight(1, 50*time.Millisecond, limits.MaxBytes, oneClient)
 	o := newTally()
-	s.handler = web.Serve(s.lines(), o, web.Hosts(nil, web.Routes(message.NewBox(s.store), limits, s.limiter, load)))
+	s.handler = web.Serve(s.lines(), o, load, web.Hosts(nil, web.Routes(message.NewBox(s.store), limits, s.limiter)))
 	entered, leave := make(chan struct{}), make(chan struct{})
 	s.store.failWith(func() error {
 		entered <- struct{}{}

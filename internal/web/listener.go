@@ -140,7 +140,7 @@ func (l *Listener) prepare(raw net.Conn) {
 	}()
 	ready := net.Conn(&conn{Conn: raw, listener: l})
 	if l.config != nil {
-		secured := tls.Server(raw, l.config)
+		secured := tls.Server(&transport{Conn: raw}, l.config)
 		if err := secured.HandshakeContext(ctx); err != nil {
 			l.refuseHandshake(raw, err)
 			return

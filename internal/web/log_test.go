@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"messaging_api/internal/message"
 	"messaging_api/internal/web"
@@ -241,8 +240,8 @@ func TestLogSuppressesLines(t *testing.T) {
 		got = append(got, spared{sender, status, limit})
 		return status != http.StatusMethodNotAllowed
 	}
-	handler := web.Hosts([]string{"example.com"}, web.Routes(message.NewBox(s.store), limits, s.limiter, web.NewInFlight(512, time.Second)))
-	s.handler = web.Serve(s.lines(), unobserved{}, handler)
+	handler := web.Hosts([]string{"example.com"}, web.Routes(message.NewBox(s.store), limits, s.limiter))
+	s.handler = web.Serve(s.lines(), unobserved{}, roomy(), handler)
 	sender := netip.MustParseAddr("192.0.2.1")
 	ask := func(method, target, host string, line bool, want ...spared) {
 		t.Helper()
@@ -266,7 +265,7 @@ func TestLogSuppressesLines(t *testing.T) {
 	ask("GET", path, "example.com", true)
 	s.limiter.set("read")
 	ask("GET", path, "example.com", false, spared{sender, 429, "read"})
-	s.handler = web.Serve(s.lines(), unobserved{}, broken(-1, "before any budget"))
+	s.handler = web.Serve(s.lines(), unobserved{}, roomy(), broken(-1, "before any budget"))
 	ask("GET", "/", "example.com", true)
 }
 
@@ -299,7 +298,7 @@ func TestLogLineOfTampering(t *testing.T) {
 func TestLogLevel(t *testing.T) {
 	s := newStack(nil)
 	log := slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelError}))
-	s.handler = web.Serve(web.Log{Logger: log}, unobserved{}, web.Hosts(nil, web.Routes(message.NewBox(s.store), limits, s.limiter, web.NewInFlight(512, time.Second))))
+	s.handler = web.Serve(web.Log{Logger: log}, unobserved{}, roomy(), web.Hosts(nil, web.Routes(message.NewBox(s.store), limits, s.limiter)))
 	path := s.post(t, "x")
 	s.ask("GET", path, nil, nil)
 	if s.log.String() != "" {

@@ -66,8 +66,8 @@ func TestObserverCounts(t *testing.T) {
 	o := newTally()
 	s := newStack(nil)
 	s.observer = o
-	s.handler = web.Serve(s.lines(), o, web.Hosts([]string{"example.com"},
-		web.Routes(message.NewBox(s.store), limits, s.limiter, web.NewInFlight(512, time.Second))))
+	s.handler = web.Serve(s.lines(), o, roomy(), web.Hosts([]string{"example.com"},
+		web.Routes(message.NewBox(s.store), limits, s.limiter)))
 	w := s.listen(t)
 	want := make(map[string]int)
 	for _, protocol := range protocols {
@@ -122,8 +122,8 @@ func TestObserverSeesResumption(t *testing.T) {
 func TestRefusalsNameTheirLimit(t *testing.T) {
 	o := newTally()
 	s := newStack(nil)
-	load := web.NewInFlight(1, 0)
-	s.handler = web.Serve(s.lines(), o, web.Routes(message.NewBox(s.store), limits, s.limiter, load))
+	load := web.NewInFlight(1, 0, limits.MaxBytes, oneClient)
+	s.handler = web.Serve(s.lines(), o, load, web.Routes(message.NewBox(s.store), limits, s.limiter))
 	path := "/msg/" + message.NewID().Reveal()
 	s.limiter.set("read")
 	refused := s.ask("GET", path, nil, nil)

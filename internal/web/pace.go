@@ -3,11 +3,12 @@ package web
 import (
 	"io"
 	"net/http"
+	"os"
 	"time"
 )
 
-// A client may be slow, but not stand still: what it sends or takes has to come
-// at least at paceRate on the whole, after a grace. An absolute deadline alone
+// A client may be slow, but not stand still: after a grace, what it sends or takes
+// comes at paceRate on average, or is cut. An absolute deadline alone
 // would cut large honest transfers on slow lines, or be so long that a trickle
 // holds a connection for minutes.
 const paceRate = 1 << 10 // bytes a second
@@ -16,7 +17,11 @@ const paceRate = 1 << 10 // bytes a second
 // own deadline for its answer.
 const smallBody = 4 << 10
 
-type writeDeadliner interface{ SetWriteDeadline(t time.Time) error }
+// Deadlines are there on the network; a writer without them is a test's.
+type (
+	readDeadliner  interface{ SetReadDeadline(t time.Time) error }
+	writeDeadliner interface{ SetWriteDeadline(t time.Time) error }
+)
 
 // paced returns the moment until which n bytes have to be through.
 func paced(start time.Time, grace time.Duration, n int64) time.Time {
@@ -26,31 +31,40 @@ func paced(start time.Time, grace time.Duration, n int64) time.Time {
 // A pacedBody is a request's body whose deadline moves with what has come.
 type pacedBody struct {
 	io.ReadCloser
-	w     http.ResponseWriter
+	x     *Exchange
 	start time.Time
-	grace time.Duration
+	grace time.Duration // 0: the server's deadlines stand
 	read  int64
 }
 
 func (b *pacedBody) Read(p []byte) (int, error) {
-	// Deadlines are there on the network; a writer without them is a test's.
-	until := paced(b.start, b.grace, b.read)
-	if w, ok := b.w.(interface{ SetReadDeadline(t time.Time) error }); ok {
-		_ = w.SetReadDeadline(until)
+	if b.grace > 0 {
+		b.setDeadlines()
 	}
-	// The server's deadline for the answer counts from the head. It would pass while
-	// a large body may still come, which would then be stored and not answered.
-	if w, ok := b.w.(writeDeadliner); ok && b.read > smallBody {
-		_ = w.SetWriteDeadline(until.Add(answerGrace))
+	if b.x.cut.Load() { // after the deadlines, which would undo the one that cut it
+		return 0, os.ErrDeadlineExceeded
 	}
 	n, err := b.ReadCloser.Read(p)
 	b.read += int64(n)
 	return n, err
 }
 
+func (b *pacedBody) setDeadlines() {
+	until := paced(b.start, b.grace, b.read)
+	if w, ok := b.x.w.(readDeadliner); ok {
+		_ = w.SetReadDeadline(until)
+	}
+	// The server's deadline for the answer counts from the head. It would pass while
+	// a large body may still come, which would then be stored and not answered.
+	if w, ok := b.x.w.(writeDeadliner); ok && b.read > smallBody {
+		_ = w.SetWriteDeadline(until.Add(answerGrace))
+	}
+}
+
 // paceAnswer gives the client time for what comes after the first n bytes of an
 // answer that began at start. What the kernel has taken counts as sent, and may be
-// a lot: whoever takes nothing more is not to live on it for longer than the grace.
+// a lot: a client that takes nothing more does not live on it for longer than the
+// grace.
 func paceAnswer(w http.ResponseWriter, grace time.Duration, n int, start time.Time) {
 	if w, ok := w.(writeDeadliner); ok {
 		until := paced(start, grace, int64(n))

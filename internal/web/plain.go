@@ -15,7 +15,7 @@ const plainRoute = "plain"
 // 7.2).
 func ServePlain(log Log, observer Observer, next http.Handler) http.Handler {
 	// The fields go by the map, where a handler that sets one too replaces it.
-	return serve(log, observer, plainHeaders(), false, func(x *Exchange, r *http.Request) error {
+	return serve(log, observer, plainHeaders(), false, nil, func(x *Exchange, r *http.Request) error {
 		x.route = plainRoute
 		next.ServeHTTP(recorder{x}, r)
 		return nil

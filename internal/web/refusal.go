@@ -112,3 +112,23 @@ func appendString[T ~string | ~[]byte](b []byte, s T) []byte {
 	b, _ = jsontext.AppendQuote(b, s)
 	return b
 }
+
+// quotedSize returns the size of what appendString appends for UTF-8.
+func quotedSize(s []byte) int {
+	size := len(s) + len(`""`)
+	for _, c := range s {
+		size += int(escapeSize[c])
+	}
+	return size
+}
+
+// escapeSize is by how much a byte grows in JSON.
+var escapeSize = func() (grows [256]uint8) {
+	for c := range byte(0x20) {
+		grows[c] = uint8(len(`\u0000`) - 1)
+	}
+	for _, c := range []byte("\"\\\b\f\n\r\t") {
+		grows[c] = uint8(len(`\n`) - 1)
+	}
+	return grows
+}()

@@ -32,8 +32,8 @@ const expiryFormat = "2006-01-02T15:04:05.000Z"
 // Routes returns the handler of the service's two URLs. net/http's ServeMux is
 // not used because it redirects paths that it would rather see written in
 // another way; here everything but the two is a 404.
-func Routes(messages *message.Box, limits Limits, limiter Limiter, load *InFlight) Handler {
-	s := &routes{messages: messages, limits: limits, limiter: limiter, load: load}
+func Routes(messages *message.Box, limits Limits, limiter Limiter) Handler {
+	s := &routes{messages: messages, limits: limits, limiter: limiter}
 	s.json, s.text = describe(limits)
 	return s.route
 }
@@ -42,8 +42,6 @@ type routes struct {
 	messages   *message.Box
 	limits     Limits
 	limiter    Limiter
-	load       *InFlight
-	held       held
 	json, text []byte // the description of the service
 }
 
@@ -139,6 +137,7 @@ func (x *Exchange) methodNotAllowed(r *http.Request, allow string) error {
 // create stores a message and answers with its link.
 func (s *routes) create(x *Exchange, r *http.Request) error {
 	id, expires, err := s.store(x, r)
+	x.load.release(x, requestCost) // the body is no more
 	if err != nil {
 		return err
 	}
@@ -164,7 +163,7 @@ func (s *routes) create(x *Exchange, r *http.Request) error {
 func (s *routes) store(x *Exchange, r *http.Request) (id message.ID, expires time.Time, err error) {
 	// The first budget is asked before the body is read: a refusal has to cost
 	// less than the request.
-	budget, denial := s.limiter.Create(r.Context(), s.limiter.Client(x.sender), x.w.Header())
+	budget, denial := s.limiter.Create(r.Context(), x.client, x.w.Header())
 	if denial != nil {
 		return id, expires, x.tooMany(denial)
 	}
@@ -200,10 +199,10 @@ func undisturbed() context.Context { return context.Background() }
 
 // write asks the store, as one of those in flight.
 func (s *routes) write(x *Exchange, r *http.Request, c creation) (message.ID, time.Time, error) {
-	if err := s.load.enter(x, r); err != nil {
+	if err := x.load.acquire(x, r); err != nil {
 		return message.ID{}, time.Time{}, err
 	}
-	defer s.load.leave()
+	defer x.load.free()
 	return s.messages.Create(undisturbed(), c.text, c.ttl, time.Now())
 }
 
@@ -213,27 +212,22 @@ func (s *routes) read(x *Exchange, r *http.Request, id string) error {
 	if err != nil {
 		return err
 	}
+	size := len(m.Text)
+	if x.as == asJSON {
+		size = messageSize(m.Text)
+	}
+	if size > smallAnswer && !x.load.reserve(x, size) {
+		return x.tooBusy()
+	}
+	if size > largeAnswer {
+		x.load.setWait(x, forReader)
+	}
 	if x.as == asText {
-		return s.sendMessage(x, r, textType, m.Text)
+		x.send(r, http.StatusOK, textType, m.Text)
+		return nil
 	}
-	b := make([]byte, 0, 96+len(m.Text)+len(m.Text)/16)
-	b = append(b, `{"status":200,"message":`...)
-	b = appendString(b, m.Text)
-	b = appendExpiry(b, m.Expires)
-	return s.sendMessage(x, r, jsonType, b)
-}
-
-// sendMessage sends an answer that may be large, within what all such may hold
-// in memory until their clients have taken them.
-func (s *routes) sendMessage(x *Exchange, r *http.Request, contentType []string, body []byte) error {
-	if len(body) > largeAnswer {
-		client := s.limiter.Client(x.sender)
-		if !s.held.take(client, len(body)) {
-			return x.tooBusy()
-		}
-		defer s.held.give(client, len(body))
-	}
-	x.send(r, http.StatusOK, contentType, body)
+	const nanos = 6 // digits that AppendFormat writes before it cuts them off
+	x.send(r, http.StatusOK, jsonType, appendMessage(make([]byte, 0, size+nanos), m))
 	return nil
 }
 
@@ -241,30 +235,48 @@ func (s *routes) sendMessage(x *Exchange, r *http.Request, contentType []string,
 // answer is known, and too many of them refuse further reads before the store
 // is asked: that is what stops guessing.
 func (s *routes) fetch(x *Exchange, r *http.Request, id string) (m message.Message, err error) {
-	client := s.limiter.Client(x.sender)
-	if denial := s.limiter.Read(r.Context(), client, x.w.Header()); denial != nil {
+	if denial := s.limiter.Read(r.Context(), x.client, x.w.Header()); denial != nil {
 		return m, x.tooMany(denial)
 	}
 	x.granted = true
 	if _, err := x.accepted(r); err != nil {
 		return m, err
 	}
-	if err := s.load.enter(x, r); err != nil {
+	if err := x.load.acquire(x, r); err != nil {
 		return m, err
 	}
-	defer s.load.leave()
+	defer x.load.free()
 	m, err = s.messages.Read(undisturbed(), id, time.Now())
 	if errors.Is(err, message.ErrNotFound) || errors.Is(err, message.ErrTampered) {
-		s.limiter.Missed(r.Context(), client, x.w.Header())
+		s.limiter.Missed(r.Context(), x.client, x.w.Header())
 	}
 	return m, err
 }
 
+// messageBegin is how the JSON of a message begins.
+const messageBegin = `{"status":200,"message":`
+
+// messageSize returns the size of the JSON of a message, which must be UTF-8.
+func messageSize(text []byte) int {
+	return len(messageBegin) + quotedSize(text) + len(expiryName) + len(expiryFormat) + len(answerEnd)
+}
+
+func appendMessage(b []byte, m message.Message) []byte {
+	b = append(b, messageBegin...)
+	b = appendString(b, m.Text)
+	return appendExpiry(b, m.Expires)
+}
+
+const (
+	expiryName = `,"expires_at":"`
+	answerEnd  = "\"}\n"
+)
+
 // appendExpiry ends an answer with its last member.
 func appendExpiry(b []byte, expires time.Time) []byte {
-	b = append(b, `,"expires_at":"`...)
+	b = append(b, expiryName...)
 	b = expires.UTC().AppendFormat(b, expiryFormat)
-	return append(b, "\"}\n"...)
+	return append(b, answerEnd...)
 }
 
 // describe answers with what the service is and its limits.

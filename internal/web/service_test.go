@@ -180,10 +180,15 @@ func (s *service) lines() web.Log {
 	return web.Log{Logger: s.logger, Sender: named, Suppress: s.suppress}
 }
 
+// roomy is a bound that these tests do not reach.
+func roomy() *web.InFlight { return web.NewInFlight(512, time.Second, limits.MaxBytes, oneClient) }
+
+func oneClient(netip.Addr) web.Client { return web.Client{} }
+
 // newService returns a service for these hosts, or any.
 func newService(limits web.Limits, hosts ...string) *service {
 	s := newStack(nil)
-	s.handler = web.Serve(s.lines(), unobserved{}, web.Hosts(hosts, web.Origin("", web.Routes(message.NewBox(s.store), limits, s.limiter, web.NewInFlight(512, time.Second)))))
+	s.handler = web.Serve(s.lines(), unobserved{}, roomy(), web.Hosts(hosts, web.Origin("", web.Routes(message.NewBox(s.store), limits, s.limiter))))
 	return s
 }
 
@@ -191,7 +196,7 @@ func newService(limits web.Limits, hosts ...string) *service {
 func newStack(handler web.Handler) *service {
 	s := &service{store: newMemory(), limiter: new(bouncer), log: new(journal), observer: unobserved{}}
 	s.logger = slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	s.handler = web.Serve(s.lines(), unobserved{}, handler)
+	s.handler = web.Serve(s.lines(), unobserved{}, roomy(), handler)
 	return s
 }
 

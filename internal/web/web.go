@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -28,6 +29,7 @@ type Exchange struct {
 	w         http.ResponseWriter
 	requestID string
 	sender    netip.Addr // the zero Addr: not known
+	client    Client     // by which the sender is limited
 	host      string     // as ParseHost returns it
 	port      string     // with its colon, or empty
 	publicURL string     // what links begin with; empty: the host that was asked
@@ -46,6 +48,12 @@ type Exchange struct {
 
 	headers *headerBlock // that the answer carries
 	splicer *conn        // writes the headers; nil: they are in w.Header()
+
+	transport *transport  // of HTTP/2
+	parallel  bool        // its connection had other requests since it was idle
+	load      *InFlight   // nil: nothing is counted
+	reserved  reservation // guarded by memory.mu
+	cut       atomic.Bool // its wait for the client was ended, and what it held taken back
 }
 
 // RequestIDHeader names the header that ties an answer to its log line.
@@ -55,31 +63,42 @@ const RequestIDHeader = "X-Request-Id"
 // panic included, the client gets one answer with every security header. The log
 // gets one line, if it is not spared, which of what the client sent holds the
 // User-Agent and no more. Observer counts the request when it has been answered.
-func Serve(log Log, observer Observer, next Handler) http.Handler {
-	return serve(log, observer, newHeaderBlock(securityHeaders()), true, next)
+// Load bounds the requests under way.
+func Serve(log Log, observer Observer, load *InFlight, next Handler) http.Handler {
+	return serve(log, observer, newHeaderBlock(securityHeaders()), true, load, next)
 }
 
 // serve is [Serve] with the block of headers that answers carry by default. Where
 // splice is true, an HTTP/1 connection of a [Listener] writes the block itself;
-// next must not set any of its fields then.
-func serve(log Log, observer Observer, block *headerBlock, splice bool, next Handler) http.Handler {
+// next must not set any of its fields then. Load may be nil, where connections are
+// bound enough.
+func serve(log Log, observer Observer, block *headerBlock, splice bool, load *InFlight, next Handler) http.Handler {
 	drains := new(drains)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		x := &Exchange{w: w, requestID: uuid.NewString(), route: otherRoute, drains: drains, sender: log.sender(r.RemoteAddr, r.Header)}
+		x := &Exchange{
+			w: w, requestID: uuid.NewString(), route: otherRoute, drains: drains, load: load,
+			sender: log.sender(r.RemoteAddr, r.Header),
+		}
 		handler := next
-		if c, _ := r.Context().Value(connKey{}).(*conn); c != nil {
+		switch c := r.Context().Value(connKey{}).(type) {
+		case *conn:
 			c.answer(x.requestID, splice)
 			if splice {
 				x.splicer = c
 			}
 			handler = c.framing(x, r, next)
+		case *transport:
+			x.transport = c
+			x.parallel = c.requests.Add(1) > 1
 		}
 		if x.splicer == nil {
 			w.Header()[RequestIDHeader] = []string{x.requestID}
 		}
 		x.setHeaders(block)
+		defer load.leave(x)
 		x.serve(log, observer, r, handler)
 		x.drain(r)
+		load.flush(x)
 	})
 }
 
@@ -89,6 +108,9 @@ func (x *Exchange) serve(log Log, observer Observer, r *http.Request, handler Ha
 	defer func() {
 		v := recover()
 		abort := v != nil && x.recovered(log, r, v)
+		if x.cut.Load() {
+			x.limit = LimitInFlight
+		}
 		took := time.Since(start)
 		x.log(log, r, start, took)
 		x.count(observer, r, took)
@@ -96,7 +118,11 @@ func (x *Exchange) serve(log Log, observer Observer, r *http.Request, handler Ha
 			panic(http.ErrAbortHandler)
 		}
 	}()
-	if err := handler(x, r); err != nil {
+	err := x.load.enter(x)
+	if err == nil {
+		err = handler(x, r)
+	}
+	if err != nil {
 		x.refuse(r, err)
 	}
 }
@@ -114,10 +140,15 @@ func (x *Exchange) count(observer Observer, r *http.Request, took time.Duration)
 // what was taken; the server's own deadline is for the others. At paceRate a piece
 // takes less than the grace.
 const (
+	smallAnswer = 4 << 10 // is counted with its request
 	largeAnswer = 16 << 10
 	answerPiece = 16 << 10
 	answerGrace = 30 * time.Second
 )
+
+// smallGrace is what a client of HTTP/2 has to take an answer that is not large.
+// That of HTTP/1 is with the kernel at once, but for one of a connection.
+const smallGrace = 10 * time.Second
 
 // send writes the answer, whole, with its length: HEAD needs that too.
 func (x *Exchange) send(r *http.Request, status int, contentType []string, body []byte) {
@@ -138,6 +169,9 @@ func (x *Exchange) write(body []byte) {
 	for whole := len(body); x.bytes < whole; {
 		if whole > largeAnswer {
 			paceAnswer(x.w, answerGrace, x.bytes, start)
+			if x.cut.Load() { // the deadline that ended the wait is no more
+				return
+			}
 		}
 		n, err := x.w.Write(body[x.bytes:min(whole, x.bytes+answerPiece)]) //nolint:gosec // never HTML
 		x.bytes += n
