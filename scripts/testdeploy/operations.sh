@@ -1,18 +1,24 @@
 # shellcheck shell=bash
-# Part of scripts/test-deploy: what the documents have an operator do, as it stands
-# there.
+# Part of scripts/test-deploy: the commands of the documents, run as they are printed.
 
-# follow DOCUMENT TEXT runs the document's code block that holds the text, in the
-# clone, on this stack.
-follow() {
-  local steps
-  steps=$(awk -v want="$2" '
+# commands DOCUMENT TEXT prints the document's code block that holds the text.
+commands() {
+  local found
+  found=$(awk -v want="$2" '
     /^```/ { if (inside && index(block, want)) printf "%s", block; inside = !inside; block = ""; next }
     inside { block = block $0 "\n" }' "$root/$1")
-  [ -n "$steps" ] || fail "$1 has no code block with '$2'"
-  [ "$(id -u)" != 0 ] || steps=${steps//sudo /}
+  [ -n "$found" ] || fail "$1 has no code block with '$2'"
+  [ "$(id -u)" != 0 ] || found=${found//sudo /}
+  printf '%s\n' "$found"
+}
+
+# follow DOCUMENT TEXT runs such a block in the clone, on this stack.
+follow() {
+  local steps
+  steps=$(commands "$1" "$2")
   steps=${steps//docker compose/in_stack}
   steps=${steps//messaging_api_messages/${project}_messages}
+  steps=${steps//messaging_api_state/${project}_state}
   # Each has to succeed: "set -e" does nothing before "||".
   steps=$(sed '$!s/$/ \&\&/' <<<"$steps")
   (cd "$clone" && eval "$steps") >"$run/steps.log" 2>&1 || {
@@ -37,6 +43,24 @@ test_backup() {
   [ "$(fetch -o /dev/null -w '%{http_code}' "$url/msg/$after")" = 404 ] || fail "after the restore a message is there that the backup has not"
   check_journal
   ok "Redis is backed up and restored by docs/OPERATIONS.md's commands"
+}
+
+# The answers of docs/OPERATIONS.md to an operator's questions.
+test_answers() {
+  follow docs/OPERATIONS.md "info memory"
+  [ "$(grep -cE '^(used_memory:[0-9]+|maxmemory:671088640)' "$run/steps.log")" = 2 ] ||
+    fail "the room in Redis is told as: $(cat "$run/steps.log")"
+  follow docs/OPERATIONS.md "api check"
+  grep -q localhost "$run/steps.log" || fail "check in the container says: $(cat "$run/steps.log")"
+  ok "docs/OPERATIONS.md's commands tell the room in Redis and check the configuration"
+}
+
+# A line of .env reaches the service, also where docker-compose.yml has a default.
+test_settings() {
+  local got
+  got=$(docker inspect -f '{{range .Config.Env}}{{println .}}{{end}}' "$(container api)" | grep '^MESSAGING_API_DRAIN=')
+  [ "$got" = MESSAGING_API_DRAIN=14s ] || fail "with MESSAGING_API_DRAIN=14s in .env the service has $got"
+  ok "a line of .env wins over docker-compose.yml's default"
 }
 
 test_new_password() {

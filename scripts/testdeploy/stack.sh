@@ -49,6 +49,8 @@ configure() {
   (cd "$clone" && rm -f .env && scripts/setup "${setup_arguments[@]}")
   touch "$run/extra.env"
   cat "$run/extra.env" - >>"$clone/.env" <<END
+VOLUME_PREFIX=$project
+MESSAGING_API_DRAIN=14s
 PUBLISH_HTTPS=127.0.0.1:$https
 PUBLISH_HTTP=127.0.0.1:$http
 PUBLISH_DEV_HTTPS=127.0.0.1:$https

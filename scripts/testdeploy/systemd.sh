@@ -18,6 +18,8 @@ test_systemd() {
   test_units
   test_unit_restart
   test_unit_crash
+  test_unit_backup
+  test_unit_check
   stop_systemd
 }
 
@@ -128,9 +130,7 @@ set_machine_load() {
 test_unit_restart() {
   rm -f "$run/journal"
   set_machine_load
-  "${machine_load[@]}" -forbid refused,dropped,rejected write >"$run/load.log" 2>&1 9>&- &
-  load=$!
-  owned "$load"
+  start_machine_load -forbid refused,dropped,rejected
   more_acknowledged || fail "nothing is acknowledged: $(in_machine journalctl -n 5 --no-pager)"
   for _ in 1 2 3; do
     in_machine systemctl restart messaging_api.service
@@ -149,6 +149,60 @@ test_unit_crash() {
   got=$("${machine_load[@]}" read) || fail "$got"
   note "$got of $(acknowledged)"
   ok "after SIGKILL the unit is back, and so is every message"
+}
+
+# follow_in_machine DOCUMENT TEXT runs the document's code block there.
+follow_in_machine() {
+  local steps
+  steps=$(commands "$1" "$2")
+  in_machine bash -euxc "$steps" >"$run/steps.log" 2>&1 || {
+    cat "$run/steps.log" >&2
+    fail "the steps of $1 with '$2' fail"
+  }
+}
+
+# machine_status LINK prints the status of a read.
+machine_status() {
+  nsenter --net --target "$machine_pid" curl -sS --max-time 20 --cacert "$ca" -o /dev/null -w '%{http_code}' "$1"
+}
+
+# The commands of docs/OPERATIONS.md, while clients write. What was answered before the
+# backup is there after the restore, and what was written after the backup is not.
+test_unit_backup() {
+  local got later
+  in_machine mkdir -p /backup
+  start_machine_load
+  more_acknowledged || fail "nothing is acknowledged before the backup"
+  cp "$run/journal" "$run/journal.backup"
+  follow_in_machine docs/OPERATIONS.md "cp /var/lib/messaging_api/messages.db"
+  more_acknowledged || fail "nothing is acknowledged after the backup"
+  stop_load
+  later=$(nsenter --net --target "$machine_pid" curl -sS --max-time 20 --cacert "$ca" -H 'Content-Type: text/plain' -H 'Accept: text/plain' -d later https://localhost/)
+  [ "$(machine_status "$later")" = 200 ] || fail "a message written after the backup is not there"
+  start_machine_load
+  more_acknowledged || fail "nothing is acknowledged before the restore"
+  # As on a new machine: the file is not there yet.
+  in_machine rm /var/lib/messaging_api/messages.db
+  follow_in_machine docs/OPERATIONS.md "cp /backup/messages.db"
+  more_acknowledged || fail "nothing is acknowledged after the restore: $(in_machine journalctl -n 5 --no-pager)"
+  stop_load
+  mv "$run/journal.backup" "$run/journal"
+  got=$("${machine_load[@]}" read) || fail "after the restore: $got"
+  note "$got of $(acknowledged)"
+  [ "$(machine_status "$later")" = 404 ] || fail "after the restore a message is there that the backup has not"
+  ok "the embedded file is backed up and restored by docs/OPERATIONS.md's commands while clients write"
+}
+
+start_machine_load() {
+  "${machine_load[@]}" "$@" write >"$run/load.log" 2>&1 9>&- &
+  load=$!
+  owned "$load"
+}
+
+test_unit_check() {
+  follow_in_machine docs/OPERATIONS.md "messaging_api check --store"
+  grep -q localhost "$run/steps.log" || fail "check with systemd's credentials says: $(cat "$run/steps.log")"
+  ok "check runs with systemd's credentials by docs/OPERATIONS.md's command"
 }
 
 stop_systemd() {

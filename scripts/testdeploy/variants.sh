@@ -56,6 +56,15 @@ test_acme() {
   wait_healthy api
   [ "$(served_serial "$name")" = "$serial" ] || fail "after down and up another certificate is served"
   ok "after down and up it serves the same certificate from its volume"
+
+  base_image debian:12 standin_debian "$(cat "$root/scripts/testdeploy/standins.sh")"
+  follow docs/OPERATIONS.md "tar -C /data -czf /backup/state.tgz"
+  in_stack down >"$run/down.log" 2>&1
+  docker volume rm "${project}_state" >/dev/null
+  follow docs/OPERATIONS.md "tar -C /data -xzf /backup/state.tgz"
+  wait_healthy api
+  [ "$(served_serial "$name")" = "$serial" ] || fail "after a restore another certificate is served"
+  ok "ACME's state is backed up and restored by docs/OPERATIONS.md's commands"
   stack_down
   rm "$run/extra.env" "$clone/certs/acme-ca.pem"
   setup_arguments=(localhost)
