@@ -26,7 +26,7 @@ type logOutput struct {
 
 // openLog returns the logger: JSON lines on stdout and, with --log-dir, in a
 // file a day. Errors of the file are logged on stdout. A terminal gets lines for
-// people in place of JSON.
+// people in place of JSON. The queues have to be closed, also after an error.
 func (o *options) openLog(stdout io.Writer) (*slog.Logger, logOutput, error) {
 	// A reader of stdout or stderr that goes away costs lines and not the service: see
 	// "SIGPIPE" in package os/signal.

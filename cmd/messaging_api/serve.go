@@ -109,9 +109,8 @@ type servers struct {
 	public     *public
 	plain      *plain
 	operations *opsServer
-	serving    sync.WaitGroup // the three servers
-	failed     chan error     // why one of them failed
-	ready      *ops.Readiness
+	serving    sync.WaitGroup          // the three servers
+	failed     chan error              // why one of them failed
 	background []func(context.Context) // work beside the requests
 }
 
@@ -156,7 +155,6 @@ func (o *options) wire(r *resources) *servers {
 		plain:      plain,
 		operations: newOpsServer(r.listeners.ops, ops.NewHandler(ready, metrics), troubles),
 		failed:     make(chan error, 3),
-		ready:      ready,
 		background: []func(context.Context){digest.run, space.run},
 	}
 }
@@ -202,14 +200,8 @@ func (s *servers) drain(ctx context.Context, atMost time.Duration) error {
 	for failure := range s.failed {
 		err = errors.Join(err, failure)
 	}
-	bounded, cancel = context.WithTimeout(ctx, checkWait)
-	defer cancel()
-	_ = s.ready.Close(bounded) // a check that hangs ends with the process
 	return err
 }
-
-// checkWait is how long a stop waits for a readiness check that is still running.
-const checkWait = 500 * time.Millisecond
 
 // address is for the log: empty for a listener that is off.
 func address(l net.Listener) string {

@@ -5,19 +5,19 @@ import (
 	"net/netip"
 )
 
-// A ClientForm is how much of a client's address a log line shows. An address is personal
-// data wherever one can be tied to a person, so the operator chooses.
+// A ClientForm is how much of a client's address a log line shows. An address can be
+// personal data, so the operator chooses.
 type ClientForm int
 
 // The forms of a client's address.
 const (
-	ClientPrefix ClientForm = iota // 192.0.2.0/24, 2001:db8:1::/48: the neighbourhood, not the house
+	ClientPrefix ClientForm = iota // 192.0.2.0/24, 2001:db8:1::/48
 	ClientWhole                    // 192.0.2.7
 	ClientNone                     // the attribute is left out
 )
 
-// The prefixes are what is commonly handed to one customer or site's network, so that they
-// show where abuse comes from.
+// Prefixes of these lengths are commonly given to one customer or site, so that they show
+// where abuse comes from.
 const (
 	shownIPv4 = 24
 	shownIPv6 = 48
@@ -53,22 +53,21 @@ func (f ClientForm) appendClient(b []byte, addr netip.Addr) []byte {
 	default:
 		prefix, err := addr.Prefix(bits)
 		if err != nil {
-			return b // only for lengths that no address has
+			return b // cannot happen: both lengths are valid
 		}
 		return prefix.AppendTo(b)
 	}
 }
 
-// agentKey is the attribute that comes from a client as it likes, up to the size of
-// a header, and is of use by its beginning.
+// The user agent is the client's own text, as long as a header may be. Its beginning
+// is enough.
 const (
 	agentKey  = "user_agent"
 	agentSize = 120
 )
 
-// clean is for slog.HandlerOptions: it does in the standard library's handlers what
-// an encoder does by itself.
-func (f ClientForm) clean(_ []string, a slog.Attr) slog.Attr {
+// clean does in the standard library's handlers what an encoder does by itself.
+func (f ClientForm) clean(a slog.Attr) slog.Attr {
 	switch a.Value.Kind() {
 	case slog.KindString:
 		if s := a.Value.String(); a.Key == agentKey && len(s) > agentSize {

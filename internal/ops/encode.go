@@ -11,15 +11,15 @@ import (
 	"unicode/utf8"
 )
 
-// An encoder appends the members of a JSON object to b, whose last byte says whether
-// a comma is due: after { none is.
+// An encoder appends the members of a JSON object to b. It writes a comma before each
+// member unless the last byte of b is '{'.
 type encoder struct {
 	b      []byte
 	client ClientForm
 }
 
-// inGroups has fill append members inside objects of these names. Where it appends
-// nothing the objects are left out too, and the result is false.
+// inGroups calls fill to append members inside objects of these names. If fill appends
+// nothing, inGroups leaves the objects out too and returns false.
 func (e *encoder) inGroups(names []string, fill func()) bool {
 	before := len(e.b)
 	for _, name := range names {
@@ -35,11 +35,11 @@ func (e *encoder) inGroups(names []string, fill func()) bool {
 	return true
 }
 
-// attr appends an attribute as slog.Handler asks for: a group without attributes is
-// left out, one without a name is not an object of its own.
+// attr appends an attribute by the rules of slog.Handler: it leaves out a group without
+// attributes, and inlines one without a name.
 func (e *encoder) attr(a slog.Attr) {
 	v := a.Value
-	if v.Kind() == slog.KindLogValuer { // to resolve what is none costs as much as to write it
+	if v.Kind() == slog.KindLogValuer { // Resolve on other kinds would cost as much as writing them
 		v = v.Resolve()
 	}
 	switch v.Kind() {
@@ -84,7 +84,7 @@ func (e *encoder) number(v slog.Value) {
 	case slog.KindTime:
 		e.time(v.Time())
 	case slog.KindFloat64:
-		if f := v.Float64(); math.IsNaN(f) || math.IsInf(f, 0) { // which JSON has not
+		if f := v.Float64(); math.IsNaN(f) || math.IsInf(f, 0) { // JSON has no such number
 			e.string(strconv.FormatFloat(f, 'g', -1, 64))
 		} else {
 			e.b = strconv.AppendFloat(e.b, f, 'g', -1, 64)
@@ -116,10 +116,10 @@ func (e *encoder) any(key string, v any) {
 	}
 	text, err := json.Marshal(v)
 	if err != nil {
-		e.string(fmt.Sprintf("%T does not encode", v)) // what it holds may be a secret
+		e.string(fmt.Sprintf("%T does not encode", v)) // the value may be a secret
 		return
 	}
-	e.b = appendASCII(e.b, string(text), false) // JSON has the rest only in strings
+	e.b = appendASCII(e.b, string(text), false) // JSON has other characters only in strings
 }
 
 func (e *encoder) key(name string) {
@@ -134,7 +134,7 @@ func (e *encoder) key(name string) {
 func (e *encoder) time(t time.Time) {
 	t = t.UTC()
 	e.b = append(e.b, '"')
-	e.b = t.AppendFormat(e.b, time.RFC3339) // for which package time has a short way
+	e.b = t.AppendFormat(e.b, time.RFC3339) // package time has a fast path for it
 	ms := t.Nanosecond() / 1e6
 	e.b = append(e.b[:len(e.b)-len("Z")], '.', digits[ms/100], digits[ms/10%10], digits[ms%10], 'Z', '"')
 }
@@ -160,7 +160,7 @@ func (e *encoder) string(s string) {
 	e.b = append(e.b, '"')
 }
 
-// agent appends as much of s as fits, escaped, into what is shown of a user agent.
+// agent appends as much of s as fits into agentSize characters, escaped.
 func (e *encoder) agent(s string) {
 	before := len(e.b)
 	s = s[:min(len(s), agentSize)]
@@ -180,7 +180,7 @@ func (e *encoder) agent(s string) {
 	e.b = append(e.b, '"')
 }
 
-// plain are the bytes that stand for themselves, also between quotes.
+// plain are the bytes that need no escape, also between quotes.
 var plain = func() (is [256]bool) {
 	for c := ' '; c <= '~'; c++ {
 		is[c] = c != '"' && c != '\\'
@@ -188,9 +188,9 @@ var plain = func() (is [256]bool) {
 	return is
 }()
 
-// appendASCII appends s with all but printable ASCII written as \uXXXX (above 16 bits
-// as two of them), and what is not UTF-8 as the replacement character; and, to go
-// between quotes, with a backslash before each quote and backslash.
+// appendASCII appends s. It writes all but printable ASCII as \uXXXX (above 16 bits as
+// two of them), and invalid UTF-8 as the replacement character. If quoted, it writes a
+// backslash before each quote and backslash.
 func appendASCII(b []byte, s string, quoted bool) []byte {
 	for i := 0; i < len(s); {
 		start := i

@@ -9,32 +9,31 @@ import (
 )
 
 // NewLines returns a handler that writes each record as one line of JSON, in one
-// write. It is for what stays:
+// write:
 //
 //   - the time is in UTC, always with three digits of milliseconds, so that lines
 //     sort as text; durations are seconds with six decimals;
 //   - a client's address, which is any value of a type of net/netip or net that
 //     holds one, is shown in the given form;
 //   - "user_agent" is cut to 120 characters, as it is shown;
-//   - all that is not printable ASCII is escaped, so that no line does anything to a
-//     terminal or pretends to be two.
+//   - all that is not printable ASCII is escaped, so that no line controls a terminal or
+//     looks like two.
 //
-// The standard library's handler can do this too, through ReplaceAttr, with twice
-// the allocations and in half as much time again: too much where a line belongs to
-// each request.
+// The standard library's handler can do this too, through ReplaceAttr, with twice the
+// allocations and half as much time again. That is too much for a line of each request.
 func NewLines(w io.Writer, level slog.Leveler, client ClientForm) slog.Handler {
 	return &lines{out: &output{w: w}, level: level, client: client}
 }
 
-// lines is the handler of NewLines. What it is made of does not change.
+// lines is the handler of NewLines. It does not change after it was made.
 type lines struct {
 	out    *output
 	level  slog.Leveler
 	client ClientForm
 
 	attrs  []byte   // of With, encoded, with the braces of opened groups
-	open   int      // how many braces that leaves open
-	groups []string // of WithGroup since: opened when there is something to put in
+	open   int      // how many braces attrs leaves open
+	groups []string // of WithGroup since: opened with their first attribute
 }
 
 // An output is shared by a handler and all that derive from it.
@@ -74,7 +73,7 @@ func (h *lines) WithAttrs(attrs []slog.Attr) slog.Handler {
 	return &derived
 }
 
-// buffers holds *[]byte for lines. One that a giant of a line made is not kept.
+// buffers holds *[]byte for lines. Larger ones than keptBuffer are not kept.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 const keptBuffer = 8 << 10

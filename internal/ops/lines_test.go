@@ -123,7 +123,7 @@ func TestLinesShowClientsAsChosen(t *testing.T) {
 				if got := record(t, lines(form), slog.Any("client", v), slog.Int("n", 1)); !strings.HasSuffix(got, `"request"`+json+`,"n":1}`+"\n") {
 					t.Errorf("%T %v in form %d: got %s, want %s", v, v, form, got, json)
 				}
-				if got := record(t, console(form), slog.Any("client", v), slog.Int("n", 1)); !strings.HasSuffix(got, "request"+text+" n=1\n") {
+				if got := record(t, console(form), slog.Any("client", v), slog.Int("n", 1)); !strings.HasSuffix(got, "msg=request"+text+" n=1\n") {
 					t.Errorf("%T %v in form %d on the console: got %s, want %s", v, v, form, got, text)
 				}
 			}
@@ -165,7 +165,7 @@ func TestLinesCutEscapedUserAgents(t *testing.T) {
 
 func TestConsoleLine(t *testing.T) {
 	got := record(t, console(ops.ClientPrefix), slog.String("msg", "kept"), slog.String("level", "kept too"), slog.String("x", "a\x1b[2J\u202e ż"))
-	if want := "07:05:04.060 WARN  request msg=kept level=\"kept too\" x=\"a\\x1b[2J\\u202e ż\"\n"; got != want {
+	if want := "time=07:05:04.060 level=WARN msg=request msg=kept level=\"kept too\" x=\"a\\x1b[2J\\u202e ż\"\n"; got != want {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
 }
@@ -212,17 +212,11 @@ func TestHandlersAreHandlers(t *testing.T) {
 	})
 }
 
-// parseConsole reads a line whose message is one word, with its groups as the text
-// handler writes them, g.h.key=value.
+// parseConsole reads a line with its groups as the text handler writes them,
+// g.h.key=value, and without spaces in values.
 func parseConsole(line string) map[string]any {
 	got := make(map[string]any)
-	fields := strings.Fields(line)
-	if strings.Contains(fields[0], ":") {
-		got[slog.TimeKey] = fields[0]
-		fields = fields[1:]
-	}
-	got[slog.LevelKey], got[slog.MessageKey] = fields[0], fields[1]
-	for _, field := range fields[2:] {
+	for field := range strings.FieldsSeq(line) {
 		path, value, _ := strings.Cut(field, "=")
 		at := got
 		names := strings.Split(path, ".")

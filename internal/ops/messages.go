@@ -2,7 +2,7 @@ package ops
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// messages counts what the service is for.
+// messages counts messages that were stored, read and looked for.
 type messages struct {
 	created, createdBytes prometheus.Counter
 	read, readBytes       prometheus.Counter
@@ -13,9 +13,9 @@ func newMessages(f factory) messages {
 	return messages{
 		created:      f.counter("messages_created_total", "Messages stored."),
 		createdBytes: f.counter("messages_created_bytes_total", "Bytes of the messages stored, as they are sealed."),
-		read:         f.counter("messages_read_total", "Messages handed out."),
-		readBytes:    f.counter("messages_read_bytes_total", "Bytes of the messages handed out, as they are sealed."),
-		missed:       f.counter("messages_missed_total", "Requests for a message that is not there: expired, or guessed."),
+		read:         f.counter("messages_read_total", "Messages read."),
+		readBytes:    f.counter("messages_read_bytes_total", "Bytes of the messages read, as they are sealed."),
+		missed:       f.counter("messages_missed_total", "Requests for a message that does not exist: expired, or guessed."),
 	}
 }
 
@@ -25,11 +25,11 @@ func (m *Metrics) Created(size int) {
 	m.messages.createdBytes.Add(float64(size))
 }
 
-// Read counts a message that was handed out.
+// Read counts a message that was read.
 func (m *Metrics) Read(size int) {
 	m.messages.read.Inc()
 	m.messages.readBytes.Add(float64(size))
 }
 
-// Missed counts a request for a message that is not there.
+// Missed counts a request for a message that does not exist.
 func (m *Metrics) Missed() { m.messages.missed.Inc() }

@@ -3,6 +3,7 @@ package ops
 import (
 	"net/http"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,12 +13,12 @@ import (
 
 const namespace = "messaging_api"
 
-// Other is the label of whatever is not named in advance. Labels never come from a
-// client: each new value would cost memory until the process ends, here and in
+// Other is the label's value for all that is not named in advance. Labels never come
+// from a client: each new value costs memory until the process ends, here and in
 // Prometheus.
 const Other = "other"
 
-// A MetricsConfig names in advance what the labels of [Metrics] can be.
+// A MetricsConfig names the values of the labels of [Metrics].
 type MetricsConfig struct {
 	Version, Revision string   // of the build
 	Routes            []string // patterns, as in http.Request.Pattern
@@ -26,10 +27,9 @@ type MetricsConfig struct {
 }
 
 // Metrics are the figures of the service, in a registry of their own. Its methods
-// are safe for concurrent use. Those that are called for each request look
-// nothing up in a registry and allocate nothing; those called Watch… are called
-// once each, before the first scrape, with functions that are safe for
-// concurrent use, return at once, and are asked at each scrape.
+// are safe for concurrent use. Those called Watch… are called once each, before the
+// first scrape. Their functions are called at each scrape, must be safe for concurrent
+// use, and return at once.
 //
 // It is an http.Handler that answers a scrape.
 type Metrics struct {
@@ -62,12 +62,12 @@ func NewMetrics(c MetricsConfig) *Metrics {
 	return m
 }
 
-// ServeHTTP answers a scrape, in the format that it asks for; native histograms are
+// ServeHTTP answers a scrape, in the format that it asks for. Native histograms are
 // only in the protobuf one.
 func (m *Metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) { m.scrape.ServeHTTP(w, r) }
 
-// A factory makes metrics that are in a registry. Its errors are the program's
-// own (a name given twice), so it panics.
+// A factory makes metrics in a registry. It panics where a name is given twice, which
+// is a mistake in this package.
 type factory struct{ registry *prometheus.Registry }
 
 func (f factory) counter(name, help string) prometheus.Counter {
@@ -110,25 +110,33 @@ func (f factory) durations(name, help string, label string) *prometheus.Histogra
 	return v
 }
 
-// counters are those of a vector with one label, by its values known in advance.
-type counters struct {
-	byValue map[string]prometheus.Counter
-	other   prometheus.Counter
+// values are the values that a label can have, known in advance.
+type values []string
+
+// label returns the value, or Other for an unknown one.
+func (v values) label(value string) string {
+	if slices.Contains(v, value) {
+		return value
+	}
+	return Other
 }
 
-func (f factory) counters(name, help, label string, values []string) counters {
-	vec := f.counterVec(name, help, label)
-	c := counters{make(map[string]prometheus.Counter, len(values)), vec.WithLabelValues(Other)}
-	for _, v := range values {
-		c.byValue[v] = vec.WithLabelValues(v)
+// counters are a vector with one label.
+type counters struct {
+	vec    *prometheus.CounterVec
+	values values
+}
+
+// counters makes a vector with all of its values at zero.
+func (f factory) counters(name, help, label string, values values) counters {
+	c := counters{f.counterVec(name, help, label), values}
+	for _, value := range append(slices.Clip(values), Other) {
+		c.of(value)
 	}
 	return c
 }
 
 // of returns the counter of a value, or that of all unknown ones.
 func (c counters) of(value string) prometheus.Counter {
-	if counter, ok := c.byValue[value]; ok {
-		return counter
-	}
-	return c.other
+	return c.vec.WithLabelValues(c.values.label(value))
 }

@@ -6,44 +6,43 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// A StoreOp is what a store was asked to do.
-type StoreOp uint8
+// A StoreOp is an operation of a store, as the metrics' label has it.
+type StoreOp string
 
 // The operations of a store.
 const (
-	StorePut StoreOp = iota
-	StoreGet
-	storeOps
+	StorePut StoreOp = "put"
+	StoreGet StoreOp = "get"
 )
 
-// A StoreOutcome is how a store answered.
-type StoreOutcome uint8
+// A StoreOutcome is how an operation ended, as the metrics' label has it.
+type StoreOutcome string
 
-// The outcomes of an operation. Only those from StoreFull on are trouble.
+// The outcomes of an operation.
 const (
-	StoreOK StoreOutcome = iota
-	StoreNotFound
-	StoreExists
-	StoreFull
-	StoreUnavailable
-	StoreFailed // in a way that has no name here
-	storeOutcomes
+	StoreOK          StoreOutcome = "ok"
+	StoreNotFound    StoreOutcome = "not_found"
+	StoreExists      StoreOutcome = "exists"
+	StoreFull        StoreOutcome = "full"
+	StoreUnavailable StoreOutcome = "unavailable"
+	StoreFailed      StoreOutcome = "failed" // in another way
 )
 
-// storeCalls counts and times what stores do.
+// storeCalls counts and times the operations of the store.
 type storeCalls struct {
-	calls   [storeOps][storeOutcomes]prometheus.Counter
-	latency [storeOps]prometheus.Observer
+	calls   *prometheus.CounterVec
+	latency *prometheus.HistogramVec
 }
 
 func newStoreCalls(f factory) storeCalls {
-	var s storeCalls
-	latency := f.durations("store_duration_seconds", "Time that the store took to answer, or to fail.", "op")
-	calls := f.counterVec("store_calls_total", "Operations of the store, by how they ended.", "op", "outcome")
-	for op, name := range [storeOps]string{"put", "get"} {
-		s.latency[op] = latency.WithLabelValues(name)
-		for outcome, label := range [storeOutcomes]string{"ok", "not_found", "exists", "full", "unavailable", "failed"} {
-			s.calls[op][outcome] = calls.WithLabelValues(name, label)
+	s := storeCalls{
+		calls:   f.counterVec("store_calls_total", "Operations of the store, by how they ended.", "op", "outcome"),
+		latency: f.durations("store_duration_seconds", "Time that the store took to answer, or to fail.", "op"),
+	}
+	for _, op := range []StoreOp{StorePut, StoreGet} {
+		s.latency.WithLabelValues(string(op))
+		for _, outcome := range []StoreOutcome{StoreOK, StoreNotFound, StoreExists, StoreFull, StoreUnavailable, StoreFailed} {
+			s.calls.WithLabelValues(string(op), string(outcome))
 		}
 	}
 	return s
@@ -51,30 +50,29 @@ func newStoreCalls(f factory) storeCalls {
 
 // StoreCall counts one operation of the store, which took so long.
 func (m *Metrics) StoreCall(op StoreOp, outcome StoreOutcome, took time.Duration) {
-	m.store.calls[op][outcome].Inc()
-	m.store.latency[op].Observe(took.Seconds())
+	m.store.calls.WithLabelValues(string(op), string(outcome)).Inc()
+	m.store.latency.WithLabelValues(string(op)).Observe(took.Seconds())
 }
 
 // A Pool is the state of a store's connections.
 type Pool struct {
 	Open, Idle int
-	Timeouts   uint64 // how often none was free in time, since the start
+	Timeouts   uint64 // how often no connection was free in time, since the start
 }
 
-// WatchPool has the state of the store's connections.
+// WatchPool shows the state of the store's connections.
 func (m *Metrics) WatchPool(pool func() Pool) {
 	f := factory{m.registry}
 	f.gaugeFunc("store_connections_open", "Connections to the store.",
 		func() float64 { return float64(pool().Open) })
-	f.gaugeFunc("store_connections_idle", "Connections to the store that nobody uses.",
+	f.gaugeFunc("store_connections_idle", "Connections to the store that are idle.",
 		func() float64 { return float64(pool().Idle) })
 	f.counterFunc("store_connection_timeouts_total", "Operations for which no connection to the store was free in time.",
 		func() float64 { return float64(pool().Timeouts) })
 }
 
-// WatchSpace has the bytes that the store uses and may use at most. While it is
-// not known, and both are zero, there are no such figures; what the store refuses
-// for want of room is counted all the same.
+// WatchSpace shows the bytes that the store uses and may use at most. While both are
+// zero, which means unknown, there are no such figures.
 func (m *Metrics) WatchSpace(space func() (used, limit uint64)) {
 	m.registry.MustRegister(&spaceGauges{
 		used:  prometheus.NewDesc(namespace+"_store_used_bytes", "Bytes that the store uses.", nil, nil),

@@ -2,6 +2,7 @@ package ops
 
 import (
 	"crypto/tls"
+	"strconv"
 	"strings"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -11,8 +12,7 @@ import (
 type traffic struct {
 	accepted   prometheus.Counter
 	refused    counters
-	handshakes [2][2]prometheus.Counter // by version (1.2, 1.3) and whether resumed
-	unknown    prometheus.Counter       // of another version
+	handshakes *prometheus.CounterVec // by version and whether resumed
 	failures   counters
 }
 
@@ -22,11 +22,12 @@ func newTraffic(f factory, admissions []string) traffic {
 		refused:  f.counters("connections_refused_total", "Connections closed at once because of a limit.", "limit", admissions),
 		failures: f.counters("tls_handshake_failures_total", "TLS handshakes that failed, by reason.", "reason", handshakeReasons()),
 	}
-	vec := f.counterVec("tls_handshakes_total", "TLS handshakes completed.", "version", "resumed")
-	for i, version := range []string{"1.2", "1.3"} {
-		t.handshakes[i] = [2]prometheus.Counter{vec.WithLabelValues(version, "false"), vec.WithLabelValues(version, "true")}
+	t.handshakes = f.counterVec("tls_handshakes_total", "TLS handshakes completed.", "version", "resumed")
+	for _, version := range tlsVersions {
+		t.handshakes.WithLabelValues(version, "false")
+		t.handshakes.WithLabelValues(version, "true")
 	}
-	t.unknown = vec.WithLabelValues(Other, "false")
+	t.handshakes.WithLabelValues(Other, "false")
 	return t
 }
 
@@ -39,34 +40,30 @@ func (m *Metrics) Turned(limit string) { m.traffic.refused.of(limit).Inc() }
 // Handshake counts a TLS handshake that was completed, with the version as in
 // tls.ConnectionState.
 func (m *Metrics) Handshake(version uint16, resumed bool) {
-	r := 0
-	if resumed {
-		r = 1
+	v, ok := tlsVersions[version]
+	if !ok {
+		v = Other
 	}
-	switch version {
-	case tls.VersionTLS12:
-		m.traffic.handshakes[0][r].Inc()
-	case tls.VersionTLS13:
-		m.traffic.handshakes[1][r].Inc()
-	default:
-		m.traffic.unknown.Inc()
-	}
+	m.traffic.handshakes.WithLabelValues(v, strconv.FormatBool(resumed)).Inc()
 }
 
+// tlsVersions are the label's values.
+var tlsVersions = map[uint16]string{tls.VersionTLS12: "1.2", tls.VersionTLS13: "1.3"}
+
 // HandshakeFailed counts a TLS handshake that failed. The text is the error's, or the
-// line in which an http.Server logs it; only what it is known to say becomes a label.
+// line in which an http.Server logs it. Only known texts become a label.
 func (m *Metrics) HandshakeFailed(text string) {
 	m.traffic.failures.of(handshakeReason(text)).Inc()
 }
 
-// reasons are what errors of handshakes say, in the order in which they are looked
-// for: crypto/tls has types for hardly any of them.
+// reasons are parts of the texts of handshake errors, in the order in which they are
+// looked for. crypto/tls has types for few of them.
 var reasons = [...]struct{ text, reason string }{
 	{"i/o timeout", "timeout"},
 	{"deadline exceeded", "timeout"},
 	{"does not look like a TLS handshake", "not_tls"},
 	{"HTTP request to an HTTPS server", "not_tls"},
-	{"remote error: ", "refused_by_client"}, // an alert: it does not trust the certificate, say
+	{"remote error: ", "refused_by_client"}, // an alert: for example, it does not trust the certificate
 	{"unsupported versions", "version"},
 	{"no cipher suite supported", "cipher"},
 	{"no supported elliptic curves", "cipher"},
@@ -96,7 +93,7 @@ func handshakeReasons() []string {
 	return all
 }
 
-// WatchConnections has the number of open connections.
+// WatchConnections shows the number of open connections.
 func (m *Metrics) WatchConnections(open func() int) {
 	factory{m.registry}.gaugeFunc("connections_open", "Connections that are open.",
 		func() float64 { return float64(open()) })

@@ -7,51 +7,51 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// WatchCertificates has the end of each named certificate's validity; the zero time, or
-// a certificate that is not there yet, is 1970: long expired.
+// WatchCertificates shows the end of each named certificate's validity. The zero time, of
+// a certificate that is not there yet, is 0: long expired.
 func (m *Metrics) WatchCertificates(names []string, notAfter func(name string) time.Time) {
 	m.registry.MustRegister(&labelled{
 		desc: prometheus.NewDesc(namespace+"_certificate_expiry_timestamp_seconds",
 			"End of the validity of the certificate that is served; 0 if there is none.", []string{"name"}, nil),
-		values: func(yield func(label string, value float64)) {
+		values: func(add func(label string, value float64)) {
 			for _, name := range names {
 				end := 0.0
 				if t := notAfter(name); !t.IsZero() {
 					end = float64(t.Unix())
 				}
-				yield(name, end)
+				add(name, end)
 			}
 		},
 	})
 }
 
-// WatchChecks has each check of readiness, which a scrape may run.
+// WatchChecks shows each check of readiness, which a scrape may run.
 func (m *Metrics) WatchChecks(ready *Readiness) {
 	m.registry.MustRegister(&labelled{
 		desc: prometheus.NewDesc(namespace+"_check_ok",
 			"Whether a check of readiness passes.", []string{"check"}, nil),
-		values: func(yield func(label string, value float64)) {
+		values: func(add func(label string, value float64)) {
 			for _, result := range ready.Report(context.Background()) { // ends within a second
 				ok := 0.0
 				if result.OK {
 					ok = 1
 				}
-				yield(result.Name, ok)
+				add(result.Name, ok)
 			}
 		},
 	})
 }
 
-// WatchLog has the number of log lines that did not reach the file, or stdout.
+// WatchLog shows the number of log lines that did not reach the file, or stdout.
 func (m *Metrics) WatchLog(lost func() uint64) {
 	factory{m.registry}.counterFunc("log_lines_lost_total", "Log lines that did not reach the log file, or stdout.",
 		func() float64 { return float64(lost()) })
 }
 
-// labelled is a gauge with one label whose values are asked for at each scrape.
+// labelled is a gauge with one label, computed at each scrape.
 type labelled struct {
 	desc   *prometheus.Desc
-	values func(yield func(label string, value float64))
+	values func(add func(label string, value float64))
 }
 
 // Describe is for prometheus.Collector.
