@@ -153,7 +153,7 @@ func (o *options) wire(r *resources) *servers {
 			"http_address", address(r.listeners.http), "ops_address", address(r.listeners.ops), "tls", o.TLS, "store", o.storeKind()},
 		public:     public,
 		plain:      plain,
-		operations: newOpsServer(r.listeners.ops, ops.NewHandler(ready, metrics), troubles),
+		operations: newOpsServer(r.listeners.ops, ops.NewHandler(o.opsName(), ready, metrics), troubles),
 		failed:     make(chan error, 3),
 		background: []func(context.Context){digest.run, space.run},
 	}
