@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -34,7 +35,10 @@ func (o *options) validate() error {
 		return err
 	}
 	for _, way := range [][2]string{{"listen", o.Listen}, {"listen-http", o.ListenHTTP}, {"listen-ops", o.ListenOps}} {
-		_, _, err := net.SplitHostPort(way[1])
+		_, port, err := net.SplitHostPort(way[1])
+		if err == nil {
+			_, err = net.DefaultResolver.LookupPort(context.Background(), "tcp", port) // a number in range, or a service's name
+		}
 		if err != nil && (way[0] != "listen-http" || way[1] != "") {
 			return fmt.Errorf("--%s %q: must be [HOST]:PORT", way[0], way[1])
 		}

@@ -109,6 +109,8 @@ func TestBadConfiguration(t *testing.T) {
 		{name: "store bad option", args: []string{"--store=redis://h/?no_such=1"}, want: []string{"--store", "no_such"}},
 		{name: "redis flag with file", args: []string{"--redis-ca=x"}, want: []string{"--redis-ca", "file: store"}},
 		{name: "redis cert alone", args: []string{redis, "--redis-cert=x"}, want: []string{"--redis-cert", "--redis-key"}},
+		{name: "port out of range", args: []string{"--listen=127.0.0.1:65536"}, want: []string{"--listen", "65536"}},
+		{name: "unknown port", args: []string{busy, "--listen-ops=127.0.0.1:none"}, want: []string{"--listen-ops", "none"}},
 		{name: "redis password missing", args: []string{redis, "--redis-password-file=" + dir + "/none"}, want: []string{"--redis-password-file", dir + "/none"}},
 		{name: "redis password empty", args: []string{redis, "--redis-password-file=" + empty}, want: []string{"--redis-password-file", "empty"}},
 		{name: "redis ca empty", args: []string{"--store=rediss://h", "--redis-ca=" + empty}, want: []string{"--redis-ca", "PEM"}},

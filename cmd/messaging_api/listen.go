@@ -12,7 +12,7 @@ import (
 	"github.com/coreos/go-systemd/v22/activation"
 )
 
-// listeners are the service's ways in. Those that are off are nil.
+// listeners are what the service listens on. Those that are off are nil.
 type listeners struct {
 	https net.Listener // public
 	http  net.Listener // challenges and redirects
@@ -32,24 +32,27 @@ func (o *options) listen(ctx context.Context) (l listeners, err error) {
 	if err != nil {
 		return l, err
 	}
-	for _, way := range []struct {
+	for _, one := range []struct {
 		name, flag, address string
-		listener            *net.Listener
+		opened              *net.Listener
 	}{
 		{"https", "listen", o.Listen, &l.https},
 		{"http", "listen-http", o.ListenHTTP, &l.http},
 		{"ops", "listen-ops", o.ListenOps, &l.ops},
 	} {
-		if socket, ok := passed[way.name]; ok {
-			*way.listener = socket
+		if socket, ok := passed[one.name]; ok {
+			*one.opened = socket
 			continue
 		}
-		if way.address == "" {
+		if one.address == "" {
 			continue
 		}
-		if *way.listener, err = listenTCP(ctx, way.address); err != nil {
-			return l, startError(fmt.Errorf("--%s: %w", way.flag, err))
+		if *one.opened, err = listenTCP(ctx, one.address); err != nil {
+			return l, startError(fmt.Errorf("--%s: %w", one.flag, err))
 		}
+	}
+	if err := o.checkDescriptors(l.http != nil); err != nil {
+		return l, err
 	}
 	if o.TLS == "off" && !isLoopback(l.https.Addr().String()) && len(o.TrustedProxy) == 0 {
 		// A passed socket: validate has looked at --listen.

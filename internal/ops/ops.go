@@ -1,16 +1,19 @@
 // Package ops is what an operator sees of the running service: whether it
 // lives, whether it can serve, its figures, and its log lines.
 //
-// The first three are served on a listener of its own that is never public, since it names
-// what the service depends on, and is never rate limited, since an orchestrator
-// whose probes are refused kills a service that only was busy. Nothing here
-// reaches into messages, stores or certificates: what there is to check and to
-// count is passed in.
+// The first three are served on a listener of its own. It is never public, because
+// it names what the service depends on. It is never rate limited, because an
+// orchestrator kills a service that refuses its probes. Nothing here knows
+// messages, stores or certificates: what there is to check and to count is passed
+// in.
 package ops
 
 import (
 	"encoding/json"
+	"net"
 	"net/http"
+	"net/netip"
+	"strings"
 )
 
 // NewHandler returns the whole of the operations listener:
@@ -19,23 +22,29 @@ import (
 //	/readyz   200 if ready says so, otherwise 503; JSON naming each check
 //	/metrics  metrics, where it is not nil
 //
-// for GET and HEAD. Any other method there is a 405, any other path a 404.
-func NewHandler(ready *Readiness, metrics http.Handler) http.Handler {
-	return &handler{ready, metrics}
+// for GET and HEAD. Any other method there is a 405, any other path a 404. It
+// answers where Host is an IP address, localhost, the listener's own name, or
+// absent; any other host is a 421. Otherwise a foreign page could read the
+// answers through the browser of someone who reaches the listener, with a name of
+// its own that resolves to the listener's address (DNS rebinding).
+func NewHandler(name string, ready *Readiness, metrics http.Handler) http.Handler {
+	return &handler{name, ready, metrics}
 }
 
 type handler struct {
+	name    string
 	ready   *Readiness
 	metrics http.Handler
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// An answer that a cache or a browser keeps or reinterprets tells about
-	// another moment than now.
+	// A cache or a browser must not keep or reinterpret what is true only now.
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	serve := h.route(r.URL.Path)
 	switch {
+	case !h.answersTo(r.Host):
+		writeStatus(w, http.StatusMisdirectedRequest, "ask by IP address, as localhost, or by the name in --listen-ops")
 	case serve == nil:
 		writeStatus(w, http.StatusNotFound, "not found")
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
@@ -44,6 +53,18 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		serve(w, r)
 	}
+}
+
+// answersTo reports whether a request with this Host field is meant for us.
+func (h *handler) answersTo(host string) bool {
+	name, _, err := net.SplitHostPort(host)
+	if err != nil { // it has no port
+		name = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	}
+	if _, err := netip.ParseAddr(name); err == nil {
+		return true
+	}
+	return host == "" || strings.EqualFold(name, "localhost") || strings.EqualFold(name, h.name)
 }
 
 // route returns nil for a path that is not here. It is not a ServeMux: that

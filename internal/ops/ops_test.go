@@ -35,8 +35,8 @@ func get(t *testing.T, h http.Handler, method, path string) (*httptest.ResponseR
 }
 
 func TestHandlerAnswers(t *testing.T) {
-	healthy := ops.NewHandler(ops.NewReadiness(ops.Check{Name: "store", Run: pass}), nil)
-	ill := ops.NewHandler(ops.NewReadiness(
+	healthy := ops.NewHandler("ops", ops.NewReadiness(ops.Check{Name: "store", Run: pass}), nil)
+	ill := ops.NewHandler("ops", ops.NewReadiness(
 		ops.Check{Name: "certificate", Run: pass}, ops.Check{Name: "store", Run: fail}), nil)
 	for _, tc := range []struct {
 		name, method, path string
@@ -90,7 +90,7 @@ func TestHandlerAnswers(t *testing.T) {
 
 // The recorder above lets a HEAD's body through; a server does not.
 func TestHandlerThroughAServer(t *testing.T) {
-	srv := httptest.NewServer(ops.NewHandler(ops.NewReadiness(), nil))
+	srv := httptest.NewServer(ops.NewHandler("ops", ops.NewReadiness(), nil))
 	defer srv.Close()
 	for method, want := range map[string]string{"GET": `{"status":"alive"}` + "\n", "HEAD": ""} {
 		req, err := http.NewRequestWithContext(t.Context(), method, srv.URL+"/livez", nil)
@@ -111,9 +111,34 @@ func TestHandlerThroughAServer(t *testing.T) {
 	}
 }
 
+// Only hosts that no foreign page can have are answered.
+func TestHandlerKnowsItsHosts(t *testing.T) {
+	h := ops.NewHandler("ops.internal", ops.NewReadiness(), nil)
+	for host, want := range map[string]int{
+		"127.0.0.1:8081": 200, "127.0.0.1": 200, "[::1]:8081": 200, "[::1]": 200, "[fe80::1%eth0]:8081": 200, "192.0.2.7:1": 200,
+		"localhost": 200, "LocalHost:8081": 200, "ops.internal:8081": 200, "OPS.internal": 200, "": 200,
+		"rebound.example": 421, "rebound.example:8081": 421, "127.0.0.1.rebound.example": 421, "localhost.rebound.example": 421,
+		"internal": 421, "1.2.3": 421, ":8081": 421,
+	} {
+		for _, path := range []string{"/livez", "/readyz", "/nowhere"} {
+			r := httptest.NewRequestWithContext(t.Context(), "GET", path, nil)
+			r.Host = host
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			if path == "/nowhere" && want == 200 {
+				if w.Code != 404 {
+					t.Errorf("Host %q, %s: got %d, want 404", host, path, w.Code)
+				}
+			} else if w.Code != want {
+				t.Errorf("Host %q, %s: got %d, want %d", host, path, w.Code, want)
+			}
+		}
+	}
+}
+
 func TestHandlerServesMetrics(t *testing.T) {
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"status":"metrics"}`) })
-	h := ops.NewHandler(ops.NewReadiness(), metrics)
+	h := ops.NewHandler("ops", ops.NewReadiness(), metrics)
 	if resp, got := get(t, h, "GET", "/metrics"); resp.Code != 200 || got.Status != "metrics" {
 		t.Errorf("GET /metrics: got %d %q, want 200 from the passed handler", resp.Code, got.Status)
 	}
