@@ -3,13 +3,20 @@ package main
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	"messaging_api/internal/logfile"
+	"messaging_api/internal/tlscert"
 )
 
 // outcome runs the program to its end.
@@ -34,6 +41,11 @@ func TestBadConfiguration(t *testing.T) {
 	if err := os.WriteFile(empty, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	good := t.TempDir()
+	c := issue(t, good, time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
+	damaged := filepath.Join(dir, "damaged.pem")
+	whole := bytes.ReplaceAll(bytes.TrimSpace(c.blocks[0]), []byte("\n"), []byte("\r")) // one line
+	writeFile(t, damaged, slices.Concat(whole, []byte("\n-----BEGIN PRIVATE KEY-----\n-----BEGIN CERTIFICATE-----\nMIIB")))
 	// An address that is taken: whoever listens first fails in another way.
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -113,6 +125,9 @@ func TestBadConfiguration(t *testing.T) {
 		{name: "unknown port", args: []string{busy, "--listen-ops=127.0.0.1:none"}, want: []string{"--listen-ops", "none"}},
 		{name: "redis password missing", args: []string{redis, "--redis-password-file=" + dir + "/none"}, want: []string{"--redis-password-file", dir + "/none"}},
 		{name: "redis password empty", args: []string{redis, "--redis-password-file=" + empty}, want: []string{"--redis-password-file", "empty"}},
+		{name: "redis ca damaged", args: []string{"--store=rediss://h", "--redis-ca=" + damaged}, want: []string{"--redis-ca", damaged, "block 2, line 3", "no END line"}},
+		{name: "redis key damaged", args: []string{"--store=rediss://h", "--redis-cert=" + filepath.Join(good, "fullchain.pem"), "--redis-key=" + damaged}, want: []string{"--redis-key", damaged, "block 1, line 2", "no END line"}},
+		{name: "acme ca damaged", args: []string{"--tls=acme", "--host=a.example", "--acme-cache=" + dir + "/acme", "--acme-ca=" + damaged}, want: []string{damaged, "block 2, line 3", "no END line"}},
 		{name: "redis ca empty", args: []string{"--store=rediss://h", "--redis-ca=" + empty}, want: []string{"--redis-ca", "PEM"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -239,6 +254,31 @@ func TestTLSOff(t *testing.T) {
 		t.Errorf("plain HTTP: got %v %.80q", err, answer)
 	}
 	s.stop()
+}
+
+// Each cause of a failed start has its exit code.
+func TestStartErrors(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		code int
+	}{
+		{fmt.Errorf("certificate: %w: expired", tlscert.ErrNotValidNow), 1},
+		{fmt.Errorf("--log-dir: %w", logfile.ErrInUse), 1},
+		{&net.OpError{Err: os.NewSyscallError("bind", syscall.EADDRINUSE)}, 1},
+		{&net.OpError{Err: os.NewSyscallError("bind", syscall.EADDRNOTAVAIL)}, 1},
+		{&net.OpError{Err: &net.DNSError{Name: "a.example", IsTemporary: true}}, 1},
+		{&os.PathError{Op: "open", Path: "log", Err: syscall.ENOSPC}, 1},
+		{&os.PathError{Op: "read", Path: "key", Err: syscall.EIO}, 1},
+		{&net.OpError{Err: os.NewSyscallError("bind", syscall.EACCES)}, 2}, // a port below 1024
+		{&net.OpError{Err: &net.AddrError{Err: "invalid port", Addr: "99999"}}, 2},
+		{&os.PathError{Op: "open", Path: "key", Err: syscall.EACCES}, 2},
+		{&os.PathError{Op: "open", Path: "key", Err: syscall.ENOENT}, 2},
+		{errors.New("the key does not match"), 2},
+	} {
+		if code := exitCode(startError(c.err), io.Discard); code != c.code {
+			t.Errorf("%v: got exit code %d, want %d", c.err, code, c.code)
+		}
+	}
 }
 
 // The unit waits for the clock, tries again after exit 1 and stops after 2.

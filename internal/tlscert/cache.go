@@ -22,6 +22,7 @@ type fallbackCache struct {
 	writing sync.Mutex // held while dir is changed: an older value never overwrites a newer one
 
 	mu      sync.Mutex // guards the rest
+	account []byte     // the account's key, once it was read or made; renewals need it
 	unsaved map[string][]byte
 	err     error // why something is unsaved
 }
@@ -38,6 +39,9 @@ func newFallbackCache(dir autocert.Cache) *fallbackCache {
 func (c *fallbackCache) load(ctx context.Context, key string) ([]byte, error) {
 	c.mu.Lock()
 	data, ok := c.unsaved[key]
+	if key == accountName && c.account != nil {
+		data, ok = c.account, true
+	}
 	c.mu.Unlock()
 	if ok {
 		return data, nil
@@ -45,24 +49,40 @@ func (c *fallbackCache) load(ctx context.Context, key string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, cacheTimeout)
 	defer cancel()
 	data, err := c.dir.Get(ctx, key)
-	if err != nil && !errors.Is(err, autocert.ErrCacheMiss) {
+	switch {
+	case errors.Is(err, autocert.ErrCacheMiss):
+		return nil, err
+	case err != nil:
 		return nil, fmt.Errorf("read the cache: %w", err)
 	}
-	return data, err
+	c.keepAccount(key, data)
+	return data, nil
 }
 
-// Get is for autocert, which finds answers to challenges only: it is asked for a
-// certificate when a new one is wanted. autocert shows strangers the error of a
-// challenge, so each is a miss.
+func (c *fallbackCache) keepAccount(key string, data []byte) {
+	if key == accountName {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.account = data
+	}
+}
+
+// accountName is autocert's own name for the account's key.
+const accountName = "acme_account+key"
+
+// Get is for autocert, which finds the account's key and answers to challenges: it
+// is asked for a certificate when a new one is wanted. autocert shows strangers the
+// error of a challenge, so each is a miss.
 func (c *fallbackCache) Get(ctx context.Context, key string) ([]byte, error) {
-	if !strings.HasSuffix(key, "+http-01") && !strings.HasSuffix(key, "+token") {
-		return nil, autocert.ErrCacheMiss
+	if key == accountName {
+		return c.load(ctx, key)
 	}
-	data, err := c.load(ctx, key)
-	if err != nil {
-		return nil, autocert.ErrCacheMiss
+	if strings.HasSuffix(key, "+http-01") || strings.HasSuffix(key, "+token") {
+		if data, err := c.load(ctx, key); err == nil {
+			return data, nil
+		}
 	}
-	return data, nil
+	return nil, autocert.ErrCacheMiss
 }
 
 // Put never fails: see keepSaved.
@@ -70,6 +90,7 @@ func (c *fallbackCache) Put(ctx context.Context, key string, data []byte) error 
 	c.mu.Lock()
 	c.unsaved[key] = data
 	c.mu.Unlock()
+	c.keepAccount(key, data)
 	c.save(ctx)
 	return nil
 }

@@ -202,26 +202,27 @@ func TestFallbackCacheKeepsAValueThatArrivesDuringAWrite(t *testing.T) {
 	}
 }
 
-// autocert gets answers to challenges only. Strangers ask for these, so an error
-// is a miss, which shows nothing of the machine.
+// autocert gets the account's key and answers to challenges, and no certificate.
+// Strangers ask for challenges, so an error is a miss, which shows nothing of the
+// machine. The account's key is there although the disk is broken.
 func TestFallbackCacheGet(t *testing.T) {
 	d := newDisk(t)
 	cache := newFallbackCache(d)
-	keys := []string{"x+http-01", "a.example+token", "a.example", "acme_account+key"}
-	for _, key := range keys {
+	get := func(when string, found map[string]bool) {
+		t.Helper()
+		for key, want := range found {
+			if data, err := cache.Get(t.Context(), key); (err == nil) != want || want != (string(data) == "1") || err != nil && (!errors.Is(err, autocert.ErrCacheMiss) || errors.Is(err, errDisk)) {
+				t.Errorf("%s, %s: got %q, %v, want it found: %v, or a miss", key, when, data, err, want)
+			}
+		}
+	}
+	get("empty", map[string]bool{"x+http-01": false, "a.example+token": false, "a.example": false, accountName: false})
+	for _, key := range []string{"x+http-01", "a.example+token", "a.example", accountName} {
 		d.values[key] = []byte("1")
 	}
-	for i, key := range keys {
-		if _, err := cache.Get(t.Context(), key); (err == nil) != (i < 2) || err != nil && !errors.Is(err, autocert.ErrCacheMiss) {
-			t.Errorf("%s: got %v, want a challenge's answer or a miss", key, err)
-		}
-	}
+	get("full", map[string]bool{"x+http-01": true, "a.example+token": true, "a.example": false, accountName: true})
 	d.set(errDisk, false)
-	for _, key := range keys {
-		if _, err := cache.Get(t.Context(), key); !errors.Is(err, autocert.ErrCacheMiss) || errors.Is(err, errDisk) {
-			t.Errorf("%s on a broken disk: got %v, want a miss", key, err)
-		}
-	}
+	get("broken", map[string]bool{"x+http-01": false, "a.example+token": false, "a.example": false, accountName: true})
 }
 
 func TestFallbackCacheSavesLater(t *testing.T) {

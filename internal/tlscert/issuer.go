@@ -2,14 +2,8 @@ package tlscert
 
 import (
 	"context"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/base64"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/http"
@@ -32,8 +26,7 @@ type issuer struct {
 	base      *http.Transport // to the CA
 	http01    bool            // set before the first order
 
-	mu      sync.Mutex    // guards account, and the making of it
-	account crypto.Signer // nil: made for the first order
+	newAccount sync.Mutex // held by the order that makes the account, so that only one is made
 }
 
 func newIssuer(c ACMEConfig, cache *fallbackCache) (*issuer, error) {
@@ -59,9 +52,6 @@ func newIssuer(c ACMEConfig, cache *fallbackCache) (*issuer, error) {
 	if i.eab, err = binding(c.EABKeyID, c.EABKeyFile); err != nil {
 		return nil, fmt.Errorf("ACME external account binding: %w", err)
 	}
-	if i.account, err = i.loadAccount(context.Background()); err != nil && !errors.Is(err, autocert.ErrCacheMiss) {
-		return nil, fmt.Errorf("ACME account key: %w", err)
-	}
 	return i, nil
 }
 
@@ -72,9 +62,11 @@ func newIssuer(c ACMEConfig, cache *fallbackCache) (*issuer, error) {
 func (i *issuer) order(ctx context.Context, host string) (*tls.Certificate, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	account, err := i.accountKey(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("ACME account key: %w", err)
+	i.newAccount.Lock()
+	if _, err := i.cache.load(ctx, accountName); errors.Is(err, autocert.ErrCacheMiss) {
+		defer i.newAccount.Unlock()
+	} else {
+		i.newAccount.Unlock()
 	}
 	ca := &transport{base: i.base, ctx: ctx}
 	m := &autocert.Manager{
@@ -84,7 +76,6 @@ func (i *issuer) order(ctx context.Context, host string) (*tls.Certificate, erro
 		Email:                  i.email,
 		ExternalAccountBinding: i.eab,
 		Client: &acme.Client{
-			Key:          account,
 			DirectoryURL: i.directory,
 			HTTPClient:   &http.Client{Transport: ca, Timeout: 30 * time.Second},
 			RetryBackoff: backoff,
@@ -120,55 +111,6 @@ func backoff(n int, _ *http.Request, resp *http.Response) time.Duration {
 		return 0
 	}
 	return time.Second << (n - 1)
-}
-
-// accountName is autocert's own name for the account's key in the cache.
-const accountName = "acme_account+key"
-
-// accountKey returns the key of the account with the CA, made when there is none.
-func (i *issuer) accountKey(ctx context.Context) (crypto.Signer, error) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.account != nil {
-		return i.account, nil
-	}
-	// Another replica may have made it since the start.
-	key, err := i.loadAccount(ctx)
-	if errors.Is(err, autocert.ErrCacheMiss) {
-		key, err = i.newAccount(ctx)
-	}
-	if err == nil {
-		i.account = key
-	}
-	return i.account, err
-}
-
-func (i *issuer) loadAccount(ctx context.Context) (crypto.Signer, error) {
-	data, err := i.cache.load(ctx, accountName)
-	if err != nil {
-		return nil, err
-	}
-	block, _ := pem.Decode(data)
-	if block == nil {
-		return nil, fmt.Errorf("%s holds no PEM", accountName)
-	}
-	key, err := x509.ParseECPrivateKey(block.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", accountName, err)
-	}
-	return key, nil
-}
-
-func (i *issuer) newAccount(ctx context.Context) (crypto.Signer, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	der, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		return nil, err
-	}
-	return key, i.cache.Put(ctx, accountName, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}))
 }
 
 // binding returns the external account binding, nil where there is none.

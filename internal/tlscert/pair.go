@@ -23,11 +23,7 @@ type Pair struct {
 var ErrNotValidNow = errors.New("not valid now")
 
 // content is what the two files hold.
-type content struct{ cert, key []byte }
-
-func (c content) equal(other content) bool {
-	return bytes.Equal(c.cert, other.cert) && bytes.Equal(c.key, other.key)
-}
+type content struct{ cert, key string }
 
 // read reads both files. Its errors name the file.
 func (p Pair) read() (content, error) {
@@ -39,18 +35,18 @@ func (p Pair) read() (content, error) {
 	if err != nil {
 		return content{}, fmt.Errorf("key: %w", err)
 	}
-	return content{cert, key}, nil
+	return content{string(cert), string(key)}, nil
 }
 
 // parse returns the certificate that c holds, with its whole chain. Its errors
 // name the file and the reason and never show what is in it. The same fault has
 // the same text each time, so that a log can leave out repetitions.
 func (p Pair) parse(c content) (*tls.Certificate, error) {
-	chain, err := parseCertificates(c.cert)
+	chain, err := parseCertificates([]byte(c.cert))
 	if err != nil {
 		return nil, fmt.Errorf("certificate %s: %w", p.Cert, err)
 	}
-	key, err := parseKey(c.key)
+	key, err := parseKey([]byte(c.key))
 	if err != nil {
 		return nil, fmt.Errorf("key %s: %w", p.Key, err)
 	}

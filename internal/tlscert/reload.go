@@ -36,7 +36,7 @@ func (f *Files) reload(now time.Time, asked bool) {
 func (p Pair) refresh(s served, now time.Time) served {
 	s.err = nil
 	c, err := p.read()
-	if err == nil && s.cert != nil && c.equal(s.content) {
+	if err == nil && s.cert != nil && c == s.content {
 		return s
 	}
 	var cert *tls.Certificate
