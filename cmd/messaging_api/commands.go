@@ -60,23 +60,17 @@ func health(ctx context.Context, o *options) error {
 }
 
 // check reads the certificates and secrets that serve would read before it
-// listens, and says what it found. It leaves the store and the log alone: a running
-// service has them.
-func check(o *options, stdout io.Writer) error {
+// listens, tries the store, and says what it found. It leaves the log alone: a
+// running service has it.
+func check(ctx context.Context, o *options, stdout io.Writer) error {
 	log := slog.New(slog.NewTextHandler(stdout, nil))
 	now := time.Now()
 	source, err := o.certificates(now, log)
 	if err != nil {
 		return err
 	}
-	if _, isFile := o.filePath(); !isFile {
-		r, err := o.redisStore(log)
-		if err != nil {
-			return err
-		}
-		if err := r.Close(); err != nil {
-			return err
-		}
+	if err := o.checkStore(ctx, stdout); err != nil {
+		return err
 	}
 	if source != nil {
 		for _, c := range source.Certificates() {

@@ -199,7 +199,7 @@ func (p *prefixes) Set(s string) error {
 var commands = [][2]string{
 	{"serve", "Serve (the default command)."},
 	{"health", "Ask a running service whether it is ready; exit 0 or 1."},
-	{"check", "Validate the configuration and the files that it names; nothing listens."},
+	{"check", "Validate the configuration and the files that it names, and try the store; nothing listens."},
 	{"version", "Print the version."},
 }
 

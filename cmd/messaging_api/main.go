@@ -36,7 +36,7 @@ func run(ctx context.Context, hangups <-chan os.Signal, args, env []string, stdo
 	case "health":
 		return health(ctx, o)
 	case "check":
-		return check(o, stdout)
+		return check(ctx, o, stdout)
 	case "version":
 		_, err = fmt.Fprintln(stdout, version())
 		return err

@@ -73,7 +73,7 @@ type watched struct {
 	admitted []*limit.Listener // nil: a way that is off
 	source   certificateSource
 	ready    *ops.Readiness
-	space    *spaceWatch
+	monitor  *storeMonitor
 	logs     logOutput
 }
 
@@ -89,8 +89,8 @@ func (w watched) watch(m *ops.Metrics) {
 	if w.source != nil {
 		watchCertificates(m, w.source)
 	}
-	m.WatchSpace(w.space.now)
-	switch messages := w.space.messages.(type) {
+	m.WatchSpace(w.monitor.space)
+	switch messages := w.monitor.messages.(type) {
 	case *store.Redis:
 		m.WatchPool(func() ops.Pool { return ops.Pool(messages.Pool()) })
 	case *store.Bolt:

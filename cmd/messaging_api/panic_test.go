@@ -78,7 +78,7 @@ func TestPanicsHoldNoSecrets(t *testing.T) {
 	admitted := limit.NewListener(inner, resolver, table, o.Conns, o.ConnsPerClient)
 	admitted.Observer = connMetrics{metrics, digest}
 	handler := web.Serve(requests, observer, o.inFlight(resolver), web.Hosts(o.Host, web.Routes(
-		message.NewBox(measured{panicking{kept, faults}, metrics, &storeWatch{log: log}}), o.limits(),
+		message.NewBox(countedStore{panicking{kept, faults}, metrics, &outageLog{log: log, explain: o.explainStore}}), o.limits(),
 		limiter{limit.NewLocal(table), metrics.Missed})))
 	config := o.tlsConfig(source, digest, resolver)
 	certificate := config.GetCertificate

@@ -134,7 +134,7 @@ func (o *options) wire(r *resources) *servers {
 	}
 	admitted := []*limit.Listener{admit(r.listeners.https), admit(r.listeners.http)}
 	load := o.inFlight(r.resolver)
-	messages := measured{r.messages, metrics, &storeWatch{log: r.log}}
+	messages := countedStore{r.messages, metrics, &outageLog{log: r.log, explain: o.explainStore}}
 
 	handler := web.Serve(lines, observer, load,
 		web.Hosts(o.Host,
@@ -144,9 +144,9 @@ func (o *options) wire(r *resources) *servers {
 	public := newPublic(admitted[0], o.tlsConfig(r.source, digest, r.resolver), handler, lines, troubles, observer)
 	plain := o.newPlain(admitted[1], r.source, lines, troubles, observer)
 
-	ready := ops.NewReadiness(storeCheck(messages), certificateCheck(r.source), public.check())
-	space := &spaceWatch{messages: r.messages, log: r.log}
-	watched{table, load, admitted, r.source, ready, space, r.logs}.watch(metrics)
+	monitor := &storeMonitor{messages: r.messages, ping: messages.Ping, log: r.log}
+	ready := ops.NewReadiness(monitor.check(), certificateCheck(r.source), public.check())
+	watched{table, load, admitted, r.source, ready, monitor, r.logs}.watch(metrics)
 	return &servers{
 		log: r.log,
 		start: []any{"event", "start", "version", version(), "address", address(r.listeners.https),
@@ -155,7 +155,7 @@ func (o *options) wire(r *resources) *servers {
 		plain:      plain,
 		operations: newOpsServer(r.listeners.ops, ops.NewHandler(o.opsName(), ready, metrics), troubles),
 		failed:     make(chan error, 3),
-		background: []func(context.Context){digest.run, space.run},
+		background: []func(context.Context){digest.run, monitor.run},
 	}
 }
 
@@ -323,10 +323,6 @@ func newServer(handler http.Handler, troubles *log.Logger) *http.Server {
 		MaxHeaderBytes:               maxHeaderBytes,
 		ErrorLog:                     troubles,
 	}
-}
-
-func storeCheck(s messageStore) ops.Check {
-	return ops.Check{Name: "store", Run: func(ctx context.Context) (string, error) { return "", s.Ping(ctx) }}
 }
 
 // announce prints, for a person who tries the service out, what its certificate

@@ -175,6 +175,35 @@ func TestBoltRefusesWhatItCannotUse(t *testing.T) {
 	wantRefusal(t, elsewhere, "another process")
 }
 
+// CheckBolt judges as OpenBolt does, and leaves everything as it was.
+func TestCheckBolt(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	whole := sampleFile(t, 10)
+	for name, content := range map[string][]byte{"whole": whole, "cut": whole[:len(whole)/2], "text": []byte("text"), "empty": {}} {
+		writeFile(t, filepath.Join(dir, name), content)
+	}
+	held := filepath.Join(dir, "held")
+	openBolt(t, held)
+	for name, want := range map[string]string{
+		"whole": "is a whole store", "empty": "is empty", "held": "is in use by another process", "none": "does not exist yet",
+		"cut": "", "text": "", "none/../text/x": "",
+	} {
+		path := filepath.Join(dir, name)
+		before, _ := os.ReadFile(path)
+		state, err := store.CheckBolt(path)
+		if state != want || (err != nil) != (want == "") || err != nil && !isRefusal(err.Error(), path) {
+			t.Errorf("%s: got %q and %v, want %q", name, state, err, want)
+		}
+		if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
+			t.Errorf("%s: the file was changed", name)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "none")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file was made: %v", err)
+	}
+}
+
 func TestBoltRefusesAReadOnlyDisk(t *testing.T) {
 	dir := smallDisk(t, 1<<20)
 	path := filepath.Join(dir, "messages.db")

@@ -53,6 +53,48 @@ func openFile(path string) (_ *bolt.DB, err error) {
 	return db, nil
 }
 
+// CheckBolt examines the file at path as [OpenBolt] does, and says in a few words
+// what it is. It changes nothing, and makes no file.
+func CheckBolt(path string) (state string, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("store file %q: %w", path, pathless(err))
+		}
+	}()
+	file, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0) //nolint:gosec // the operator names the file
+	if errors.Is(err, fs.ErrNotExist) {
+		return "does not exist yet", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = file.Close() }()
+	err = syscall.Flock(int(file.Fd()), syscall.LOCK_SH|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return "is in use by another process", nil
+	}
+	if err == nil {
+		err = examine(file)
+	}
+	if err != nil {
+		return "", err
+	}
+	if info, err := file.Stat(); err != nil || info.Size() == 0 {
+		return "is empty", err
+	}
+	err = guard(func() error {
+		db, err := bolt.Open(path, 0o600, &bolt.Options{
+			ReadOnly: true,
+			OpenFile: func(string, int, os.FileMode) (*os.File, error) { return file, nil },
+		})
+		if err != nil {
+			return err
+		}
+		return errors.Join(db.View(checkFormat), db.Close())
+	})
+	return "is a whole store", err
+}
+
 // pathless returns an error of package os without the path, which the caller
 // names once, and quoted: it may have a line break in it.
 func pathless(err error) error {
@@ -77,24 +119,32 @@ func claim(path string) (_ *os.File, err error) {
 	if err := lock(file); err != nil {
 		return nil, err
 	}
-	info, err := file.Stat()
-	switch {
-	case err != nil:
+	if err := examine(file); err != nil {
 		return nil, err
-	case !info.Mode().IsRegular():
-		return nil, errors.New("not a regular file")
-	case info.Size() == 0:
-		return file, nil
-	}
-	if err := checkMetas(file, info.Size()); err != nil {
-		return nil, fmt.Errorf("damaged, or not a store of this program: %w", err)
 	}
 	return file, nil
 }
 
+// examine looks for damage in a file that is locked. An empty one is a new store.
+func examine(file *os.File) error {
+	info, err := file.Stat()
+	switch {
+	case err != nil:
+		return err
+	case !info.Mode().IsRegular():
+		return errors.New("not a regular file")
+	case info.Size() == 0:
+		return nil
+	}
+	if err := checkMetas(file, info.Size()); err != nil {
+		return fmt.Errorf("damaged, or not a store of this program: %w", err)
+	}
+	return nil
+}
+
 // lock takes the file for this process. bbolt takes the same lock again, which
-// is no change; but it must not read a file that has not been inspected, and
-// a file is not to be inspected while another process writes.
+// is no change; but it must not read a file that has not been examined, and
+// a file is not to be examined while another process writes.
 func lock(file *os.File) error {
 	retry := time.NewTicker(lockRetry)
 	defer retry.Stop()

@@ -225,9 +225,9 @@ func TestRedisHangsAndGoesOn(t *testing.T) {
 		requests.Go(func() { wantUnavailable(t, s) })
 	}
 	requests.Go(func() {
-		timely(t, "Space", func() {
-			_, _, err := s.Space(t.Context())
-			wantError(t, "Space", err, message.ErrUnavailable)
+		timely(t, "Info", func() {
+			_, err := s.Info(t.Context())
+			wantError(t, "Info", err, message.ErrUnavailable)
 		})
 	})
 	requests.Wait()

@@ -38,7 +38,7 @@ func TestRedisSpace(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			server, s := open(t)
-			const shipped = 256 << 20
+			const shipped = 640 << 20
 			if used, limit := space(t, s); limit != shipped || used < 100_000 || used > shipped/4 {
 				t.Errorf("an empty store: got %d of %d bytes, want a little of %d", used, limit, shipped)
 			}
@@ -90,11 +90,41 @@ func TestRedisSpaceOfAClusterInPart(t *testing.T) {
 // space returns what a store says.
 func space(t *testing.T, s *store.Redis) (used, limit uint64) {
 	t.Helper()
-	used, limit, err := s.Space(t.Context())
+	info, err := s.Info(t.Context())
 	if err != nil {
-		t.Fatalf("Space: %v", err)
+		t.Fatalf("Info: %v", err)
 	}
-	return used, limit
+	if len(info.Risks) > 0 {
+		t.Errorf("the shipped configuration is a risk: %q", info.Risks)
+	}
+	return info.Used, info.Limit
+}
+
+// A server that may lose messages says so, and so does one of a Cluster.
+func TestRedisRisks(t *testing.T) {
+	server := startRedis(t, redisSetup{args: []string{"--appendonly", "no"}})
+	server.do("config", "set", "maxmemory-policy", "allkeys-lru")
+	cluster := startCluster(t, 2)
+	for _, node := range cluster {
+		node.do("config", "set", "maxmemory-policy", "volatile-ttl")
+	}
+	for name, test := range map[string]struct {
+		store *store.Redis
+		want  []string
+	}{
+		"single":  {server.open(), []string{"append-only", "allkeys-lru"}},
+		"Cluster": {openRedis(t, clusterURL(cluster), nil), []string{"volatile-ttl"}},
+	} {
+		info, err := test.store.Info(t.Context())
+		if err != nil || len(info.Risks) != len(test.want) {
+			t.Fatalf("%s: got %q and %v, want %q", name, info.Risks, err, test.want)
+		}
+		for i, want := range test.want {
+			if !strings.Contains(info.Risks[i], want) {
+				t.Errorf("%s: got %q, want it to name %s", name, info.Risks[i], want)
+			}
+		}
+	}
 }
 
 // A server whose rules are an older version's does not say how full it is, and
@@ -102,10 +132,10 @@ func space(t *testing.T, s *store.Redis) (used, limit uint64) {
 func TestRedisSpaceDenied(t *testing.T) {
 	server := startRedis(t, redisSetup{grant: " -info"})
 	s := server.open()
-	_, _, err := s.Space(t.Context())
-	wantError(t, "Space without the right", err, message.ErrUnavailable)
+	_, err := s.Info(t.Context())
+	wantError(t, "Info without the right", err, message.ErrUnavailable)
 	if !strings.Contains(fmt.Sprint(err), "NOPERM") {
-		t.Errorf("Space without the right: got %v, want NOPERM", err)
+		t.Errorf("Info without the right: got %v, want NOPERM", err)
 	}
 	writeAndRead(t, s, 4, 4)
 	if err := s.Ping(t.Context()); err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"testing"
@@ -12,9 +13,9 @@ import (
 
 // Loss and return are said once each, and a store that fails now and then does
 // not fill the log.
-func TestStoreWatch(t *testing.T) {
+func TestOutageLog(t *testing.T) {
 	var out bytes.Buffer
-	w := &storeWatch{log: slog.New(slog.NewJSONHandler(&out, nil))}
+	w := &outageLog{log: slog.New(slog.NewJSONHandler(&out, nil)), explain: func(err error) error { return err }}
 	lost := fmt.Errorf("%w: refused", message.ErrUnavailable)
 	now := time.Unix(1e9, 0)
 	for _, step := range []struct {
@@ -29,7 +30,7 @@ func TestStoreWatch(t *testing.T) {
 		{time.Second, lost, ""},
 		{time.Millisecond, nil, ""},
 		{0, lost, ""},
-		{calm - 1, nil, ""},
+		{outageEnd - 1, nil, ""},
 		{1, message.ErrNotFound, "store_back"}, // an answer like any other
 		{0, nil, ""},
 		{0, lost, "store_lost"},
@@ -37,7 +38,9 @@ func TestStoreWatch(t *testing.T) {
 	} {
 		now = now.Add(step.after)
 		out.Reset()
-		w.note(step.err, now)
+		if err := w.note(step.err, now); !errors.Is(err, step.err) {
+			t.Errorf("%v: got the error %v", step.err, err)
+		}
 		got := ""
 		for _, line := range records(t, out.String()) {
 			got += fmt.Sprint(line["event"])

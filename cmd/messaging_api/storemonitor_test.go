@@ -1,0 +1,214 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"messaging_api/internal/redistest"
+	"messaging_api/internal/store"
+)
+
+// How full Redis is shows, as it fills up to where it refuses: what the alert
+// before that is made of.
+func TestMetricsOfRedisSpace(t *testing.T) {
+	t.Parallel()
+	const room = 16 << 20
+	redis := redistest.New(t, "--maxmemory", "16mb")
+	s := start(t, "--store="+redis.URL(true))
+	share := func() float64 {
+		got := s.scrape()
+		if got["store_limit_bytes"] != room {
+			t.Logf("the limit: got %v, want %d", got["store_limit_bytes"], room)
+			return 0
+		}
+		return got["store_used_bytes"] / room
+	}
+	eventually(t, 20*time.Second, "an empty Redis tells", func() bool { s := share(); return s > 0 && s < .5 })
+	c := client(1)
+	text := strings.Repeat("x", 200_000)
+	for n, status := 0, 0; status != http.StatusInsufficientStorage; n++ {
+		if n > 200 {
+			t.Fatal("Redis is not full")
+		}
+		status = s.must(c, http.MethodPost, "/", text).status
+	}
+	eventually(t, 2*monitorEvery+20*time.Second, "a full Redis tells", func() bool { return share() > .85 })
+	s.stop()
+}
+
+// A Redis that does not let its user ask leaves the figures out, and nothing else.
+func TestMetricsWithoutRedisSpace(t *testing.T) {
+	redis := redistest.New(t)
+	redis.Do("acl", "setuser", redistest.User, "-info")
+	s := start(t, "--store="+redis.URL(true))
+	eventually(t, 20*time.Second, "it is said", func() bool { return strings.Contains(s.stdout.String(), `"store_space"`) })
+	got := s.scrape()
+	for _, series := range []string{"store_used_bytes", "store_limit_bytes"} {
+		if value, there := got[series]; there {
+			t.Errorf("%s: got %v, want none", series, value)
+		}
+	}
+	if status, report := s.ready(); status != http.StatusOK {
+		t.Errorf("readiness: got %s", report)
+	}
+	if _, err := s.post(client(1), "x"); err != nil {
+		t.Error(err)
+	}
+	s.stop()
+}
+
+// What Redis tells is logged once, until it changes or Redis was lost; and what it
+// told last counts for a while, so that one round without an answer ends no alert.
+func TestStoreMonitor(t *testing.T) {
+	redis := redistest.New(t)
+	var out bytes.Buffer
+	log := slog.New(slog.NewJSONHandler(&out, nil))
+	messages, err := store.NewRedis(redis.URL(true), store.RedisOptions{}, log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = messages.Close() }()
+	m := &storeMonitor{messages: messages, ping: messages.Ping, log: log}
+	grant := func(right string) func() {
+		return func() { redis.Do("acl", "setuser", redistest.User, right) }
+	}
+	policy := func(name string) func() { return func() { redis.Do("config", "set", "maxmemory-policy", name) } }
+	for i, step := range []struct {
+		change func()
+		events string // those that are new
+		known  bool
+		detail string // in readiness
+	}{
+		{grant("-info"), "store_space", false, ""},
+		{grant("-info"), "", false, ""},
+		{grant("+info"), "", true, ""},
+		{policy("allkeys-lru"), "store_unsafe", true, "allkeys-lru"},
+		{policy("allkeys-lru"), "", true, "allkeys-lru"},
+		{grant("-ping"), "", true, ""}, // as good as lost
+		{grant("+ping"), "store_unsafe", true, "allkeys-lru"},
+		{policy("volatile-ttl"), "store_unsafe", true, "volatile-ttl"},
+		{policy("noeviction"), "", true, ""},
+		{grant("-info"), "store_space", true, ""},
+	} {
+		step.change()
+		out.Reset()
+		m.ask(t.Context(), messages)
+		var events []string
+		for _, line := range records(t, out.String()) {
+			events = append(events, fmt.Sprint(line["event"]))
+		}
+		if got := strings.Join(events, " "); got != step.events {
+			t.Errorf("step %d: got the events %q, want %q: %s", i, got, step.events, out.String())
+		}
+		if used, limit := m.space(); (used > 0) != step.known || (limit > used) != step.known {
+			t.Errorf("step %d: got %d of %d bytes, want them known: %t", i, used, limit, step.known)
+		}
+		if detail, _ := m.check().Run(t.Context()); !strings.Contains(detail, step.detail) || step.detail == "" && detail != "" {
+			t.Errorf("step %d: got the detail %q, want %q", i, detail, step.detail)
+		}
+	}
+	last := *m.last.Load()
+	last.at = time.Now().Add(-infoLife)
+	m.last.Store(&last)
+	if used, limit := m.space(); used != 0 || limit != 0 {
+		t.Errorf("an answer %v ago: got %d of %d bytes, want none", infoLife, used, limit)
+	}
+}
+
+// A Redis that may lose messages, and one that refuses the service, cannot be
+// missed: the log, readiness and the command check say so, without a request.
+func TestRedisTroubleShowsAtTheStart(t *testing.T) {
+	t.Parallel()
+	unsafe := redistest.New(t, "--appendonly", "no", "--maxmemory-policy", "allkeys-lfu")
+	password := filepath.Join(t.TempDir(), "password")
+	if err := os.WriteFile(password, []byte("wrong"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, test := range map[string]struct {
+		args   []string
+		event  string
+		status int
+		exit   int
+		words  []string
+	}{
+		"unsafe": {
+			[]string{"--store=" + unsafe.URL(true)},
+			"store_unsafe", http.StatusOK, 0, []string{"append-only", "allkeys-lfu"},
+		},
+		"wrong password": {
+			[]string{"--store=" + unsafe.URL(false), "--redis-password-file=" + password},
+			"store_lost", http.StatusServiceUnavailable, 1, []string{"WRONGPASS", "--redis-password-file", redistest.User},
+		},
+		"no password": {
+			[]string{"--store=redis://" + unsafe.Addr},
+			"store_lost", http.StatusServiceUnavailable, 1, []string{"NOAUTH", "--redis-password-file", "default"},
+		},
+		"TLS": {
+			[]string{"--store=" + strings.Replace(unsafe.URL(true), "redis:", "rediss:", 1)},
+			"store_lost", http.StatusServiceUnavailable, 1, []string{"does not speak TLS", "--store"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			all := func(text string) bool {
+				for _, word := range test.words {
+					if !strings.Contains(text, word) {
+						return false
+					}
+				}
+				return true
+			}
+			s := start(t, test.args...)
+			eventually(t, 20*time.Second, "it is logged", func() bool {
+				for line := range strings.Lines(s.stdout.String()) {
+					if strings.Contains(line, `"event":"`+test.event+`"`) && all(line) {
+						return true
+					}
+				}
+				return false
+			})
+			eventually(t, 20*time.Second, "readiness tells", func() bool {
+				status, report := s.ready()
+				return status == test.status && all(report)
+			})
+			s.stop()
+			check := program(t, nil, append([]string{"check"}, test.args...)...)
+			out, _ := check.CombinedOutput() // the exit code tells
+			if code := check.ProcessState.ExitCode(); code != test.exit || !all(string(out)) {
+				t.Errorf("check: exit %d, want %d, and the words %q: %s", code, test.exit, test.words, out)
+			}
+		})
+	}
+}
+
+// The command check looks into the embedded store, also while a service has it.
+func TestCheckOpensTheEmbeddedStore(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "messages.db")
+	check := func(path, want string, exit int) {
+		t.Helper()
+		command := program(t, nil, "check", "--store=file:"+path)
+		out, _ := command.CombinedOutput()
+		if code := command.ProcessState.ExitCode(); code != exit || !strings.Contains(string(out), want) {
+			t.Errorf("check: exit %d, want %d, and %q: %s", code, exit, want, out)
+		}
+	}
+	check(path, "does not exist yet", 0)
+	s := start(t, "--store=file:"+path)
+	check(path, "in use", 0)
+	s.stop()
+	check(path, "a whole store", 0)
+	damaged := filepath.Join(dir, "damaged.db")
+	if err := os.WriteFile(damaged, []byte("not a store"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	check(damaged, "--store: store file", 1)
+}
