@@ -102,7 +102,7 @@ func TestFilesChooses(t *testing.T) {
 		{nil, "both.example", modern, 2},
 		{nil, "both.example", rsaOnly, 1},
 		{nil, "two.wild.example", modern, 3},
-		{nil, "one.wild.example", modern, 4},
+		{nil, "one.wild.example", modern, 3},
 		{nil, "two.one.wild.example", modern, 0},
 		{nil, "wild.example", modern, 0},
 		{nil, "b.example", modern, 0},
