@@ -140,8 +140,11 @@ func (o *options) validateLimits() error {
 	if _, isFile := o.filePath(); isFile && o.LimitScope == "shared" {
 		return errors.New("--limit-scope shared: needs a Redis store, where replicas meet")
 	}
-	if !o.LimitBytes.Off() && o.LimitBytes.Burst() < int64(o.MaxBytes) {
-		return fmt.Errorf("--limit-bytes %v: its burst must not be less than --max-bytes %v, or the largest message could never be created", o.LimitBytes, o.MaxBytes)
+	if !o.LimitBytes.Off() && o.LimitBytes.Burst() < int64(o.MaxBytes)+web.MessageOverhead {
+		return fmt.Errorf("--limit-bytes %v: its burst must be at least %d bytes more than --max-bytes %v, or the largest message could never be created", o.LimitBytes, web.MessageOverhead, o.MaxBytes)
+	}
+	if !o.LimitReadBytes.Off() && o.LimitReadBytes.Burst() < int64(o.MaxBytes) {
+		return fmt.Errorf("--limit-read-bytes %v: its burst must not be less than --max-bytes %v, or one message could use up hours of reading", o.LimitReadBytes, o.MaxBytes)
 	}
 	return nil
 }

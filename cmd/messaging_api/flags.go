@@ -50,6 +50,7 @@ type options struct {
 	LimitRead           limit.Rate
 	LimitMiss           limit.Rate
 	LimitBytes          limit.ByteRate
+	LimitReadBytes      limit.ByteRate
 	LimitIPv4Prefix     int
 	LimitIPv6Prefix     int
 	LimitClients        int
@@ -119,11 +120,12 @@ func (o *options) limitFlags(f *pflag.FlagSet) {
 	f.DurationVar(&o.TTLMax, "ttl-max", 168*time.Hour, "Longest lifetime.")
 	f.TextVar(&o.LimitCreate, "limit-create", rate("1/s:30"), "Messages that one client may create: RATE/UNIT:BURST with the unit s, m, h or d, or off.")
 	f.TextVar(&o.LimitRead, "limit-read", rate("50/s:100"), "Reads of one client.")
-	f.TextVar(&o.LimitMiss, "limit-miss", rate("12/m:30"), "Reads of one client that find nothing; when they are spent, all its reads wait.")
-	f.TextVar(&o.LimitBytes, "limit-bytes", byteRate("64KiB/s:4MiB"), "Bytes of the messages that one client may create.")
+	f.TextVar(&o.LimitMiss, "limit-miss", rate("12/m:30"), "Reads of one client that find nothing. Once they are spent, all its reads are refused.")
+	f.TextVar(&o.LimitBytes, "limit-bytes", byteRate("256KiB/h:8MiB"), "Bytes that one client may store: each message counts as its text and 512 bytes.")
+	f.TextVar(&o.LimitReadBytes, "limit-read-bytes", byteRate("1MiB/s:16MiB"), "Bytes of the messages that one client may read.")
 	f.IntVar(&o.LimitIPv4Prefix, "limit-ipv4-prefix", 32, "How much of an IPv4 address is one client.")
 	f.IntVar(&o.LimitIPv6Prefix, "limit-ipv6-prefix", 64, "How much of an IPv6 address is one client.")
-	f.IntVar(&o.LimitClients, "limit-clients", 262144, "Clients tracked at once; memory is bounded by it.")
+	f.IntVar(&o.LimitClients, "limit-clients", 65536, "Clients tracked at once, in up to 650 bytes each. Further ones share their budgets.")
 	o.LimitScope = "local"
 	f.Var(choice{&o.LimitScope, "local,shared"}, "limit-scope", "Whose budget it is: local (this process's) or shared (one for all replicas, kept in Redis).")
 	f.IntVar(&o.Conns, "conns", 8192, "Connections open at once, on each public address.")

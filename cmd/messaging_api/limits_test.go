@@ -14,7 +14,9 @@ import (
 	"testing"
 	"time"
 
+	"messaging_api/internal/limit"
 	"messaging_api/internal/redistest"
+	"messaging_api/internal/web"
 )
 
 // from is client, from an address of 127.0.0.0/8.
@@ -116,8 +118,8 @@ func smallDisk(t *testing.T, size string) string {
 }
 
 func fill(t *testing.T, args ...string) {
-	s := startLimited(t, args...)
-	const size = 200_000 // the bytes, 4 MiB, are spent before the 30 creations
+	s := startLimited(t, append(args, "--limit-bytes=64KiB/s:4MiB")...)
+	const size = 200_000 // the bytes are spent before the 30 creations
 	promised := make(map[string]string)
 	spent, full := 0, false
 	for i := 1; !full; i++ {
@@ -156,6 +158,167 @@ func fill(t *testing.T, args ...string) {
 	}
 	t.Logf("%d clients spent their bytes; %d messages were stored and read", spent, read)
 	s.stop()
+}
+
+// A client that has no bytes left is refused before its body is read, where it
+// says how long the body is, and after it was read, where it does not. What it is
+// told to wait is enough.
+func TestBytesAreJudgedBeforeTheBody(t *testing.T) {
+	s := startLimited(t, "--limit-bytes=100kB/s:263kB")
+	text := strings.Repeat("x", 200_000)
+	a := s.must(from("127.0.4.1", 1), http.MethodPost, "/", text)
+	if got := a.header.Get("RateLimit"); a.status != http.StatusOK || !strings.Contains(got, `"bytes";r=62488;`) {
+		t.Fatalf("the first message: got %d with RateLimit %q, want 200 and 200,512 bytes charged", a.status, got)
+	}
+	for _, protocol := range []int{1, 2} {
+		c := from(fmt.Sprintf("127.0.4.%d", 2+protocol), protocol)
+		s.must(c, http.MethodPost, "/", text)
+		request, err := http.NewRequest(http.MethodPost, "https://"+s.address+"/", neverSent(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.ContentLength = 200_000
+		request.Header.Set("Content-Type", "text/plain")
+		request.Header.Set("Expect", "100-continue") // or HTTP/1 may lose the answer with what was sent
+		got, err := c.Do(request)
+		if err != nil {
+			t.Fatalf("HTTP/%d: no answer to a body that is never sent: %v", protocol, err)
+		}
+		_ = got.Body.Close()
+		if got.StatusCode != http.StatusTooManyRequests || !strings.Contains(got.Header.Get("RateLimit"), `"bytes"`) {
+			t.Errorf("HTTP/%d: a body that is never sent: got %s with %q, want 429 for bytes", protocol, got.Status, got.Header.Get("RateLimit"))
+		}
+	}
+	c := from("127.0.4.9", 1)
+	s.must(c, http.MethodPost, "/", text)
+	chunked := func() answer {
+		request, err := http.NewRequest(http.MethodPost, "https://"+s.address+"/", io.MultiReader(strings.NewReader(text)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		request.Header.Set("Content-Type", "text/plain")
+		got, err := c.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = got.Body.Close() }()
+		body, err := io.ReadAll(got.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return answer{got.StatusCode, got.Header, string(body)}
+	}
+	refused := chunked()
+	tooMany(t, refused, "bytes")
+	wait, _ := strconv.Atoi(refused.header.Get("Retry-After"))
+	<-time.After(time.Duration(wait) * time.Second)
+	if a := chunked(); a.status != http.StatusOK {
+		t.Errorf("after Retry-After %d: got %d %s, want 200", wait, a.status, a.body)
+	}
+	s.stop()
+}
+
+// neverSent is a body that blocks until the test ends.
+func neverSent(t *testing.T) io.Reader {
+	r, w := io.Pipe()
+	t.Cleanup(func() { _ = w.Close() })
+	return r
+}
+
+// Reads cost what they send: 256 KiB of control characters are six times as much
+// in JSON.
+func TestReadsArePaidByTheByte(t *testing.T) {
+	s := startLimited(t, "--limit-read-bytes=1kB/h:2MB")
+	text := strings.Repeat("\x01", 256<<10)
+	link, err := s.post(client(2), text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, path, _ := strings.Cut(link, s.address)
+	c := from("127.0.5.1", 2)
+	for i, left := range []int{1, 0} { // the second one makes a debt
+		a := s.must(c, http.MethodGet, path, "")
+		if a.status != http.StatusOK || len(a.body) < 6*len(text) {
+			t.Fatalf("read %d: got %d and %d bytes", i, a.status, len(a.body))
+		}
+		want := fmt.Sprintf(`"read-bytes";r=%d;`, left*(2_000_000-len(a.body)))
+		if got := a.header.Get("RateLimit"); !strings.Contains(got, want) || !strings.Contains(got, `"read";r=`) || !strings.Contains(got, `"miss";r=`) {
+			t.Errorf("read %d of %d bytes: RateLimit %q, want %s after read and miss", i, len(a.body), got, want)
+		}
+	}
+	tooMany(t, s.must(c, http.MethodGet, path, ""), "read-bytes")
+	if a := s.must(c, http.MethodHead, path, ""); a.status != http.StatusTooManyRequests {
+		t.Errorf("HEAD: got %d, want 429", a.status)
+	}
+	if a := s.must(from("127.0.5.2", 1), http.MethodGet, path, "", "Accept", "text/plain"); a.status != http.StatusOK || a.body != text {
+		t.Errorf("another client: got %d and %d bytes", a.status, len(a.body))
+	}
+	s.stop()
+}
+
+// A client that lacks two budgets is told the longer wait: obeying the shorter one
+// would lead to the next refusal.
+func TestRetryAfterIsTheLongestWait(t *testing.T) {
+	for name, test := range map[string]struct {
+		args   []string
+		spend  func(limiter, web.Client, http.Header)
+		ask    func(limiter, web.Client, http.Header) *web.Denial
+		budget string
+		wait   int64
+	}{
+		"creations": {
+			[]string{"--limit-create=1/m:1", "--limit-bytes=1MiB/s:1MiB"},
+			func(l limiter, c web.Client, h http.Header) { l.Create(c, 1, h); l.Stored(c, 1<<20, h) },
+			func(l limiter, c web.Client, h http.Header) *web.Denial { return l.Create(c, 1<<20, h) },
+			"create", 60,
+		},
+		"bytes": {
+			[]string{"--limit-create=1/s:1", "--limit-bytes=1MiB/m:1MiB"},
+			func(l limiter, c web.Client, h http.Header) { l.Create(c, 1, h); l.Stored(c, 1<<20, h) },
+			func(l limiter, c web.Client, h http.Header) *web.Denial { return l.Create(c, 1<<20, h) },
+			"bytes", 60,
+		},
+		"reads": {
+			[]string{"--limit-read=1/m:1", "--limit-miss=1/s:1", "--limit-read-bytes=1MiB/s:1MiB"},
+			func(l limiter, c web.Client, h http.Header) { l.Read(c, h); l.Missed(c, h); l.Sent(c, 1<<20, h) },
+			func(l limiter, c web.Client, h http.Header) *web.Denial { return l.Read(c, h) },
+			"read", 60,
+		},
+	} {
+		o, _, err := parse(test.args, nil, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := limiter{limit.NewTable(o.rates(), 1), func() {}}
+		header := make(http.Header)
+		test.spend(l, web.Client{}, header)
+		got := test.ask(l, web.Client{}, header)
+		if got == nil || got.Budget != test.budget || got.RetryAfter != test.wait {
+			t.Errorf("%s: got %+v, want to wait %d seconds for %s", name, got, test.wait, test.budget)
+		}
+		if !strings.HasPrefix(header.Get("RateLimit"), `"`+test.budget+`"`) {
+			t.Errorf("%s: RateLimit: got %q", name, header.Get("RateLimit"))
+		}
+	}
+}
+
+// By default no client can take more than a tenth of the store as it is shipped,
+// however long it tries.
+func TestDefaultsLeaveRoomForOthers(t *testing.T) {
+	o, _, err := parse(nil, nil, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const shipped = 512 << 20 // maxmemory in deploy/redis/redis.conf
+	most := o.LimitBytes.Burst() + o.LimitBytes.PerHour()*int64(o.TTLMax.Hours())
+	if most > shipped/10 {
+		t.Errorf("one client can store %d bytes within --ttl-max, want at most a tenth of %d", most, shipped)
+	}
+	// What a person does in an hour: a hundred messages of 1 KiB, and ten of the
+	// largest.
+	if person := 100*(1<<10+web.MessageOverhead) + 10*int64(o.MaxBytes); o.LimitBytes.Burst() < person {
+		t.Errorf("the burst is %d bytes, and a person stores %d", o.LimitBytes.Burst(), person)
+	}
 }
 
 // With as many requests in flight as there may be, the rest is told to come

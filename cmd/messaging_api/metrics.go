@@ -20,7 +20,8 @@ func newMetrics() *ops.Metrics {
 		// What is called other is there by itself.
 		Routes: slices.DeleteFunc(web.RouteNames(), func(name string) bool { return name == ops.Other }),
 		Limits: []string{
-			limit.Create.String(), limit.Read.String(), limit.Miss.String(), limit.Bytes.String(),
+			limit.Create.String(), limit.Read.String(), limit.Miss.String(),
+			limit.Bytes.String(), limit.ReadBytes.String(),
 		},
 		Admissions: limit.Admissions(),
 	})

@@ -74,12 +74,12 @@ func TestPanicsHoldNoSecrets(t *testing.T) {
 	}
 	resolver, metrics, digest := newResolver(t), newMetrics(), newDigest(log)
 	observer, requests := requestMetrics{metrics}, requestLog(log, resolver, digest)
-	table := limit.NewTable(o.rates(), o.LimitClients, time.Now())
+	table := limit.NewTable(o.rates(), o.LimitClients)
 	admitted := limit.NewListener(inner, resolver, table, o.Conns, o.ConnsPerClient)
 	admitted.Observer = connMetrics{metrics, digest}
 	handler := web.Serve(requests, observer, o.inFlight(resolver), web.Hosts(o.Host, web.Routes(
 		message.NewBox(countedStore{panicking{kept, faults}, metrics, &outageLog{log: log, explain: o.explainStore}}), o.limits(),
-		limiter{limit.NewLocal(table), metrics.Missed})))
+		limiter{table, metrics.Missed})))
 	config := o.tlsConfig(source, digest, resolver)
 	certificate := config.GetCertificate
 	config.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {

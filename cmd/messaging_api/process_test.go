@@ -81,7 +81,7 @@ func (l *lines) String() string {
 // noLimits are for tests that are not about limits.
 func noLimits() []string {
 	return []string{
-		"--limit-create=off", "--limit-read=off", "--limit-miss=off", "--limit-bytes=off",
+		"--limit-create=off", "--limit-read=off", "--limit-miss=off", "--limit-bytes=off", "--limit-read-bytes=off",
 		"--handshakes-per-client=off", "--conns-per-client=0",
 	}
 }

@@ -123,7 +123,7 @@ func (o *options) wire(r *resources) *servers {
 	observer := requestMetrics{metrics}
 	digest := newDigest(r.log)
 	lines, troubles := requestLog(r.log, r.resolver, digest), troubleLog(digest)
-	table := limit.NewTable(o.rates(), o.LimitClients, time.Now())
+	table := limit.NewTable(o.rates(), o.LimitClients)
 	admit := func(inner net.Listener) *limit.Listener {
 		if inner == nil {
 			return nil
@@ -249,7 +249,7 @@ func (r *resources) followHangups(ctx context.Context, hangups <-chan os.Signal)
 func (o *options) rates() limit.Limits {
 	return limit.Limits{
 		Create: o.LimitCreate, Read: o.LimitRead, Miss: o.LimitMiss,
-		Bytes: o.LimitBytes, Handshake: o.HandshakesPerClient,
+		Bytes: o.LimitBytes, ReadBytes: o.LimitReadBytes, Handshake: o.HandshakesPerClient,
 	}
 }
 
@@ -264,7 +264,7 @@ func (o *options) budgets(table *limit.Table, messages messageStore, log *slog.L
 	if r, ok := messages.(*store.Redis); ok && o.LimitScope == "shared" {
 		return limit.NewShared(r.Client(), table, log)
 	}
-	return limit.NewLocal(table)
+	return table
 }
 
 // A messageStore is what the service needs of a store besides its messages.

@@ -60,7 +60,8 @@ type Read struct {
 
 // Limits bound what a client may create.
 type Limits struct {
-	MaxBytes   int64 `json:"max_bytes"`   // of a request's body
-	TTLDefault int64 `json:"ttl_default"` // seconds
-	TTLMax     int64 `json:"ttl_max"`     // seconds
+	MaxBytes        int64 `json:"max_bytes"`        // of a request's body
+	MessageOverhead int64 `json:"message_overhead"` // bytes that a stored message counts besides its text
+	TTLDefault      int64 `json:"ttl_default"`      // seconds
+	TTLMax          int64 `json:"ttl_max"`          // seconds
 }

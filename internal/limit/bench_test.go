@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"runtime"
@@ -8,13 +9,12 @@ import (
 	"time"
 )
 
-// tracked is what the defaults track, and the number for which the issue of
-// speed and memory is decided.
-const tracked = 262_144
+// tracked is how many clients the service tracks by default.
+const tracked = 65_536
 
 // fullTable returns a table in which so many clients have used each budget.
 func fullTable(b *testing.B, now time.Time) *Table {
-	table := NewTable(defaults(b), tracked*11/10, now) // room for chance among the shards
+	table := NewTable(defaults(b), tracked*11/10) // room for chance among the shards
 	for n := range tracked {
 		for budget := range budgets {
 			table.Take(client(n), budget, 1, now)
@@ -26,8 +26,8 @@ func fullTable(b *testing.B, now time.Time) *Table {
 	return table
 }
 
-// BenchmarkTake is one local decision about a random one of 262,144 clients,
-// with the clock read for it. Run it with -cpu 1,2.
+// BenchmarkTake is one decision about a random one of the clients. Run it with
+// -cpu 1,2.
 func BenchmarkTake(b *testing.B) {
 	table := fullTable(b, time.Now())
 	b.ReportAllocs()
@@ -57,7 +57,7 @@ func BenchmarkTakeRefused(b *testing.B) {
 // before, in a table that is full of clients which cannot be forgotten.
 func BenchmarkTakeNewcomer(b *testing.B) {
 	now := time.Now()
-	table := NewTable(defaults(b), tracked, now)
+	table := NewTable(defaults(b), tracked)
 	for n := range 2 * tracked {
 		table.Take(client(n), Create, 1, now)
 	}
@@ -69,25 +69,29 @@ func BenchmarkTakeNewcomer(b *testing.B) {
 	}
 }
 
-// BenchmarkMemory reports what a client takes that has used all its budgets.
+// BenchmarkMemory reports what a client takes that has used so many budgets.
 func BenchmarkMemory(b *testing.B) {
-	for b.Loop() {
-		before := liveHeap()
-		now := time.Now()
-		table := NewTable(defaults(b), tracked, now)
-		for n := range 2 * tracked { // so many that every place is taken
-			for budget := range budgets {
-				table.Take(client(n), budget, 1, now)
+	for _, used := range []Budget{1, 2, 5, budgets} {
+		b.Run(fmt.Sprint(int(used)), func(b *testing.B) {
+			for b.Loop() {
+				before := liveHeap()
+				now := time.Now()
+				table := NewTable(defaults(b), tracked)
+				for n := range 2 * tracked { // so many that every shard is full
+					for budget := range used {
+						table.Take(client(n), budget, 1, now)
+					}
+				}
+				b.ReportMetric(float64(liveHeap()-before)/float64(table.Stats().Clients), "B/client")
+				runtime.KeepAlive(table)
 			}
-		}
-		b.ReportMetric(float64(liveHeap()-before)/float64(table.Stats().Clients), "B/client")
-		runtime.KeepAlive(table)
+		})
 	}
 }
 
 func BenchmarkSetHeaders(b *testing.B) {
 	now := time.Now()
-	table := NewTable(defaults(b), 1, now)
+	table := NewTable(defaults(b), 1)
 	create, bytes := table.Take(client(1), Create, 1, now), table.Take(client(1), Bytes, 1000, now)
 	b.ReportAllocs()
 	for b.Loop() {

@@ -4,12 +4,11 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 )
 
 func TestBreaker(t *testing.T) {
 	var b breaker
-	now := time.Hour
+	now := noon
 	for range 3 {
 		if !b.allow(now) || b.succeed() {
 			t.Fatal("a new breaker is not closed")
@@ -21,24 +20,24 @@ func TestBreaker(t *testing.T) {
 	if b.fail(now) {
 		t.Error("the second failure opens it again")
 	}
-	if b.allow(now) || b.allow(now+retryAfter-1) {
+	if b.allow(now) || b.allow(now.Add(breakerPause-1)) {
 		t.Error("open, it lets someone through")
 	}
-	now += retryAfter
+	now = now.Add(breakerPause)
 	if !b.allow(now) {
 		t.Error("it lets nobody try again")
 	}
-	if b.allow(now) || b.allow(now+retryAfter-1) {
+	if b.allow(now) || b.allow(now.Add(breakerPause-1)) {
 		t.Error("it lets a second one try while the first does")
 	}
-	now += retryAfter
+	now = now.Add(breakerPause)
 	if !b.allow(now) {
 		t.Error("nobody may try after one who never told how it went")
 	}
-	if b.fail(now) || b.allow(now+retryAfter-1) {
+	if b.fail(now) || b.allow(now.Add(breakerPause-1)) {
 		t.Error("a failed attempt closes it")
 	}
-	now += retryAfter
+	now = now.Add(breakerPause)
 	if !b.allow(now) || !b.succeed() || b.succeed() {
 		t.Error("a success does not close it, once")
 	}
@@ -51,12 +50,12 @@ func TestBreaker(t *testing.T) {
 
 func TestBreakerLetsOneTry(t *testing.T) {
 	var b breaker
-	b.fail(time.Hour)
+	b.fail(noon)
 	var through atomic.Int32
 	var wg sync.WaitGroup
 	for range 16 {
 		wg.Go(func() {
-			if b.allow(time.Hour + retryAfter) {
+			if b.allow(noon.Add(breakerPause)) {
 				through.Add(1)
 			}
 		})

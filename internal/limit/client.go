@@ -17,6 +17,17 @@ func (c Client) Addr() netip.Addr { return netip.AddrFrom16(c).Unmap() }
 // String returns the client's address, without the length of its prefix.
 func (c Client) String() string { return c.Addr().String() }
 
+// network returns the /48 of an IPv6 client, as a client of its own. Its last bit
+// is set, to tell it from the first client in it. An IPv4 client has none.
+func (c Client) network() (Client, bool) {
+	if c.Addr().Is4() {
+		return Client{}, false
+	}
+	clear(c[6:])
+	c[15] = 1
+	return c, true
+}
+
 // A Resolver finds out who a request or a connection comes from.
 type Resolver struct {
 	proxies            []netip.Prefix

@@ -74,7 +74,7 @@ func TestClientPrefixes(t *testing.T) {
 // and gets one budget.
 func TestRotatingAddressesOfOnePrefixAreOneClient(t *testing.T) {
 	r := newResolver(t)
-	table := NewTable(Limits{Create: mustRate(t, "1/s:30")}, 1024, noon)
+	table := NewTable(Limits{Create: mustRate(t, "1/s:30")}, 1024)
 	granted := 0
 	for i := range 10_000 {
 		remote := fmt.Sprintf("[2001:db8:1:2:%x:%x:%x:%x]:443", i*7919%65536, i, i*31%65536, i*i%65536)

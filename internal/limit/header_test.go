@@ -7,7 +7,7 @@ import (
 )
 
 func TestSetHeaders(t *testing.T) {
-	table := NewTable(defaults(t), 10, noon)
+	table := NewTable(defaults(t), 10)
 	c := client(1)
 	now := noon.Add(time.Second)
 	create := table.Take(c, Create, 1, now)
@@ -17,7 +17,7 @@ func TestSetHeaders(t *testing.T) {
 	read := table.Take(c, Read, 1, now)
 	miss := table.Charge(c, Miss, 1, now)
 	bytes := table.Take(c, Bytes, 1000, now)
-	off := NewTable(Limits{}, 1, noon).Take(c, Create, 1, now)
+	off := NewTable(Limits{}, 1).Take(c, Create, 1, now)
 	for _, test := range []struct {
 		name          string
 		decisions     []Decision
@@ -43,9 +43,20 @@ func TestSetHeaders(t *testing.T) {
 			t.Errorf("%s: %d fields are set: %v", test.name, len(header), header)
 		}
 	}
+	header := make(http.Header)
+	SetHeaders(header, create, bytes)
+	SetHeaders(header, read)
+	AddHeaders(header, off)
+	AddHeaders(header, table.Charge(c, ReadBytes, 1000, now))
+	if got, want := header.Get("RateLimit-Policy"), `"read";q=100;w=2, "read-bytes";q=16777216;qu="content-bytes";w=16`; got != want {
+		t.Errorf("added: RateLimit-Policy is %s, want %s", got, want)
+	}
+	if got, want := header.Get("RateLimit"), `"read";r=99;t=1, "read-bytes";r=16776216;t=1`; got != want {
+		t.Errorf("added: RateLimit is %s, want %s", got, want)
+	}
 	// The two fields share memory; what a later handler adds to one must not
 	// show up in the other.
-	header := make(http.Header)
+	header = make(http.Header)
 	SetHeaders(header, create)
 	header.Add("RateLimit-Policy", "x")
 	if got := header.Values("RateLimit"); len(got) != 1 || got[0] != `"create";r=12;t=1` {
@@ -54,17 +65,13 @@ func TestSetHeaders(t *testing.T) {
 }
 
 func TestDecisionsAllocateNothing(t *testing.T) {
-	table := NewTable(defaults(t), 1000, noon)
-	n := 0
+	table := NewTable(defaults(t), 1000)
 	if got := testing.AllocsPerRun(1000, func() {
-		n++
-		c := client(n)
-		d := table.Take(c, Create, 1, noon)
-		table.Peek(c, Miss, noon)
-		table.Charge(c, Miss, 1, noon)
-		table.Refund(c, d, 1, noon)
+		table.Take(client(1), Create, 1, noon)
+		table.Peek(client(2), Miss, 1, noon)
+		table.Charge(client(1), Miss, 1, noon)
 	}); got != 0 {
-		t.Errorf("four decisions make %v allocations, want none", got)
+		t.Errorf("three decisions about a client that is tracked make %v allocations, want none", got)
 	}
 	d := table.Take(client(1), Read, 1, noon)
 	header := make(http.Header)

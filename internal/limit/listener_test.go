@@ -23,7 +23,7 @@ func open(t testing.TB, limits Limits, conns, perClient int, proxies ...string) 
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := NewListener(inner, newResolver(t, proxies...), NewTable(limits, 1000, time.Now()), conns, perClient)
+	l := NewListener(inner, newResolver(t, proxies...), NewTable(limits, 1000), conns, perClient)
 	l.Observer = &notebook{turned: make(map[string]int)}
 	t.Cleanup(func() { _ = l.Close() })
 	return l

@@ -3,14 +3,17 @@ package limit
 import (
 	"errors"
 	"fmt"
-	"math/bits"
+	"math"
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
-// A Rate is a token bucket: so many tokens for each unit of time, and a burst
-// that the bucket holds at most. The zero Rate is off, which limits nothing.
+// A Rate describes a token bucket: so many tokens come back in each unit of time,
+// and the bucket holds at most a burst of them. The zero Rate is off: it limits
+// nothing.
 // Its text form is RATE/UNIT:BURST, as in "12/m:30", with the units s, m, h and
 // d (24 hours), or "off".
 type Rate struct {
@@ -19,19 +22,14 @@ type Rate struct {
 	burst  int64
 }
 
-// Numbers stay below these bounds, so that no computation with them overflows.
-const (
-	// maxCount is the largest Integer of a structured field (RFC 9651, section
-	// 3.3.1), in which bursts are told to clients.
-	maxCount = 999_999_999_999_999
-	// maxUnits bounds a full bucket, in the units of scale.
-	maxUnits = 1 << 61
-)
+// maxCount is the largest Integer of a structured field (RFC 9651, section
+// 3.3.1). Clients are told bursts and windows in such fields.
+const maxCount = 999_999_999_999_999
 
 // ParseRate reads the text form of a Rate.
 func ParseRate(text string) (Rate, error) { return parseRate(text, parseCount) }
 
-// parseRate reads a rate whose numbers count reads.
+// parseRate reads a rate whose numbers are read by count.
 func parseRate(text string, count func(string) (int64, error)) (Rate, error) {
 	if text == "off" {
 		return Rate{}, nil
@@ -52,15 +50,11 @@ func parseRate(text string, count func(string) (int64, error)) (Rate, error) {
 	if r.tokens, err = count(tokens); err != nil {
 		return fail("the rate " + err.Error())
 	}
-	if r.per, ok = parseUnit(unit); !ok {
+	if r.per, ok = rateUnits()[unit]; !ok {
 		return fail("the unit must be s, m, h or d")
 	}
 	if r.burst, err = count(burst); err != nil {
 		return fail("the burst " + err.Error())
-	}
-	token, _ := r.exact()
-	if hi, units := bits.Mul64(uint64(token), uint64(r.burst)); hi != 0 || units > maxUnits { //nolint:gosec // both are positive
-		return fail("the burst is too large to be counted exactly at this rate: take a smaller one, or a rate that divides its unit")
 	}
 	return r, nil
 }
@@ -81,42 +75,63 @@ func parseCount(text string) (int64, error) {
 func (r Rate) Off() bool { return r.burst == 0 }
 
 // Burst returns the tokens of a full bucket: the largest cost that can ever be
-// granted. It is 0 where the rate is off.
+// granted. It is 0 if the rate is off.
 func (r Rate) Burst() int64 { return r.burst }
 
-// Window returns in how many seconds an empty bucket fills, rounded up: the
-// time window of the policy, whose quota is the burst
+// PerHour returns the tokens that come back in an hour, rounded down. It is 0
+// if the rate is off.
+func (r Rate) PerHour() int64 {
+	if r.Off() {
+		return 0
+	}
+	return int64(r.perSecond() * time.Hour.Seconds())
+}
+
+// Window returns the seconds in which an empty bucket fills, rounded up. It is
+// the time window of a policy whose quota is the burst
 // (draft-ietf-httpapi-ratelimit-headers-11, section 3.1.3).
 func (r Rate) Window() int64 {
 	if r.Off() {
 		return 0
 	}
-	token, refill := r.exact()
-	return seconds(token*r.burst, refill)
+	return r.seconds(float64(r.burst))
 }
 
-// exact returns the rate as a ratio of integers: one token is so many units,
-// and refill of them come back each microsecond.
-func (r Rate) exact() (token, refill int64) {
-	per := r.per.Microseconds()
-	g := gcd(per, r.tokens)
-	return per / g, r.tokens / g
+func (r Rate) perSecond() float64 { return float64(r.tokens) / r.per.Seconds() }
+
+// bucket returns a full bucket.
+func (r Rate) bucket() *rate.Limiter {
+	return rate.NewLimiter(rate.Limit(r.perSecond()), int(r.burst))
 }
 
-// seconds returns in how many whole seconds so many units come back, rounded up
-// so that waiting for them is enough, and at least 1: with 0, clients would
-// retry at once, for ever.
-func seconds(units, refill int64) int64 {
-	const microseconds = 1e6
-	wait := (max(units, 1) - 1) / refill // whole microseconds before the one that ends it
-	return wait/microseconds + 1
+// seconds returns the whole seconds after which so many tokens are back, rounded
+// up so that waiting for them is enough, and at least 1, because a client that
+// is told 0 retries at once.
+func (r Rate) seconds(tokens float64) int64 {
+	return int64(min(max(math.Ceil(r.wait(tokens)), 1), maxCount))
 }
 
-func gcd(a, b int64) int64 {
-	for b != 0 {
-		a, b = b, a%b
+// wait returns the seconds after which so many tokens are back, rounded to the
+// nanosecond as rate.Limiter does, so that both agree about when they are there.
+func (r Rate) wait(tokens float64) float64 {
+	return math.Round(tokens/r.perSecond()*1e9) / 1e9
+}
+
+// decision describes a bucket that holds so many tokens, after an operation
+// that wanted n tokens of it.
+func (r Rate) decision(b Budget, n int64, tokens float64, allowed bool) Decision {
+	remaining := math.Floor(max(tokens, 0))
+	if remaining < float64(r.burst) && r.wait(remaining+1-tokens) <= 0 {
+		remaining++ // the next token is less than a nanosecond away
 	}
-	return a
+	d := Decision{
+		Budget: b, Allowed: allowed, Quota: r.burst, Window: r.Window(),
+		Remaining: int64(remaining), Reset: r.seconds(remaining + 1 - tokens),
+	}
+	if !allowed {
+		d.RetryAfter = r.seconds(float64(n) - tokens)
+	}
+	return d
 }
 
 // String returns the text form.
@@ -140,30 +155,16 @@ func (r *Rate) UnmarshalText(text []byte) (err error) {
 	return err
 }
 
-const day = 24 * time.Hour
-
-func parseUnit(name string) (time.Duration, bool) {
-	switch name {
-	case "s":
-		return time.Second, true
-	case "m":
-		return time.Minute, true
-	case "h":
-		return time.Hour, true
-	case "d":
-		return day, true
-	}
-	return 0, false
+// rateUnits are the units of time of a Rate, by their names.
+func rateUnits() map[string]time.Duration {
+	return map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}
 }
 
 func unitName(per time.Duration) string {
-	switch per {
-	case time.Second:
-		return "s"
-	case time.Minute:
-		return "m"
-	case time.Hour:
-		return "h"
+	for name, unit := range rateUnits() {
+		if unit == per {
+			return name
+		}
 	}
-	return "d"
+	return ""
 }

@@ -50,6 +50,7 @@ func TestParseRate(t *testing.T) {
 		{"1000/d:1", Rate{1000, 24 * time.Hour, 1}, 87}, // 86.4
 		{"1000000/s:1", Rate{1_000_000, time.Second, 1}, 1},
 		{"999999999999999/s:1000000", Rate{999_999_999_999_999, time.Second, 1_000_000}, 1},
+		{"1/d:999999999999999", Rate{1, 24 * time.Hour, maxCount}, maxCount}, // as long as a field can say
 	} {
 		got, err := ParseRate(test.text)
 		if err != nil || got != test.want {
@@ -96,7 +97,6 @@ func TestParseRateRefuses(t *testing.T) {
 		"1/s:1e3":                  "the burst must be a whole number",
 		"1/s:1000000000000000":     "the burst must be from 1 to 999999999999999",
 		"1/s:99999999999999999999": "the burst must be from 1",
-		"1/d:999999999999999":      "too large to be counted exactly",
 	} {
 		got, err := ParseRate(text)
 		if err == nil {
@@ -200,26 +200,33 @@ func FuzzParseRate(f *testing.F) {
 			if back, err := ParseRate(r.String()); err != nil || back != r {
 				t.Errorf("ParseRate(%q) = %v, which reads as %v, %v", text, r, back, err)
 			}
-			checkScale(t, r)
+			checkBounds(t, r)
 		}
 		if r, err := ParseByteRate(text); err == nil {
 			if back, err := ParseByteRate(r.String()); err != nil || back != r {
 				t.Errorf("ParseByteRate(%q) = %v, which reads as %v, %v", text, r, back, err)
 			}
-			checkScale(t, r.Rate)
+			checkBounds(t, r.Rate)
 		}
 	})
 }
 
-func checkScale(t *testing.T, r Rate) {
+func checkBounds(t *testing.T, r Rate) {
 	if r.Off() {
 		return
 	}
-	s := newScale(r)
-	if s.token < 1 || s.refill < 1 || s.full < 1 || s.full > maxUnits || s.full/s.token != s.quota || s.window < 1 {
-		t.Errorf("%v: scale %+v", r, s)
+	if w := r.Window(); w < 1 || w > maxCount {
+		t.Errorf("%v: a window of %d", r, w)
 	}
-	if d := s.decide(Create, maxUsed, s.quota, false); d.Reset < 1 || d.RetryAfter < 1 {
-		t.Errorf("%v: in the deepest debt: %+v", r, d)
+	for _, tokens := range []float64{-1e18, -1, 0, 0.5, float64(r.burst)} {
+		d := r.decision(Create, r.burst, tokens, false)
+		for _, n := range []int64{d.Reset, d.RetryAfter} {
+			if n < 1 || n > maxCount {
+				t.Errorf("%v, with %v tokens: %+v", r, tokens, d)
+			}
+		}
+		if d.Remaining < 0 || d.Remaining > r.burst {
+			t.Errorf("%v, with %v tokens: %+v", r, tokens, d)
+		}
 	}
 }

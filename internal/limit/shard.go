@@ -1,135 +1,172 @@
 package limit
 
 import (
-	"math/bits"
+	"math"
 	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
 )
 
-// An entry holds the buckets of one client. It is as large as a line of the
-// processor's cache: a decision waits for memory once, at most.
-type entry struct {
-	client Client
-	last   int64          // when used was computed, in microseconds
-	used   [budgets]int64 // in units of each budget's scale
+// buckets are those of one client. A bucket is made when the client first spends
+// from it; nil is a full one.
+type buckets [budgets]*rate.Limiter
+
+// limiter returns one of the buckets, and makes it if there is none.
+func (bs *buckets) limiter(b Budget, r Rate) *rate.Limiter {
+	if bs[b] == nil {
+		bs[b] = r.bucket()
+	}
+	return bs[b]
 }
 
-// advance brings the buckets to the time at.
-func (e *entry) advance(scales *[budgets]scale, at int64) {
-	elapsed := at - e.last
-	if elapsed <= 0 {
-		return
+// tokens returns how many tokens a bucket holds. A debt is negative.
+func (bs *buckets) tokens(b Budget, r Rate, now time.Time) float64 {
+	if bs[b] == nil {
+		return float64(r.burst)
 	}
-	for b := range e.used {
-		e.used[b] = scales[b].after(e.used[b], elapsed)
-	}
-	e.last = at
+	return bs[b].TokensAt(now)
 }
 
-// A shard is the part of a table under one lock: a fixed array of entries,
-// found through chains that begin in heads. A Go map instead would take as much
-// again for itself, and how much it grows under constant coming and going is the
-// runtime's decision, where here it must be ours.
+// charge takes n tokens in any case. A reservation is a burst at most, so more
+// are several.
+func (bs *buckets) charge(b Budget, r Rate, n int64, now time.Time) {
+	for l := bs.limiter(b, r); n > 0; n -= r.burst {
+		l.ReserveN(now, int(min(n, r.burst)))
+	}
+}
+
+// full reports whether the buckets equal those of an unknown client.
+func (bs *buckets) full(now time.Time) bool {
+	for _, l := range bs {
+		if l != nil && l.TokensAt(now) < float64(l.Burst()) {
+			return false
+		}
+	}
+	return true
+}
+
+// A shard is the part of a Table that is under one lock.
+//
+// A client for which there is no room shares buckets: an IPv6 client those of
+// its /48, if that network has a quarter of the shard already, and everyone else
+// the overflow buckets. A client that is tracked later starts at the level of
+// the buckets that it shared before, because it may have drained them.
 type shard struct {
-	mu        sync.Mutex // guards all below
-	entries   []entry    // the first tracked ones are in use
-	next      []uint32   // by entry: 1 + the entry that follows in its chain, or 0
-	heads     []uint32   // by hash: 1 + the first entry of the chain, or 0
-	tracked   int
-	hand      int   // the entry to be looked at next for eviction
-	overflow  entry // of those who have no entry; its client means nothing
+	rates      *[budgets]Rate
+	maxClients int
+
+	mu        sync.Mutex // guards what follows
+	latest    time.Time  // the latest time that was seen
+	clients   map[Client]*buckets
+	networks  map[Client]int // tracked clients of each IPv6 /48
+	overflow  buckets
 	overflows uint64
 }
 
-func (sh *shard) init(clients int) {
-	sh.entries = make([]entry, clients)
-	sh.next = make([]uint32, clients)
-	sh.heads = make([]uint32, 1<<bits.Len(uint(clients-1)))
+func newShard(rates *[budgets]Rate, clients int) shard {
+	return shard{rates: rates, maxClients: clients, clients: make(map[Client]*buckets), networks: make(map[Client]int)}
 }
 
-// head returns where the chain for hash begins. The low bits choose it, since the
-// high ones have chosen the shard.
-func (sh *shard) head(hash uint64) *uint32 { return &sh.heads[hash&uint64(len(sh.heads)-1)] } //nolint:gosec // a length
-
-// find returns the client's entry as of at, or nil.
-func (sh *shard) find(t *Table, c Client, hash uint64, at int64) *entry {
-	for i := *sh.head(hash); i != 0; i = sh.next[i-1] {
-		if e := &sh.entries[i-1]; e.client == c {
-			e.advance(&t.scales, at)
-			return e
-		}
+// clock returns now, or the latest time if that is later. A bucket whose time
+// runs backwards would get the time in between twice.
+func (sh *shard) clock(now time.Time) time.Time {
+	if now.After(sh.latest) {
+		sh.latest = now
 	}
-	return nil
+	return sh.latest
 }
 
-// current returns the client's entry, or the overflow entry where it has none,
-// as of at: what a charge would be made to.
-func (sh *shard) current(t *Table, c Client, hash uint64, at int64) *entry {
-	if e := sh.find(t, c, hash, at); e != nil {
-		return e
+// find returns the buckets that a client has now: its own, or else those that
+// it shares.
+func (sh *shard) find(c Client) *buckets {
+	if own := sh.clients[c]; own != nil {
+		return own
 	}
-	sh.overflow.advance(&t.scales, at)
+	if network, ok := c.network(); ok && sh.clients[network] != nil {
+		return sh.clients[network]
+	}
 	return &sh.overflow
 }
 
-// enter is current, for a charge: it gives the client an entry if there is room.
-func (sh *shard) enter(t *Table, c Client, hash uint64, at int64) *entry {
-	if e := sh.track(t, c, hash, at); e != nil {
-		return e
+// enter returns the buckets that have to pay for a client, and whether they are
+// shared. It tracks the client if there is room.
+func (sh *shard) enter(c Client, now time.Time) (bs *buckets, shared bool) {
+	if own := sh.track(c, now); own != nil {
+		return own, false
 	}
 	sh.overflows++
-	sh.overflow.advance(&t.scales, at)
-	return &sh.overflow
+	if network, ok := c.network(); ok && sh.crowded(network) && sh.clients[network] == nil {
+		sh.add(network, now)
+	}
+	return sh.find(c), true
 }
 
-// track returns the client's entry, a new one if need be, or nil where there is
-// no room. A new one begins where the overflow entry stands.
-func (sh *shard) track(t *Table, c Client, hash uint64, at int64) *entry {
-	if e := sh.find(t, c, hash, at); e != nil {
-		return e
+// track returns the client's own buckets. It is nil if there is no room for them.
+func (sh *shard) track(c Client, now time.Time) *buckets {
+	if own := sh.clients[c]; own != nil {
+		return own
 	}
-	i, ok := sh.place(t, at)
-	if !ok {
+	network, ok := c.network()
+	if ok && sh.crowded(network) || !sh.add(c, now) {
 		return nil
 	}
-	sh.overflow.advance(&t.scales, at)
-	e := &sh.entries[i]
-	*e = entry{client: c, last: sh.overflow.last, used: sh.overflow.used}
-	head := sh.head(hash)
-	sh.next[i], *head = *head, uint32(i+1) //nolint:gosec // a table has far fewer entries
-	return e
+	if ok {
+		sh.networks[network]++
+	}
+	return sh.clients[c]
 }
 
-// maxLook is how many entries are looked at to evict one. They lie side by
-// side, so that looking at them costs about as much as finding one.
+// crowded reports whether a network has its share of the shard.
+func (sh *shard) crowded(network Client) bool {
+	return sh.networks[network] >= max(sh.maxClients/4, 1)
+}
+
+// add makes buckets for a client or a network. It reports false if there is no
+// room.
+func (sh *shard) add(c Client, now time.Time) bool {
+	if len(sh.clients) >= sh.maxClients && !sh.evict(now) {
+		return false
+	}
+	shared, own := sh.find(c), new(buckets)
+	for b, l := range shared {
+		if l == nil {
+			continue
+		}
+		if used := math.Ceil(float64(l.Burst()) - l.TokensAt(now)); used > 0 {
+			own.charge(Budget(b), sh.rates[b], int64(used), now)
+		}
+	}
+	sh.clients[c] = own
+	return true
+}
+
+// maxLook is how many clients evict looks at, so that its work is bounded.
 const maxLook = 16
 
-// place returns a free entry, if need be by evicting one whose buckets are all
-// full.
-func (sh *shard) place(t *Table, at int64) (int, bool) {
-	if sh.tracked < len(sh.entries) {
-		sh.tracked++
-		return sh.tracked - 1, true
-	}
-	for range min(maxLook, len(sh.entries)) {
-		i := sh.hand
-		if sh.hand++; sh.hand == len(sh.entries) {
-			sh.hand = 0
+// evict forgets a client that has all its buckets full. It looks at a few
+// clients at random, as the order of a map is, and reports whether it found one.
+func (sh *shard) evict(now time.Time) bool {
+	looked := 0
+	for c, bs := range sh.clients {
+		if bs.full(now) {
+			sh.forget(c)
+			return true
 		}
-		e := &sh.entries[i]
-		e.advance(&t.scales, at)
-		if e.used == [budgets]int64{} {
-			sh.unlink(t.hash(e.client), uint32(i+1)) //nolint:gosec // a table has far fewer entries
-			return i, true
+		if looked++; looked == maxLook {
+			break
 		}
 	}
-	return 0, false
+	return false
 }
 
-// unlink takes an entry out of its chain.
-func (sh *shard) unlink(hash uint64, i uint32) {
-	link := sh.head(hash)
-	for *link != i {
-		link = &sh.next[*link-1]
+func (sh *shard) forget(c Client) {
+	delete(sh.clients, c)
+	network, ok := c.network()
+	if !ok || c == network {
+		return
 	}
-	*link = sh.next[i-1]
+	if sh.networks[network]--; sh.networks[network] == 0 {
+		delete(sh.networks, network)
+	}
 }

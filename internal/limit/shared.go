@@ -6,24 +6,25 @@ import (
 	"encoding/hex"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 )
 
-// Shared keeps the buckets in Redis, so that all replicas enforce one budget.
-// While Redis does not answer, each replica decides by its own Table, which has
-// seen what that replica granted before: an outage neither frees a client nor
-// stops one.
+// Shared keeps the buckets in Redis, so that all replicas enforce one budget. It
+// decides as a [Table] does. While Redis does not answer, each replica decides by
+// its own Table, which has recorded what that replica granted before: an outage
+// neither frees a client nor stops it.
 //
-// A decision is one script on one key, so it works on a Cluster, and it is made
-// by Redis's clock, so replicas need not agree on the time. A key is there only
-// while its bucket is not full. Its name is "rl:", the budget, and 128 bits of
-// SHA-256 over the rate and the client. The hash keeps addresses out of sight of
-// whoever looks at the keys; it does not hide them from someone who hashes
-// every IPv4 address to compare. That the rate is in it gives a bucket whose rate
-// was changed a new name, since its old content would be counted in other units.
+// A decision is one script on one key, so it works on a Cluster. It is made by
+// Redis's clock, so replicas need not agree on the time. A key exists only while
+// its bucket is not full. Its name is "rl:", the budget, and 128 bits of SHA-256
+// over the rate and the client. The hash keeps addresses out of sight of people
+// who look at the keys; it does not hide them from someone who hashes every IPv4
+// address to compare. The rate is part of the hash because a bucket whose rate
+// was changed starts anew.
 //
 // The Redis user needs "+eval +evalsha +get +set +time" and "~rl:*", and nothing
 // else.
@@ -40,157 +41,116 @@ type Shared struct {
 // sharedTimeout is how long a decision waits for Redis.
 const sharedTimeout = 50 * time.Millisecond
 
-// NewShared returns a Shared with the limits of local, its Table for when Redis
-// does not answer. The client's ContextTimeoutEnabled must be set: without it,
-// go-redis waits for its own, longer timeouts. If it retries, a charge whose
-// reply was lost may count twice. Only that Redis stopped or began again to
-// answer is logged.
+// NewShared returns a Shared that asks client, and local while Redis does not
+// answer. The client's ContextTimeoutEnabled must be set: without it, go-redis
+// waits for its own, longer timeouts. If go-redis retries, a charge whose reply
+// was lost may count twice. Only that Redis stops or starts to answer is logged.
 func NewShared(client redis.Scripter, local *Table, log *slog.Logger) *Shared {
 	return &Shared{redis: client, script: redis.NewScript(bucketScript), local: local, log: log, timeout: sharedTimeout}
 }
 
-// bucketScript is scale.after and Table.Take in Lua. KEYS[1] is a bucket, its
-// value what of it is used and when that was so, in microseconds. ARGV are the cost
-// (negative: a refund, 0: only looking), the units of a full bucket, the units
-// that come back each microsecond, 1 for a charge that may make debts, and the
-// time of the charge that is refunded. It returns whether the cost was granted,
-// what is used then, and the time.
+// bucketScript is Table.decide in Lua. KEYS[1] is a bucket; its value is the
+// tokens that it holds and the time of that, in microseconds. ARGV are the
+// operation, the tokens that it wants, the burst, and the tokens that come back
+// in a microsecond. The script returns whether they were granted and the tokens
+// that the bucket holds then.
 //
-// Lua's numbers are exact to 2^53, more than there are microseconds since 1970 or
-// units in any usual bucket; those larger are rounded by less than a millionth
-// of a token. Where the clock was set back, the bucket begins anew at the new
-// time, or its client would wait for the old one. TIME before a write is allowed
-// since scripts are replicated by their effects (Redis 5).
+// A bucket that is later than the clock starts anew at the time of the clock,
+// because the clock was set back and the client would have to wait until it is
+// there again. A millionth of a token may be missing, for rounding.
 const bucketScript = `
+local op, n, burst, rate = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local cost, full, refill = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local force, charged = ARGV[4] == '1', tonumber(ARGV[5])
-if cost < 0 then
-  cost = math.min(0, cost + math.max(0, now - charged) * refill)
+local tokens, last = string.match(redis.call('GET', KEYS[1]) or '', '^(%S+) (%S+)$')
+tokens, last = tonumber(tokens) or burst, tonumber(last) or now
+tokens = math.min(burst, tokens + math.max(0, now - last) * rate)
+local granted = op == 'charge' or tokens + 0.000001 >= n
+local spend = granted and op ~= 'peek' and n > 0
+if spend then
+  tokens = tokens - n
 end
-local used, last = string.match(redis.call('GET', KEYS[1]) or '', '^(%d+) (%d+)$')
-used, last = tonumber(used or 0), tonumber(last or now)
-used = math.max(0, used - math.max(0, now - last) * refill)
-local granted = force or cost <= 0 or used + cost <= full
-if granted then
-  used = math.min(math.max(0, used + cost), 4611686018427387904)
+if spend or last > now then
+  local full = math.ceil((burst - tokens) / rate / 1000) + 1
+  redis.call('SET', KEYS[1], string.format('%.17g %.0f', tokens, now), 'PX', string.format('%.0f', full))
 end
-if granted and cost ~= 0 or last > now then
-  local value = string.format('%.0f %.0f', used, now)
-  redis.call('SET', KEYS[1], value, 'PX', string.format('%.0f', math.ceil(used / refill / 1000) + 1))
-end
-return {granted and 1 or 0, used, now}
+return {granted and '1' or '0', string.format('%.17g', tokens)}
 `
 
-// Take takes n tokens if they are there, and tells of either outcome.
-func (s *Shared) Take(ctx context.Context, c Client, b Budget, n int64, now time.Time) Decision {
-	scale := &s.local.scales[b]
-	if scale.off() || !scale.fits(n) {
-		return s.local.Take(c, b, n, now)
-	}
-	d, ok := s.charge(ctx, c, b, n, false, now)
-	if !ok {
-		return s.local.Take(c, b, n, now)
-	}
-	return d
+// Take is Table.Take.
+func (s *Shared) Take(c Client, b Budget, n int64, now time.Time) Decision {
+	return s.decide(take, c, b, n, now)
 }
 
-// Peek tells whether one token is there, and takes nothing.
-func (s *Shared) Peek(ctx context.Context, c Client, b Budget, now time.Time) Decision {
-	scale := &s.local.scales[b]
-	if scale.off() {
-		return s.local.Peek(c, b, now)
-	}
-	r, ok := s.run(ctx, c, b, now, 0, false, 0)
-	if !ok {
-		return s.local.Peek(c, b, now)
-	}
-	return scale.decide(b, r.used, 1, r.used+scale.cost(1) <= scale.full)
+// Peek is Table.Peek.
+func (s *Shared) Peek(c Client, b Budget, n int64, now time.Time) Decision {
+	return s.decide(peek, c, b, n, now)
 }
 
-// Charge takes n tokens whether they are there or not, as Table.Charge does.
-func (s *Shared) Charge(ctx context.Context, c Client, b Budget, n int64, now time.Time) Decision {
-	if s.local.scales[b].off() {
-		return s.local.Charge(c, b, n, now)
-	}
-	d, ok := s.charge(ctx, c, b, n, true, now)
-	if !ok {
-		return s.local.Charge(c, b, n, now)
-	}
-	return d
+// Charge is Table.Charge.
+func (s *Shared) Charge(c Client, b Budget, n int64, now time.Time) Decision {
+	return s.decide(charge, c, b, n, now)
 }
 
-// Refund gives back n of the tokens that a decision took to whoever granted
-// them, as Table.Refund does. If Redis does not answer, it is lost: the client
-// is the poorer for it, but never the richer.
-func (s *Shared) Refund(ctx context.Context, c Client, d Decision, n int64, now time.Time) {
-	if !d.redis {
-		s.local.Refund(c, d, n, now)
-		return
-	}
-	cost := s.local.scales[d.Budget].cost(min(n, d.taken))
-	s.run(ctx, c, d.Budget, now, -cost, false, d.at)
-}
-
-// charge takes n tokens in Redis, and lets the local table know what was granted.
-func (s *Shared) charge(ctx context.Context, c Client, b Budget, n int64, force bool, now time.Time) (Decision, bool) {
-	scale := &s.local.scales[b]
-	r, ok := s.run(ctx, c, b, now, scale.cost(n), force, 0)
-	if !ok {
-		return Decision{}, false
-	}
-	d := scale.decide(b, r.used, n, r.granted)
-	if r.granted {
-		s.local.note(c, b, n, now)
-		d.taken, d.redis, d.at = n, true, r.now
-	}
-	return d, true
-}
-
-// Fallbacks returns how many times the local table was asked instead of Redis.
+// Fallbacks returns how many times since the start the local table decided
+// instead of Redis.
 func (s *Shared) Fallbacks() uint64 { return s.fallbacks.Load() }
 
-// A reply is what the script returns.
-type reply struct {
-	granted bool
-	used    int64 // units
-	now     int64 // microseconds, by Redis's clock
+func (s *Shared) decide(op operation, c Client, b Budget, n int64, now time.Time) Decision {
+	rate := s.local.rates[b]
+	if rate.Off() {
+		return s.local.decide(op, c, b, n, now)
+	}
+	granted, tokens, ok := s.ask(op, c, b, n, now)
+	if !ok {
+		s.fallbacks.Add(1)
+		return s.local.decide(op, c, b, n, now)
+	}
+	if granted && op != peek {
+		s.local.record(c, b, n, now)
+	}
+	return rate.decision(b, n, tokens, granted)
 }
 
-// run runs the script, unless the breaker is open. Where ok is false there is no
-// reply, and the local table has to decide.
-func (s *Shared) run(ctx context.Context, c Client, b Budget, now time.Time, cost int64, force bool, charged int64) (r reply, ok bool) {
-	clock := now.Sub(s.local.epoch)
-	if !s.breaker.allow(clock) {
-		s.fallbacks.Add(1)
-		return reply{}, false
+// ask lets Redis decide, unless the breaker is open. It reports whether Redis did.
+//
+// The end of a request does not end its question: a client that hangs up would
+// be taken for a Redis that does not answer, and open the breaker.
+func (s *Shared) ask(op operation, c Client, b Budget, n int64, now time.Time) (granted bool, tokens float64, ok bool) {
+	if !s.breaker.allow(now) {
+		return false, 0, false
 	}
-	// The request's end must not end this early: a client that hangs up would
-	// else be taken for a Redis that does not answer, and open the breaker.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeout)
+	ctx, cancel := context.WithTimeout(context.Background(), s.timeout)
 	defer cancel()
-	scale := &s.local.scales[b]
-	values, err := s.script.Run(ctx, s.redis, []string{s.key(c, b)}, cost, scale.full, scale.refill, force, charged).Int64Slice()
-	if err == nil && len(values) != 3 {
-		err = fmt.Errorf("limit: the script returned %d values, want 3", len(values))
+	rate := s.local.rates[b]
+	reply, err := s.script.Run(ctx, s.redis, []string{s.key(c, b)}, string(op), n, rate.burst, rate.perSecond()/1e6).StringSlice()
+	if err == nil && len(reply) != 2 {
+		err = fmt.Errorf("limit: the script returned %d values, want 2", len(reply))
+	}
+	if err == nil {
+		tokens, err = strconv.ParseFloat(reply[1], 64)
 	}
 	if err != nil {
-		s.fallbacks.Add(1)
-		if s.breaker.fail(clock) {
+		if s.breaker.fail(now) {
 			s.log.Error("shared rate limits: Redis does not answer, each replica limits by itself", "error", err)
 		}
-		return reply{}, false
+		return false, 0, false
 	}
 	if s.breaker.succeed() {
 		s.log.Info("shared rate limits: Redis answers again")
 	}
-	return reply{values[0] == 1, values[1], values[2]}, true
+	return reply[0] == "1", tokens, true
 }
 
-// key returns the name of a client's bucket in Redis.
+// key returns the name of a client's bucket in Redis. The number in it is the
+// version of the bucket's format.
 func (s *Shared) key(c Client, b Budget) string {
-	var room [64]byte
-	sum := sha256.Sum256(append(append(room[:0], s.local.rates[b].String()...), c[:]...))
+	rate := &s.local.rates[b]
+	room := make([]byte, 0, 96)
+	room = append(room, '2')
+	for _, n := range []int64{rate.tokens, int64(rate.per), rate.burst} {
+		room = append(strconv.AppendInt(room, n, 10), ' ')
+	}
+	sum := sha256.Sum256(append(room, c[:]...))
 	return "rl:" + b.String() + ":" + hex.EncodeToString(sum[:16])
 }

@@ -3,34 +3,44 @@ package limit
 import (
 	"encoding/binary"
 	"math"
-	"math/rand/v2"
+	"net/netip"
 	"runtime"
 	"sync"
 	"testing"
 	"time"
-	"unsafe"
-
-	"golang.org/x/time/rate"
 )
 
 var noon = time.Date(2026, 11, 24, 12, 0, 0, 123_456_789, time.UTC)
 
-// defaults are the limits that the service has when nobody sets any.
+// defaults are limits like those that the service has when nobody sets any. Its
+// bytes come back faster, so that a test sees them come back.
 func defaults(t testing.TB) Limits {
 	return Limits{
 		Create:    mustRate(t, "1/s:30"),
 		Read:      mustRate(t, "50/s:100"),
 		Miss:      mustRate(t, "12/m:30"),
 		Bytes:     mustByteRate(t, "64KiB/s:4MiB"),
+		ReadBytes: mustByteRate(t, "1MiB/s:16MiB"),
 		Handshake: mustRate(t, "20/s:60"),
 	}
 }
 
-// client returns one of many distinct clients.
+// client returns one of many distinct clients, each in a network of its own.
 func client(n int) (c Client) {
-	copy(c[:], []byte{0x20, 0x01, 0x0d, 0xb8})
-	binary.BigEndian.PutUint32(c[4:], uint32(n))
+	copy(c[:], []byte{0x20, 0x01})
+	binary.BigEndian.PutUint32(c[2:], uint32(n))
 	return c
+}
+
+// neighbour returns one of many distinct clients of one IPv6 /48.
+func neighbour(n uint16) (c Client) {
+	copy(c[:], []byte{0x20, 0x01, 0x0d, 0xb8, 0xaa, 0xaa})
+	binary.BigEndian.PutUint16(c[6:], n)
+	return c
+}
+
+func v4(n uint16) Client {
+	return Client(netip.AddrFrom4([4]byte{192, 0, byte(n >> 8), byte(n)}).As16())
 }
 
 func TestTakeUntilRefusedAndObey(t *testing.T) {
@@ -58,9 +68,8 @@ func TestTakeUntilRefusedAndObey(t *testing.T) {
 			Decision{Allowed: true, Quota: 60, Window: 3, Remaining: 0, Reset: 1},
 			Decision{Quota: 60, Window: 3, Remaining: 0, Reset: 1, RetryAfter: 1}, 19},
 	} {
-		table := NewTable(defaults(t), 1, noon)
+		table := NewTable(defaults(t), 1)
 		test.last.Budget, test.refused.Budget = test.budget, test.budget
-		test.last.taken = test.n
 		for i := 1; i < test.times; i++ {
 			if d := table.Take(client(1), test.budget, test.n, noon); !d.Allowed {
 				t.Fatalf("%v: refused the %d. time: %+v", test.budget, i, d)
@@ -68,6 +77,9 @@ func TestTakeUntilRefusedAndObey(t *testing.T) {
 		}
 		if got := table.Take(client(1), test.budget, test.n, noon); got != test.last {
 			t.Errorf("%v: the last one: got %+v, want %+v", test.budget, got, test.last)
+		}
+		if got := table.Peek(client(1), test.budget, test.n, noon); got != test.refused {
+			t.Errorf("%v: Peek at one too many: got %+v, want %+v", test.budget, got, test.refused)
 		}
 		got := table.Take(client(1), test.budget, test.n, noon)
 		if got != test.refused {
@@ -83,177 +95,72 @@ func TestTakeUntilRefusedAndObey(t *testing.T) {
 	}
 }
 
-// A token is there from the first microsecond on that begins after it came back,
-// not one earlier or later.
-func TestTokensComeBackToTheMicrosecond(t *testing.T) {
-	for text, wait := range map[string]time.Duration{
-		"1/s:30": time.Second, "50/s:100": 20_000_000, "12/m:30": 5 * time.Second, "7/s:30": 142_858_000, "1/d:1": 24 * time.Hour,
-		"65536/s:4194304": 16_000, "999/h:3": 3_603_604_000, "1000000/s:1": 1000, "3000000/s:1": 1000,
-	} {
-		r := mustRate(t, text)
-		table := NewTable(Limits{Create: r}, 1, noon)
-		table.Take(client(1), Create, r.burst, noon)
-		if d := table.Take(client(1), Create, 1, noon.Add(wait-1)); d.Allowed {
-			t.Errorf("%s: granted before %v: %+v", text, wait, d)
-		}
-		if d := table.Take(client(1), Create, 1, noon.Add(wait)); !d.Allowed {
-			t.Errorf("%s: refused after %v: %+v", text, wait, d)
-		}
-	}
-}
-
 func TestBudgetsAndClientsAreTheirOwn(t *testing.T) {
-	table := NewTable(defaults(t), 100, noon)
+	table := NewTable(defaults(t), 100)
 	for table.Take(client(1), Create, 1, noon).Allowed {
 	}
 	for b := range budgets {
-		if d := table.Peek(client(1), b, noon); d.Allowed != (b != Create) {
+		if d := table.Peek(client(1), b, 1, noon); d.Allowed != (b != Create) {
 			t.Errorf("creates spent: %v allowed %v", b, d.Allowed)
 		}
-		if d := table.Peek(client(2), b, noon); !d.Allowed || d.Remaining != d.Quota {
+		if d := table.Peek(client(2), b, 1, noon); !d.Allowed || d.Remaining != d.Quota {
 			t.Errorf("another client's %v: %+v, want a full bucket", b, d)
 		}
 	}
 }
 
 func TestOffLimitsNothing(t *testing.T) {
-	table := NewTable(Limits{}, 1, noon)
+	table := NewTable(Limits{}, 1)
 	for b := range budgets {
 		want := Decision{Budget: b, Allowed: true}
 		d := table.Take(client(1), b, math.MaxInt64, noon)
-		if d != want || table.Peek(client(1), b, noon) != want || table.Charge(client(1), b, 1, noon) != want {
+		if d != want || table.Peek(client(1), b, 1, noon) != want || table.Charge(client(1), b, 1, noon) != want {
 			t.Errorf("%v: got %+v, want %+v", b, d, want)
 		}
-		table.Refund(client(1), d, 1, noon)
 	}
 	if n := table.Stats().Clients; n != 0 {
 		t.Errorf("%d clients are tracked though nothing is limited", n)
 	}
 }
 
-// No waiting makes a cost possible that is larger than the bucket; to promise
-// that it did would send the client into a loop.
-func TestCostOverTheBurstIsNeverGranted(t *testing.T) {
-	table := NewTable(defaults(t), 1, noon)
-	for _, n := range []int64{4<<20 + 1, math.MaxInt64} {
-		d := table.Take(client(1), Bytes, n, noon)
-		if d.Allowed || !d.Never || d.RetryAfter != 0 || d.Remaining != 4<<20 {
-			t.Errorf("%d bytes: got %+v", n, d)
-		}
-	}
-	if d := table.Take(client(1), Bytes, 4<<20, noon); !d.Allowed || d.Never {
-		t.Errorf("as many bytes as the burst: got %+v", d)
-	}
-}
-
 func TestPeekTakesNothing(t *testing.T) {
-	table := NewTable(defaults(t), 1, noon)
+	table := NewTable(defaults(t), 1)
 	for range 100 {
-		if d := table.Peek(client(1), Miss, noon); !d.Allowed || d.Remaining != 30 {
+		if d := table.Peek(client(1), Miss, 30, noon); !d.Allowed || d.Remaining != 30 {
 			t.Fatalf("Peek: got %+v, want all 30", d)
 		}
 	}
 	if n := table.Stats().Clients; n != 0 {
 		t.Errorf("Peek made an entry: %d clients", n)
 	}
-	d := table.Peek(client(1), Miss, noon)
-	table.Refund(client(1), d, 1, noon)
-	table.Charge(client(1), Miss, 30, noon)
-	if d := table.Peek(client(1), Miss, noon); d.Allowed || d.RetryAfter != 5 {
-		t.Errorf("Peek at an empty bucket: got %+v", d)
-	}
 }
 
-// All who pass a Peek at once are charged, and pay before the next one passes.
+// Each request that passed a Peek is charged, and all are paid before the next
+// one passes. A charge may be larger than the burst.
 func TestChargeMakesDebts(t *testing.T) {
-	table := NewTable(defaults(t), 1, noon)
-	for range 40 {
-		table.Charge(client(1), Miss, 1, noon)
-	}
-	d := table.Peek(client(1), Miss, noon)
-	if d.Allowed || d.Remaining != 0 || d.RetryAfter != 55 || d.Reset != 55 { // 10 owed and 1 to have, 5 s each
-		t.Errorf("after 40 of 30: got %+v, want 55 seconds", d)
-	}
-	if d := table.Peek(client(1), Miss, noon.Add(54999*time.Millisecond)); d.Allowed {
-		t.Errorf("before the debt is paid: got %+v", d)
-	}
-	if d := table.Peek(client(1), Miss, noon.Add(55*time.Second)); !d.Allowed || d.Remaining != 1 {
-		t.Errorf("after the debt is paid: got %+v", d)
-	}
-	if d := table.Charge(client(1), Miss, math.MaxInt64, noon.Add(time.Hour)); !d.Allowed || d.Reset < 1 {
-		t.Errorf("the largest charge: got %+v", d)
-	}
-}
-
-func TestRefund(t *testing.T) {
-	table := NewTable(defaults(t), 1, noon)
-	c := client(1)
-	for range 20 {
-		table.Take(c, Create, 1, noon)
-	}
-	left := func(b Budget, now time.Time) int64 { return table.Peek(c, b, now).Remaining }
-
-	d := table.Take(c, Create, 1, noon)
-	table.Refund(c, d, 1, noon)
-	if got := left(Create, noon); got != 10 {
-		t.Errorf("refunded at once: %d left, want 10", got)
-	}
-	// Half a second later half a token has come back by itself.
-	d = table.Take(c, Create, 1, noon)
-	now := noon.Add(500 * time.Millisecond)
-	table.Refund(c, d, 1, now)
-	if got := left(Create, now); got != 10 {
-		t.Errorf("refunded after 0.5 s: %d left, want 10", got)
-	}
-	if got := left(Create, now.Add(499*time.Millisecond)); got != 10 {
-		t.Errorf("refunded after 0.5 s, and 0.499 s later: %d left, want 10", got)
-	}
-	d = table.Take(c, Create, 5, now)
-	table.Refund(c, d, 99, now) // more than it took
-	if got := left(Create, now); got != 10 {
-		t.Errorf("refunded more than was taken: %d left, want 10", got)
-	}
-	d = table.Take(c, Bytes, 1000, now)
-	table.Refund(c, d, 400, now)
-	if got := left(Bytes, now); got != 4<<20-600 {
-		t.Errorf("400 of 1000 bytes refunded: %d left, want %d", got, 4<<20-600)
-	}
-	for table.Take(c, Create, 1, now).Allowed {
-	}
-	table.Refund(c, table.Take(c, Create, 1, now), 1, now)
-	if got := left(Create, now); got != 0 {
-		t.Errorf("a refusal refunded: %d left, want 0", got)
-	}
-}
-
-// Whoever holds requests open until their tokens have come back, and lets them
-// fail then, has no second burst.
-func TestRefundGrantsNoSecondBurst(t *testing.T) {
-	table := NewTable(defaults(t), 1, noon)
-	c := client(1)
-	var held []Decision
-	for range 30 {
-		held = append(held, table.Take(c, Create, 1, noon))
-	}
-	now := noon.Add(30 * time.Second)
-	granted := 0
-	for table.Take(c, Create, 1, now).Allowed {
-		granted++
-	}
-	for i, d := range held {
-		// Not even if the one who gives it back is late for his turn.
-		table.Refund(c, d, 1, now.Add(-time.Duration(i+1)*time.Second))
-	}
-	for table.Take(c, Create, 1, now).Allowed {
-		granted++
-	}
-	if granted != 30 {
-		t.Errorf("%d creates at once, want the burst of 30", granted)
+	for _, charges := range [][]int64{{1, 1, 1, 1, 1, 35}, {40}, {39, 1}} {
+		table := NewTable(defaults(t), 1)
+		var d Decision
+		for _, n := range charges {
+			d = table.Charge(client(1), Miss, n, noon)
+		}
+		if !d.Allowed || d.Remaining != 0 || d.Reset != 55 { // 10 owed and 1 to have, 5 s each
+			t.Errorf("%v of 30: got %+v, want it allowed and 55 seconds", charges, d)
+		}
+		if d := table.Peek(client(1), Miss, 1, noon); d.Allowed || d.RetryAfter != 55 {
+			t.Errorf("after %v of 30: got %+v, want 55 seconds", charges, d)
+		}
+		if d := table.Peek(client(1), Miss, 1, noon.Add(54999*time.Millisecond)); d.Allowed {
+			t.Errorf("%v, before the debt is paid: got %+v", charges, d)
+		}
+		if d := table.Peek(client(1), Miss, 1, noon.Add(55*time.Second)); !d.Allowed || d.Remaining != 1 {
+			t.Errorf("%v, after the debt is paid: got %+v", charges, d)
+		}
 	}
 }
 
 func TestTimeThatRunsBackGrantsNothing(t *testing.T) {
-	table := NewTable(defaults(t), 1, noon)
+	table := NewTable(defaults(t), 1)
 	now, granted := noon.Add(time.Hour), 0
 	for i := range 10_000 {
 		if table.Take(client(1), Create, 1, now.Add(-time.Duration(i%2)*time.Minute)).Allowed {
@@ -265,11 +172,11 @@ func TestTimeThatRunsBackGrantsNothing(t *testing.T) {
 	}
 }
 
-// The overflow bucket is one for all who have no place, and whoever gets a
-// place continues where it stands.
+// Clients without room share one overflow bucket, and continue at its level once
+// there is room for them.
 func TestOverflow(t *testing.T) {
 	limits := Limits{Create: mustRate(t, "1/s:10")}
-	table := NewTable(limits, 2, noon)
+	table := NewTable(limits, 2)
 	for n := 1; n <= 2; n++ {
 		table.Take(client(n), Create, 10, noon)
 	}
@@ -279,7 +186,7 @@ func TestOverflow(t *testing.T) {
 			granted++
 		}
 	}
-	if st := table.Stats(); granted != 10 || st != (Stats{Clients: 2, MaxClients: 2, Overflows: 97}) {
+	if st := table.Stats(); granted != 10 || st != (Stats{Clients: 2, Overflows: 97}) {
 		t.Errorf("97 newcomers to a full table were granted %d, want 10 together; %+v", granted, st)
 	}
 	// Client 3 has had a token of the overflow's ten. Five seconds later the
@@ -290,7 +197,7 @@ func TestOverflow(t *testing.T) {
 	}
 	now = noon.Add(10 * time.Second)
 	if d := table.Take(client(3), Create, 1, now); !d.Allowed || d.Remaining != 4 || table.Stats().Overflows != 98 {
-		t.Errorf("with a place of its own: got %+v, want the four left of five", d)
+		t.Errorf("with a bucket of its own: got %+v, want the four left of five", d)
 	}
 	// Nobody pays for the debts of strangers.
 	now = noon.Add(time.Hour)
@@ -300,38 +207,18 @@ func TestOverflow(t *testing.T) {
 	for n := 3; n < 100; n++ {
 		table.Charge(client(n), Create, 1, now)
 	}
-	if d := table.Peek(client(200), Create, now); d.Allowed || d.RetryAfter != 1 {
+	if d := table.Peek(client(200), Create, 1, now); d.Allowed || d.RetryAfter != 1 {
 		t.Errorf("after 97 charges to the overflow bucket: got %+v, want no debt", d)
 	}
 }
 
-// A request that is late for its turn may find the overflow bucket at a later
-// time than its own; the time between must not refill its new place again.
-func TestLatecomerBeginsWhereTheOverflowBucketIs(t *testing.T) {
-	table := NewTable(Limits{Create: mustRate(t, "1/s:10")}, maxLook+1, noon)
-	for n := range maxLook {
-		table.Take(client(n), Create, 10, noon)
-	}
-	table.Take(client(maxLook), Create, 1, noon)
-	c, now := client(99), noon.Add(5*time.Second)
-	if d := table.Take(c, Create, 10, now); !d.Allowed || table.Stats().Overflows != 1 {
-		t.Fatalf("got %+v, want all of the overflow bucket", d)
-	}
-	if d := table.Take(c, Create, 1, noon.Add(3*time.Second)); d.Allowed || table.Stats().Overflows != 1 {
-		t.Fatalf("late: got %+v, want a place without tokens", d)
-	}
-	if d := table.Take(c, Create, 1, now); d.Allowed {
-		t.Errorf("got %+v, want nothing: no time has passed since it took all", d)
-	}
-}
-
-// Evict only what has refilled, in every budget.
+// Only clients with full buckets are forgotten, whichever budget it is.
 func TestEvictionTakesOnlyFullBuckets(t *testing.T) {
 	for b := range budgets {
-		table := NewTable(defaults(t), 1, noon)
+		table := NewTable(defaults(t), 1)
 		table.Take(client(1), b, 1, noon)
-		token := time.Duration(table.scales[b].token) * time.Microsecond / time.Duration(table.scales[b].refill)
-		table.Take(client(2), b, 1, noon.Add(token-time.Microsecond))
+		token := time.Duration(float64(time.Second) / table.rates[b].perSecond())
+		table.Take(client(2), b, 1, noon.Add(token-2*time.Nanosecond))
 		if st := table.Stats(); st.Overflows != 1 {
 			t.Errorf("%v: a moment before the bucket is full: %+v, want its client to stay", b, st)
 		}
@@ -342,12 +229,73 @@ func TestEvictionTakesOnlyFullBuckets(t *testing.T) {
 	}
 }
 
-// A million clients come, and an honest one that was there before keeps its
-// bucket to the token. Memory does not grow with them.
+// One IPv6 /48, of which anyone can rent one, takes a quarter of the table. Its
+// further clients share one bucket, and strangers notice nothing of them.
+func TestOneNetworkHasAQuarter(t *testing.T) {
+	const clients = 200
+	table := NewTable(defaults(t), clients)
+	granted := 0
+	for n := range uint16(4 * clients) {
+		if table.Take(neighbour(n), Create, 30, noon).Allowed {
+			granted++
+		}
+	}
+	if st := table.Stats(); granted != clients/4+1 || st.Clients != clients/4+1 {
+		t.Errorf("%d clients of one /48 were granted a burst, %+v; want %d and one that they share", granted, st, clients/4)
+	}
+	for n := range uint16(100) {
+		for _, stranger := range []Client{v4(n), client(int(n))} {
+			if d := table.Take(stranger, Create, 1, noon); !d.Allowed || d.Remaining != 29 {
+				t.Fatalf("a stranger: got %+v, want a full bucket of its own", d)
+			}
+		}
+		if table.Stats().Clients == clients {
+			break
+		}
+	}
+}
+
+// IPv4 has no networks of that kind: all its addresses are one /48 in IPv6.
+func TestIPv4IsNoNetwork(t *testing.T) {
+	table := NewTable(defaults(t), 100)
+	for n := range uint16(100) {
+		table.Take(v4(n), Create, 30, noon)
+	}
+	if st := table.Stats(); st != (Stats{Clients: 100}) {
+		t.Errorf("100 IPv4 clients in a table for 100: %+v", st)
+	}
+}
+
+// A client that shared the bucket of its /48 has no second burst when there is
+// room for it.
+func TestLeavingASharedBucketGrantsNothing(t *testing.T) {
+	table := NewTable(Limits{Create: mustRate(t, "1/s:10"), Read: mustRate(t, "1/s:10")}, 4)
+	table.Take(neighbour(1), Create, 10, noon) // the quarter
+	granted := int64(0)
+	spend := func(now time.Time) {
+		for table.Take(neighbour(2), Create, 1, now).Allowed {
+			granted++
+		}
+	}
+	spend(noon)
+	now := noon.Add(5 * time.Second)
+	spend(now)
+	now = noon.Add(10 * time.Second) // the first client is full, and makes room for others
+	for n := range 3 {
+		table.Take(client(n), Read, 1, now)
+	}
+	spend(noon.Add(11 * time.Second)) // as one of these does now
+	if granted != 21 {
+		t.Errorf("granted %d in 11 seconds, want the burst of 10 and one a second", granted)
+	}
+}
+
+// A million clients come, and one that was there before keeps its bucket to the
+// token. Memory does not grow with them.
 func TestMillionClients(t *testing.T) {
-	const clients = 262_144
+	const clients = 65_536
 	before := liveHeap()
-	table := NewTable(defaults(t), clients, noon)
+	table := NewTable(defaults(t), clients)
 	honest := client(1 << 30)
 	for range 15 {
 		table.Take(honest, Create, 1, noon)
@@ -359,16 +307,16 @@ func TestMillionClients(t *testing.T) {
 		table.Charge(client(n), Miss, 1, now)
 	}
 	grown := liveHeap() - before
-	if got := table.Peek(honest, Create, now); got.Remaining != 17 {
+	if got := table.Peek(honest, Create, 1, now); got.Remaining != 17 {
 		t.Errorf("after a million clients: %+v, want 15 left of 30, and two more for two seconds", got)
 	}
 	st := table.Stats()
-	if st.Clients > clients || st.Clients < clients*99/100 || st.MaxClients != clients {
+	if st.Clients > clients || st.Clients < clients*99/100 {
 		t.Errorf("%+v, want just about %d clients", st, clients)
 	}
 	t.Logf("%+v; the heap has grown by %d bytes, %d for each of %d clients", st, grown, grown/clients, clients)
-	if grown > 250*clients {
-		t.Errorf("the heap has grown by %d bytes for each client, want at most 250", grown/clients)
+	if grown > 600*clients {
+		t.Errorf("the heap has grown by %d bytes for each client, want at most 600", grown/clients)
 	}
 	runtime.KeepAlive(table)
 }
@@ -381,29 +329,21 @@ func liveHeap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-func TestEntryIsACacheLine(t *testing.T) {
-	if size := unsafe.Sizeof(entry{}); size != 64 {
-		t.Errorf("an entry has %d bytes, want 64", size)
-	}
-}
-
-func TestTableHasAsManyPlacesAsAskedFor(t *testing.T) {
+func TestTableTracksAsManyAsAskedFor(t *testing.T) {
 	for _, clients := range []int{-1, 0, 1, 2, 255, 256, 511, 512, 1000, 16_384, 50_003} {
-		table := NewTable(defaults(t), clients, noon)
-		if got, want := table.Stats().MaxClients, max(clients, 1); got != want {
-			t.Errorf("NewTable(%d): %d places", clients, got)
-		}
-		for n := range 4 * max(clients, 1) {
+		table := NewTable(defaults(t), clients)
+		want := max(clients, 1)
+		for n := range 4 * want {
 			table.Take(client(n), Create, 1, noon)
 		}
-		if st := table.Stats(); st.Clients > st.MaxClients || st.Clients < st.MaxClients*9/10 {
-			t.Errorf("NewTable(%d): four times as many clients fill %d places", clients, st.Clients)
+		if st := table.Stats(); st.Clients > want || st.Clients < want*9/10 {
+			t.Errorf("NewTable(%d): four times as many clients come, and %d are tracked", clients, st.Clients)
 		}
 	}
 }
 
 func TestConcurrentTakesGrantOneBurst(t *testing.T) {
-	table := NewTable(defaults(t), 4, noon)
+	table := NewTable(defaults(t), 4)
 	var wg sync.WaitGroup
 	granted := make([]int, 8)
 	for g := range granted {
@@ -412,9 +352,8 @@ func TestConcurrentTakesGrantOneBurst(t *testing.T) {
 				if table.Take(client(7), Create, 1, noon).Allowed {
 					granted[g]++
 				}
-				d := table.Take(client(100*g+n), Read, 1, noon)
-				table.Peek(client(n), Miss, noon)
-				table.Refund(client(100*g+n), d, 1, noon)
+				table.Take(client(100*g+n), Read, 1, noon)
+				table.Peek(client(n), Miss, 1, noon)
 				table.Stats()
 			}
 		})
@@ -426,34 +365,5 @@ func TestConcurrentTakesGrantOneBurst(t *testing.T) {
 	}
 	if sum > 30 || sum == 0 {
 		t.Errorf("eight at once were granted %d, want at most 30", sum)
-	}
-}
-
-// Where the well-known limiter has no trouble with its clock, this one decides
-// as it does.
-func TestDecidesAsTheWellKnownLimiterDoes(t *testing.T) {
-	rnd := rand.New(rand.NewPCG(1, 2))
-	for _, text := range []string{"1/s:30", "50/s:100", "12/m:30", "7/s:10", "1000/h:3", "3/d:2"} {
-		r := mustRate(t, text)
-		table := NewTable(Limits{Create: r}, 1, noon)
-		other := rate.NewLimiter(rate.Limit(float64(r.tokens)/r.per.Seconds()), int(r.burst))
-		now := noon
-		granted := 0
-		for range 20_000 {
-			now = now.Add(time.Duration(rnd.ExpFloat64() * float64(r.per) / float64(r.tokens)).Truncate(time.Microsecond))
-			n := 1 + rnd.Int64N(min(r.burst, 3))
-			if left := other.TokensAt(now) - float64(n); math.Abs(left) < 1e-6 {
-				continue // its rounding decides, and from here on the two would differ
-			}
-			want := other.AllowN(now, int(n))
-			if got := table.Take(client(1), Create, n, now); got.Allowed != want {
-				t.Fatalf("%s: Take of %d at %v: %+v, want %v", text, n, now.Sub(noon), got, want)
-			} else if want {
-				granted++
-			}
-		}
-		if granted < 5000 || granted > 19_000 {
-			t.Errorf("%s: granted %d of 20,000: the schedule shows nothing", text, granted)
-		}
 	}
 }

@@ -50,13 +50,12 @@ func (body) Close() error { return nil }
 // own package's.
 type free struct{}
 
-func (free) Read(context.Context, web.Client, http.Header) *web.Denial { return nil }
-func (free) Missed(context.Context, web.Client, http.Header)           {}
-func (free) Size(context.Context, int) *web.Denial                     { return nil }
-func (free) Undo(context.Context)                                      {}
-func (f free) Create(context.Context, web.Client, http.Header) (web.Creation, *web.Denial) {
-	return f, nil
-}
+func (free) Read(web.Client, http.Header) *web.Denial        { return nil }
+func (free) Missed(web.Client, http.Header)                  {}
+func (free) Sent(web.Client, int, http.Header)               {}
+func (free) Create(web.Client, int, http.Header) *web.Denial { return nil }
+func (free) Fits(web.Client, int, http.Header) *web.Denial   { return nil }
+func (free) Stored(web.Client, int, http.Header)             {}
 
 // named costs what finding a client's address does.
 func named(remoteAddr string, _ http.Header) netip.Addr {

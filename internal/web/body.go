@@ -130,6 +130,12 @@ func mediaType(h http.Header) (string, error) {
 	return media, nil
 }
 
+// announced returns how long the body says that it is, at most MaxBytes; 0 if it
+// does not say.
+func (l Limits) announced(r *http.Request) int {
+	return int(min(max(r.ContentLength, 0), l.MaxBytes))
+}
+
 // readBody reads at most MaxBytes.
 func (l Limits) readBody(x *Exchange, r *http.Request) ([]byte, error) {
 	if r.ContentLength > l.MaxBytes {

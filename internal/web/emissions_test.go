@@ -74,7 +74,7 @@ func emissions(w *wire, t testing.TB) []emission {
 		{name: "no reads left, as text", status: 429, method: "GET", target: path, deny: "read", header: asText},
 		{name: "no reads left without body", status: 429, method: "HEAD", target: path, deny: "read"},
 		{name: "no creations left", status: 429, method: "POST", target: "/", header: textBody, body: strings.NewReader("x"), deny: "create"},
-		{name: "no bytes left", status: 429, method: "POST", target: "/", header: textBody, body: strings.NewReader("x"), deny: "bytes"},
+		{name: "no bytes left", status: 429, method: "POST", target: "/", header: textBody, body: strings.NewReader("x"), deny: "fits"},
 		{name: "store broken", status: 500, method: "GET", target: path, fault: func() error { return errBroken }},
 		{name: "store broken for creation", status: 500, method: "POST", target: "/", header: textBody, body: strings.NewReader("x"),
 			fault: func() error { return errBroken }},

@@ -97,8 +97,7 @@ func (f *InFlight) acquire(x *Exchange, r *http.Request) error {
 // tooBusy is the refusal of what is over a bound of the whole service. It costs
 // the client nothing, so that the log may leave out its line in a flood.
 func (x *Exchange) tooBusy() error {
-	x.limit = LimitInFlight
-	x.granted = false
+	x.limit, x.granted = LimitInFlight, false
 	return refusal{
 		status: http.StatusServiceUnavailable,
 		detail: "The service is too busy. Nothing was done; try again.",

@@ -1,7 +1,7 @@
 package web_test
 
 import (
-	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"slices"
@@ -18,7 +18,7 @@ import (
 // told to.
 type bouncer struct {
 	mu     sync.Mutex // guards what follows
-	deny   string     // a budget
+	deny   string     // an event, with or without its size
 	speak  bool       // sets the RateLimit fields also where nothing is denied
 	events []string
 }
@@ -27,12 +27,14 @@ func (b *bouncer) ask(h http.Header, event string) *web.Denial {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.events = append(b.events, event)
-	if h != nil && (b.speak || b.deny == event) {
-		h["Ratelimit"] = []string{`"` + event + `";r=1;t=1`}
-		h["Ratelimit-Policy"] = []string{`"` + event + `";q=1;w=1`}
+	name, _, _ := strings.Cut(event, ":")
+	denied := b.deny == event || b.deny == name
+	if h != nil && (b.speak || denied) {
+		h["Ratelimit"] = []string{`"` + name + `";r=1;t=1`}
+		h["Ratelimit-Policy"] = []string{`"` + name + `";q=1;w=1`}
 	}
-	if b.deny == event {
-		return &web.Denial{Budget: event, RetryAfter: 7}
+	if denied {
+		return &web.Denial{Budget: name, RetryAfter: 7}
 	}
 	return nil
 }
@@ -50,24 +52,23 @@ func (b *bouncer) asked() []string {
 	return slices.Clone(b.events)
 }
 
-func (b *bouncer) Read(_ context.Context, _ web.Client, h http.Header) *web.Denial {
-	return b.ask(h, "read")
+func (b *bouncer) Read(_ web.Client, h http.Header) *web.Denial { return b.ask(h, "read") }
+
+func (b *bouncer) Missed(_ web.Client, h http.Header) { b.ask(h, "miss") }
+
+func (b *bouncer) Sent(_ web.Client, n int, h http.Header) { b.ask(h, fmt.Sprint("sent:", n)) }
+
+func (b *bouncer) Create(_ web.Client, n int, h http.Header) *web.Denial {
+	return b.ask(h, fmt.Sprint("create:", n-web.MessageOverhead))
 }
 
-func (b *bouncer) Missed(_ context.Context, _ web.Client, h http.Header) { b.ask(h, "miss") }
-
-func (b *bouncer) Create(_ context.Context, _ web.Client, h http.Header) (web.Creation, *web.Denial) {
-	return bounced{b, h}, b.ask(h, "create")
+func (b *bouncer) Fits(_ web.Client, n int, h http.Header) *web.Denial {
+	return b.ask(h, fmt.Sprint("fits:", n-web.MessageOverhead))
 }
 
-// bounced is what a bouncer let begin.
-type bounced struct {
-	b *bouncer
-	h http.Header
+func (b *bouncer) Stored(_ web.Client, n int, h http.Header) {
+	b.ask(h, fmt.Sprint("stored:", n-web.MessageOverhead))
 }
-
-func (c bounced) Size(context.Context, int) *web.Denial { return c.b.ask(c.h, "bytes") }
-func (c bounced) Undo(context.Context)                  { c.b.ask(nil, "undo") }
 
 // unread is a body that must not be read.
 type unread struct{ t *testing.T }
@@ -77,28 +78,33 @@ func (u unread) Read([]byte) (int, error) {
 	return 0, io.EOF
 }
 
-// What is taken from which budget, in which order, and what is given back.
+// Which budgets are asked, in which order, and whether the body is read before.
 func TestBudgets(t *testing.T) {
 	s := newService(limits)
 	s.limiter.speak = true
 	path := s.ask("POST", "/", fields("Content-Type", typeText), strings.NewReader("hello")).Header.Get("Location")
 	path = path[strings.Index(path, "/msg/"):]
 	text := fields("Content-Type", typeText)
+	sent := fmt.Sprint("sent:", len(s.ask("GET", path, text, nil).body))
 	for _, c := range []struct {
 		name, method, target, body, deny string
 		fault                            func() error
+		chunked, unread                  bool
 		status                           int
 		asked                            string
 	}{
-		{name: "created", method: "POST", target: "/", body: "x", status: 200, asked: "create bytes"},
-		{name: "no creations left", method: "POST", target: "/", deny: "create", status: 429, asked: "create"},
-		{name: "no bytes left", method: "POST", target: "/", body: "x", deny: "bytes", status: 429, asked: "create bytes undo"},
-		{name: "a bad creation has used its budget", method: "POST", target: "/?x=y", body: "x", status: 400, asked: "create"},
-		{name: "store full", method: "POST", target: "/", body: "x", fault: func() error { return message.ErrFull }, status: 507, asked: "create bytes undo"},
-		{name: "store gone", method: "POST", target: "/", body: "x", fault: func() error { return message.ErrUnavailable }, status: 503, asked: "create bytes undo"},
-		{name: "store panics", method: "POST", target: "/", body: "x", fault: func() error { panic("x") }, status: 500, asked: "create bytes undo"},
-		{name: "read", method: "GET", target: path, status: 200, asked: "read"},
-		{name: "HEAD is a read", method: "HEAD", target: path, status: 200, asked: "read"},
+		{name: "created", method: "POST", target: "/", body: "x", status: 200, asked: "create:1 fits:1 stored:1"},
+		{name: "created, with a length that is not known", method: "POST", target: "/", body: "x", chunked: true, status: 200, asked: "create:0 fits:1 stored:1"},
+		{name: "no creations left", method: "POST", target: "/", deny: "create", status: 429, asked: "create:0"},
+		{name: "no bytes left", method: "POST", target: "/", body: "xyz", deny: "create:3", unread: true, status: 429, asked: "create:3"},
+		{name: "no bytes left, with a length that is not known", method: "POST", target: "/", body: "xyz", chunked: true, deny: "fits:3", status: 429, asked: "create:0 fits:3"},
+		{name: "no bytes left for a body that says it is huge", method: "POST", target: "/", body: strings.Repeat("x", 1<<20), deny: "create:262144", unread: true, status: 429, asked: "create:262144"},
+		{name: "a bad creation has used its budget", method: "POST", target: "/?x=y", body: "x", status: 400, asked: "create:1"},
+		{name: "store full", method: "POST", target: "/", body: "x", fault: func() error { return message.ErrFull }, status: 507, asked: "create:1 fits:1"},
+		{name: "store gone", method: "POST", target: "/", body: "x", fault: func() error { return message.ErrUnavailable }, status: 503, asked: "create:1 fits:1"},
+		{name: "store panics", method: "POST", target: "/", body: "x", fault: func() error { panic("x") }, status: 500, asked: "create:1 fits:1"},
+		{name: "read", method: "GET", target: path, status: 200, asked: "read " + sent},
+		{name: "HEAD is a read", method: "HEAD", target: path, status: 200, asked: "read " + sent},
 		{name: "no reads left", method: "GET", target: path, deny: "read", status: 429, asked: "read",
 			fault: func() error { panic("the store was asked") }},
 		{name: "missed", method: "GET", target: "/msg/" + message.NewID().Reveal(), status: 404, asked: "read miss"},
@@ -113,10 +119,19 @@ func TestBudgets(t *testing.T) {
 			s.store.failWith(c.fault)
 			defer s.store.failWith(nil)
 			var body io.Reader = strings.NewReader(c.body)
-			if c.deny == "create" {
+			switch {
+			case c.deny == "create":
 				body = unread{t}
+			case c.unread:
+				body = unread{t}
+			case c.chunked:
+				body = io.MultiReader(body) // which hides its length
 			}
-			a := s.ask(c.method, c.target, text, body)
+			a := s.ask(c.method, c.target, text, body, func(r *http.Request) {
+				if c.unread {
+					r.ContentLength = int64(len(c.body))
+				}
+			})
 			if a.StatusCode != c.status {
 				t.Errorf("got %s, want %d", a.Status, c.status)
 			}

@@ -48,8 +48,8 @@ func TestForeignPages(t *testing.T) {
 				passes         bool
 				asked          int // of the budgets, where it passes
 			}{
-				{"GET", path, tc.get, 1}, {"HEAD", path, tc.get, 1}, {"GET", "/", tc.get, 0}, {"GET", "/msg/x", tc.get, 2}, {"GET", "/x", tc.get, 0},
-				{"POST", "/", tc.post, 2}, {"DELETE", path, tc.post, 0}, {"POST", path, tc.post, 0},
+				{"GET", path, tc.get, 2}, {"HEAD", path, tc.get, 2}, {"GET", "/", tc.get, 0}, {"GET", "/msg/x", tc.get, 2}, {"GET", "/x", tc.get, 0},
+				{"POST", "/", tc.post, 3}, {"DELETE", path, tc.post, 0}, {"POST", path, tc.post, 0},
 			} {
 				w.limiter.set("")
 				_, before := w.store.count()

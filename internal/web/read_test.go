@@ -58,7 +58,7 @@ func TestDescribe(t *testing.T) {
 	for _, target := range []string{"/", "/?", "/?x=y"} {
 		a := s.ask("GET", target, nil, nil)
 		got := decode(t, a.body, "status", "service", "create", "read", "limits")
-		want := map[string]any{"max_bytes": 262144.0, "ttl_default": 604800.0, "ttl_max": 604800.0}
+		want := map[string]any{"max_bytes": 262144.0, "message_overhead": 512.0, "ttl_default": 604800.0, "ttl_max": 604800.0}
 		if a.StatusCode != http.StatusOK || got["service"] != "messaging_api" || !maps.Equal(got["limits"].(map[string]any), want) {
 			t.Errorf("GET %s: got %d %s", target, a.StatusCode, a.body)
 		}

@@ -158,17 +158,15 @@ func (s *routes) create(x *Exchange, r *http.Request) error {
 	return nil
 }
 
-// store takes what the client wants to create through its budgets to the store.
-// Whatever stops it on the way gives back what it has taken.
+// store takes a message through the client's budgets to the store.
 func (s *routes) store(x *Exchange, r *http.Request) (id message.ID, expires time.Time, err error) {
-	// The first budget is asked before the body is read: a refusal has to cost
-	// less than the request.
-	budget, denial := s.limiter.Create(r.Context(), x.client, x.w.Header())
-	if denial != nil {
+	answer := x.w.Header()
+	// The budgets are judged before the body is read, as far as its length is known:
+	// a refusal has to cost less than the request.
+	if denial := s.limiter.Create(x.client, s.limits.announced(r)+MessageOverhead, answer); denial != nil {
 		return id, expires, x.tooMany(denial)
 	}
 	x.granted = true
-	// What the client did wrong has used its creation; what we cannot do has not.
 	if _, err := x.accepted(r); err != nil {
 		return id, expires, err
 	}
@@ -176,25 +174,23 @@ func (s *routes) store(x *Exchange, r *http.Request) (id message.ID, expires tim
 	if err != nil {
 		return id, expires, err
 	}
-	stored := false
-	defer func() {
-		if !stored {
-			budget.Undo(r.Context())
-			x.granted = false // it has cost the client nothing
-		}
-	}()
-	if denial := budget.Size(r.Context(), len(c.text)); denial != nil {
+	size := len(c.text) + MessageOverhead
+	if denial := s.limiter.Fits(x.client, size, answer); denial != nil {
 		return id, expires, x.tooMany(denial)
 	}
 	id, expires, err = s.write(x, r, c)
-	stored = err == nil
-	return id, expires, err
+	if err != nil {
+		x.granted = false // so that an outage does not flood the log
+		return id, expires, err
+	}
+	s.limiter.Stored(x.client, size, answer)
+	return id, expires, nil
 }
 
 // undisturbed is the context in which the store is asked, which bounds itself. A
-// client that hangs up must neither get its budgets back for a message that is
-// stored all the same, nor look like a store that does not answer; and one that
-// only closes its own side, which net/http takes for the same, gets its answer.
+// client that hangs up must not look like a store that does not answer, and its
+// message is charged if it is stored. A client that only closes its own side, which
+// net/http takes for the same, gets its answer.
 func undisturbed() context.Context { return context.Background() }
 
 // write asks the store, as one of those in flight.
@@ -223,19 +219,22 @@ func (s *routes) read(x *Exchange, r *http.Request, id string) error {
 		x.load.setWait(x, forReader)
 	}
 	if x.as == asText {
+		s.limiter.Sent(x.client, len(m.Text), x.w.Header())
 		x.send(r, http.StatusOK, textType, m.Text)
 		return nil
 	}
 	const nanos = 6 // digits that AppendFormat writes before it cuts them off
-	x.send(r, http.StatusOK, jsonType, appendMessage(make([]byte, 0, size+nanos), m))
+	body := appendMessage(make([]byte, 0, size+nanos), m)
+	s.limiter.Sent(x.client, len(body), x.w.Header())
+	x.send(r, http.StatusOK, jsonType, body)
 	return nil
 }
 
 // fetch takes a read through the client's budgets. A miss is charged after the
-// answer is known, and too many of them refuse further reads before the store
-// is asked: that is what stops guessing.
+// answer is known. Too many of them refuse further reads before the store is
+// asked: that is what stops guessing.
 func (s *routes) fetch(x *Exchange, r *http.Request, id string) (m message.Message, err error) {
-	if denial := s.limiter.Read(r.Context(), x.client, x.w.Header()); denial != nil {
+	if denial := s.limiter.Read(x.client, x.w.Header()); denial != nil {
 		return m, x.tooMany(denial)
 	}
 	x.granted = true
@@ -247,9 +246,11 @@ func (s *routes) fetch(x *Exchange, r *http.Request, id string) (m message.Messa
 	}
 	defer x.load.free()
 	m, err = s.messages.Read(undisturbed(), id, time.Now())
-	if errors.Is(err, message.ErrNotFound) || errors.Is(err, message.ErrTampered) {
-		s.limiter.Missed(r.Context(), x.client, x.w.Header())
+	missed := errors.Is(err, message.ErrNotFound) || errors.Is(err, message.ErrTampered)
+	if missed {
+		s.limiter.Missed(x.client, x.w.Header())
 	}
+	x.granted = err == nil || missed // so that an outage does not flood the log
 	return m, err
 }
 
@@ -303,14 +304,15 @@ func describe(l Limits) (asJSON, asText []byte) {
 			ContentTypes: []string{mediaJSON, mediaText, mediaForm}, Members: []string{"message", "ttl"},
 		},
 		Read:   api.Read{Method: http.MethodGet, Path: messageRoute},
-		Limits: api.Limits{MaxBytes: l.MaxBytes, TTLDefault: ttl, TTLMax: ttlMax},
+		Limits: api.Limits{MaxBytes: l.MaxBytes, MessageOverhead: MessageOverhead, TTLDefault: ttl, TTLMax: ttlMax},
 	})
 	if err != nil {
 		panic(err) // only a type that JSON does not have
 	}
 	asText = []byte("messaging_api: post a message to /, hand on the link that you get; whoever has the link can read it.\n" +
 		"A request's body has at most " + strconv.FormatInt(l.MaxBytes, 10) + " bytes. A message lives " +
-		strconv.FormatInt(ttl, 10) + " seconds unless ttl says otherwise, at most " + strconv.FormatInt(ttlMax, 10) + ".\n")
+		strconv.FormatInt(ttl, 10) + " seconds unless ttl says otherwise, at most " + strconv.FormatInt(ttlMax, 10) +
+		".\nA message that is stored counts as its text and " + strconv.Itoa(MessageOverhead) + " bytes in the budget \"bytes\".\n")
 	return append(asJSON, '\n'), asText
 }
 

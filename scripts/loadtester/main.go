@@ -1,7 +1,7 @@
 // Command loadtester holds a running service to the limits that it states: it
 // offers more than they allow, from many client addresses, over TLS and HTTP/2,
 // and checks what is accepted, how the rest is refused, that waiting as told is
-// enough, and that one client's flood is not another's trouble.
+// enough, and that one client's flood does not slow others down.
 //
 //	loadtester [flags] https://HOST:PORT/
 //

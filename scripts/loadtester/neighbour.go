@@ -10,8 +10,9 @@ import (
 	vegeta "github.com/tsenart/vegeta/v12/lib"
 )
 
-// Well-behaved clients read at four fifths of their rate, next to one client
-// that offers many times of what it may. Quiet and loaded phases take turns.
+// Well-behaved clients read at four fifths of their rate, next to two clients that
+// ask for many times what they may have: one for short messages, one for the
+// largest. Quiet and loaded phases take turns.
 const (
 	neighboursCount = 4
 	pairs           = 6
@@ -31,42 +32,47 @@ func (t *test) floodRate() int {
 
 // neighbourly is how many requests this part of the test makes, about.
 func (t *test) neighbourly() int {
-	return int(t.time.Seconds()) * (neighboursCount*t.calmRate() + t.floodRate()/2)
+	return int(t.time.Seconds()) * (neighboursCount*t.calmRate() + (t.floodRate()+t.largeRate())/2)
 }
 
-// neighbours checks that a flood is its sender's trouble only: clients that keep
-// to their budget are never refused, and are answered about as fast.
+// largeRate is what a client may read if nobody counts bytes.
+func (t *test) largeRate() int { return min(max(int(t.policies["read"].rate()), 1), mostFlood) }
+
+// neighbours checks that a flood harms nobody but its sender: clients that keep to
+// their budget are never refused, and are answered about as fast.
 //
-// Whatever else runs on the machine slows some moments down. So each loaded
-// phase is held against the quiet one next to it, and the median of these ratios
-// counts: a service that does not shield its clients is slow in all of them.
+// Other programs on the machine slow some moments down. So each loaded phase is
+// compared with the quiet one next to it, and the median of these ratios counts: a
+// service that does not protect its clients is slow in all of them.
 func (t *test) neighbours(ctx context.Context, r *report) {
 	var calm []*flow
 	for range neighboursCount {
-		calm = append(calm, t.reader(t.calmRate()))
+		calm = append(calm, t.reader("read", t.link, t.calmRate()))
 	}
-	flood := t.reader(t.floodRate())
-	together(append(slices.Clone(calm), flood), func(f *flow) { f.judgeOnce() }) // handshakes are not what is timed
-	r.title("Well-behaved readers next to a flooding one")
-	r.row("pair", "quiet p50", "quiet p99", "loaded p50", "loaded p99", "p99 ratio", "flood offered", "flood accepted")
+	short, large := t.reader("read", t.link, t.floodRate()), t.reader("read-bytes", t.large, t.largeRate())
+	floods := []*flow{short, large}
+	together(slices.Concat(calm, floods), func(f *flow) { f.judgeOnce() }) // handshakes are not timed
+	r.title("Well-behaved readers next to two flooding ones")
+	r.row("pair", "quiet p50", "quiet p99", "loaded p50", "loaded p99", "p99 ratio", "short offered", "accepted", "large offered", "accepted")
 	var ratios []float64
 	for pair := range pairs {
 		if ctx.Err() != nil {
 			return
 		}
 		quiet := t.latencies(calm)
-		offered, got := len(flood.samples), flood.count(accepted)
+		offered := [2]int{len(short.samples), len(large.samples)}
+		got := [2]int{short.count(accepted), large.count(accepted)}
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			flood.run(t.phase())
+			together(floods, func(f *flow) { f.run(t.phase()) })
 		}()
 		loaded := t.latencies(calm)
 		<-done
 		ratio := loaded.p99.Seconds() / quiet.p99.Seconds()
 		ratios = append(ratios, ratio)
 		r.row(pair+1, show(quiet.p50), show(quiet.p99), show(loaded.p50), show(loaded.p99), fmt.Sprintf("%.2f", ratio),
-			len(flood.samples)-offered, flood.count(accepted)-got)
+			len(short.samples)-offered[0], short.count(accepted)-got[0], len(large.samples)-offered[1], large.count(accepted)-got[1])
 	}
 	slices.Sort(ratios)
 	median := (ratios[pairs/2-1] + ratios[pairs/2]) / 2
@@ -83,19 +89,21 @@ func (t *test) neighbours(ctx context.Context, r *report) {
 		r.problems(f)
 	}
 	r.line("%d requests of well-behaved clients, none may be refused", sent)
-	if flood.count(refused) == 0 {
-		r.violation("the flood was not refused")
+	for _, f := range floods {
+		if f.count(refused) == 0 {
+			r.violation("the flood of %s was not refused", f.budget)
+		}
+		r.problems(f)
 	}
-	r.problems(flood)
 }
 
 func show(d time.Duration) string { return fmt.Sprintf("%.2f ms", d.Seconds()*1000) }
 
-// reader is a new client that reads the message at a rate a second.
-func (t *test) reader(rate int) *flow {
+// reader is a new client that reads a message at a rate a second.
+func (t *test) reader(budget, link string, rate int) *flow {
 	return &flow{
-		client: t.clients.one(), budget: "read", policy: t.policies["read"], cost: 1,
-		target: t.get(t.link), good: http.StatusOK, rate: vegeta.Rate{Freq: rate, Per: time.Second},
+		client: t.clients.one(), budget: budget, policy: t.policies[budget], cost: 1,
+		target: t.get(link), good: http.StatusOK, rate: vegeta.Rate{Freq: rate, Per: time.Second},
 	}
 }
 
