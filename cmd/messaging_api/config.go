@@ -40,7 +40,7 @@ func (o *options) validate() error {
 			_, err = net.DefaultResolver.LookupPort(context.Background(), "tcp", port) // a number in range, or a service's name
 		}
 		if err != nil && (way[0] != "listen-http" || way[1] != "") {
-			return fmt.Errorf("--%s %q: must be [HOST]:PORT", way[0], way[1])
+			return fmt.Errorf("--%s %q: must be [HOST]:PORT, such as :8443 or 127.0.0.1:8443", way[0], way[1])
 		}
 	}
 	switch {
@@ -153,13 +153,13 @@ func (o *options) validateTLS() error {
 	files := len(o.TLSCert) + len(o.TLSKey)
 	switch {
 	case o.TLS == "files" && (len(o.TLSCert) == 0 || len(o.TLSCert) != len(o.TLSKey)):
-		return fmt.Errorf("--tls files: needs --tls-cert and --tls-key in pairs, got %d and %d", len(o.TLSCert), len(o.TLSKey))
+		return fmt.Errorf("--tls files: needs --tls-cert FILE and --tls-key FILE in pairs, got %d and %d", len(o.TLSCert), len(o.TLSKey))
 	case o.TLS != "files" && files > 0:
-		return fmt.Errorf("--tls %s: does not go with --tls-cert and --tls-key", o.TLS)
+		return fmt.Errorf("--tls %s: --tls-cert and --tls-key need --tls files", o.TLS)
 	case o.TLS == "acme" && len(o.Host) == 0:
 		return errors.New("--tls acme: needs --host, a name to order a certificate for")
 	case o.TLS != "acme" && o.ACMEEmail+o.ACMEDirectory+o.ACMECA+o.ACMEEABKid+o.ACMEEABKeyFile != "":
-		return fmt.Errorf("--tls %s: does not go with the --acme flags", o.TLS)
+		return fmt.Errorf("--tls %s: the --acme flags need --tls acme", o.TLS)
 	case o.TLS == "off" && !isLoopback(o.Listen) && len(o.TrustedProxy) == 0:
 		return fmt.Errorf("--tls off: --listen %q is not loopback; name the proxy that terminates TLS with --trusted-proxy, or messages would cross the network in clear", o.Listen)
 	}
@@ -187,7 +187,7 @@ func (o *options) validateStore() error {
 		}
 		for flag, value := range redisFiles {
 			if value != "" {
-				return fmt.Errorf("--%s: does not go with a file: store", flag)
+				return fmt.Errorf("--%s: needs --store redis://… or rediss://…; a file: store has no use for it", flag)
 			}
 		}
 		return nil
@@ -197,7 +197,7 @@ func (o *options) validateStore() error {
 	}
 	u, err := url.Parse(o.Store)
 	if err != nil || (u.Scheme != "redis" && u.Scheme != "rediss") {
-		return errors.New("--store: must be file:PATH, or a redis:// or rediss:// URL")
+		return errors.New("--store: must be file:PATH, redis://USER@HOST:PORT or rediss://USER@HOST:PORT")
 	}
 	return nil
 }

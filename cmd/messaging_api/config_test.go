@@ -63,8 +63,10 @@ func TestBadConfiguration(t *testing.T) {
 	}{
 		{name: "unknown flag", args: []string{"--hots=x"}, want: []string{"--hots"}},
 		{name: "unknown command", args: []string{"sevre"}, want: []string{"sevre"}},
+		{name: "a file without its flag", args: []string{"--tls=files", "certs/fullchain.pem"}, want: []string{"certs/fullchain.pem", "--tls-cert certs/fullchain.pem"}},
+		{name: "a proxy's range", args: []string{"--trusted-proxy=10.0.0.0/40"}, want: []string{"--trusted-proxy", "10.0.0.0/40", "10.0.0.0/8"}},
 		{name: "unknown variable", env: []string{"MESSAGING_API_TLL=1h"}, want: []string{"MESSAGING_API_TLL"}},
-		{name: "bad variable", env: []string{"MESSAGING_API_TTL=week"}, want: []string{"ttl", "week"}},
+		{name: "bad variable", env: []string{"MESSAGING_API_TTL=week"}, want: []string{"MESSAGING_API_TTL", "week", "7d"}},
 		{name: "listen on no port", args: []string{"--listen=127.0.0.1:99999"}, want: []string{"--listen", "99999"}},
 		{name: "host empty", args: []string{"--host="}, want: []string{"--host", "empty"}},
 		{name: "host with scheme", args: []string{"--host=https://a.example"}, want: []string{"--host", "https://a.example", "scheme"}},
@@ -216,6 +218,34 @@ func TestFlagsWinOverTheEnvironment(t *testing.T) {
 	}
 	if o.Store != "file:var/messages.db" {
 		t.Errorf("an empty variable: got store %q, want the default", o.Store)
+	}
+}
+
+// What people write is understood.
+func TestFlagsThatAreUnderstood(t *testing.T) {
+	o, _, err := parse([]string{"--ttl-max=1d", "--trusted-proxy=10.0.0.1,2001:db8::1", "--trusted-proxy=10.1.0.0/16", "--drain=1m"}, nil, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.TTL.Hours() != 24 || o.TTLMax.Hours() != 24 || o.Drain.Minutes() != 1 {
+		t.Errorf("--ttl-max=1d: got ttl %v and ttl-max %v, want 24h for both", o.TTL, o.TTLMax)
+	}
+	if got := o.TrustedProxy.String(); got != "10.0.0.1/32,2001:db8::1/128,10.1.0.0/16" {
+		t.Errorf("--trusted-proxy: got %s", got)
+	}
+}
+
+func TestHelpAndVersion(t *testing.T) {
+	for want, commands := range map[string][][]string{
+		"Usage: messaging_api": {{"help"}, {"--help"}, {"-h"}, {"check", "--help"}},
+		version():              {{"version"}, {"--version"}},
+	} {
+		for _, args := range commands {
+			code, stdout, stderr := outcome(t, nil, args...)
+			if code != 0 || !strings.HasPrefix(stdout, want) || stderr != "" {
+				t.Errorf("%v: got exit %d, %.60q, %q, want 0 and %s", args, code, stdout, stderr, want)
+			}
+		}
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -13,6 +12,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"messaging_api/internal/flags"
 	"messaging_api/internal/limit"
 )
 
@@ -88,7 +88,7 @@ func (o *options) addressFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.ListenOps, "listen-ops", "127.0.0.1:8081", "Health and metrics address, plain HTTP; never public.")
 	f.StringSliceVar(&o.Host, "host", nil, "A name that the service answers to; repeatable. Others get a 421. None: any.")
 	f.StringVar(&o.PublicURL, "public-url", "", "What links begin with, https://HOST[:PORT][/PREFIX], where a proxy changes it; implies --host HOST.")
-	f.Var(&o.TrustedProxy, "trusted-proxy", "Addresses of proxies whose X-Forwarded-For is believed; repeatable. With --tls off, what allows a --listen that is not loopback.")
+	f.Var(&o.TrustedProxy, "trusted-proxy", "Address or range (10.0.0.0/8) of proxies whose X-Forwarded-For is believed; repeatable. With --tls off, a --listen that is not loopback needs it.")
 }
 
 func (o *options) storeFlags(f *pflag.FlagSet) {
@@ -101,11 +101,11 @@ func (o *options) storeFlags(f *pflag.FlagSet) {
 
 func (o *options) tlsFlags(f *pflag.FlagSet) {
 	o.TLS = "self-signed"
-	f.Var(choice{&o.TLS, "self-signed,files,acme,off"}, "tls", "Where the certificate comes from: self-signed (in memory, for development), files, acme (ordered for each --host), or off (a proxy terminates TLS).")
+	f.Var(flags.OneOf(&o.TLS, "self-signed", "files", "acme", "off"), "tls", "Where the certificate comes from: self-signed (in memory, for development), files, acme (ordered for each --host), or off (a proxy terminates TLS).")
 	f.StringSliceVar(&o.TLSCert, "tls-cert", nil, "PEM chain for --tls files; repeatable, in pairs with --tls-key.")
 	f.StringSliceVar(&o.TLSKey, "tls-key", nil, "PEM key of the --tls-cert in the same place.")
 	o.TLSMin = "1.2"
-	f.Var(choice{&o.TLSMin, "1.2,1.3"}, "tls-min", "Lowest TLS version: 1.2 or 1.3.")
+	f.Var(flags.OneOf(&o.TLSMin, "1.2", "1.3"), "tls-min", "Lowest TLS version: 1.2 or 1.3.")
 	f.StringVar(&o.ACMEEmail, "acme-email", "", "Where the CA may write to.")
 	f.StringVar(&o.ACMEDirectory, "acme-directory", "", "The CA's directory; Let's Encrypt when empty.")
 	f.StringVar(&o.ACMECA, "acme-ca", "", "PEM certificates that sign the CA's own server; the system's when empty.")
@@ -116,8 +116,9 @@ func (o *options) tlsFlags(f *pflag.FlagSet) {
 
 func (o *options) limitFlags(f *pflag.FlagSet) {
 	f.TextVar(&o.MaxBytes, "max-bytes", limit.Size(256<<10), "Largest request body.")
-	f.DurationVar(&o.TTL, "ttl", 168*time.Hour, "Lifetime of a message that names none.")
-	f.DurationVar(&o.TTLMax, "ttl-max", 168*time.Hour, "Longest lifetime.")
+	o.TTL, o.TTLMax = 168*time.Hour, 168*time.Hour
+	f.Var(flags.Duration(&o.TTL), "ttl", "Lifetime of a message that names none, such as 90s, 12h or 7d; not more than --ttl-max.")
+	f.Var(flags.Duration(&o.TTLMax), "ttl-max", "Longest lifetime.")
 	f.TextVar(&o.LimitCreate, "limit-create", rate("1/s:30"), "Messages that one client may create: RATE/UNIT:BURST with the unit s, m, h or d, or off.")
 	f.TextVar(&o.LimitRead, "limit-read", rate("50/s:100"), "Reads of one client.")
 	f.TextVar(&o.LimitMiss, "limit-miss", rate("12/m:30"), "Reads of one client that find nothing. Once they are spent, all its reads are refused.")
@@ -127,7 +128,7 @@ func (o *options) limitFlags(f *pflag.FlagSet) {
 	f.IntVar(&o.LimitIPv6Prefix, "limit-ipv6-prefix", 64, "How much of an IPv6 address is one client.")
 	f.IntVar(&o.LimitClients, "limit-clients", 65536, "Clients tracked at once, in up to 650 bytes each. Further ones share their budgets.")
 	o.LimitScope = "local"
-	f.Var(choice{&o.LimitScope, "local,shared"}, "limit-scope", "Whose budget it is: local (this process's) or shared (one for all replicas, kept in Redis).")
+	f.Var(flags.OneOf(&o.LimitScope, "local", "shared"), "limit-scope", "Whose budget it is: local (this process's) or shared (one for all replicas, kept in Redis).")
 	f.IntVar(&o.Conns, "conns", 8192, "Connections open at once, on each public address.")
 	f.IntVar(&o.ConnsPerClient, "conns-per-client", 64, "Connections of one client open at once, on each public address; 0 for no limit.")
 	f.TextVar(&o.HandshakesPerClient, "handshakes-per-client", rate("20/s:60"), "New connections of one client.")
@@ -138,9 +139,10 @@ func (o *options) logFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.LogDir, "log-dir", "", "Directory for messaging_api.log, kept each midnight as messaging_api.log.yymmdd; none: stdout only.")
 	f.IntVar(&o.LogDays, "log-days", 400, "Days that a rotated log is kept; 0 for ever.")
 	o.LogClient = "prefix"
-	f.Var(choice{&o.LogClient, "prefix,whole,none"}, "log-client", "How much of a client's address log lines show: prefix (24 bits of IPv4, 48 of IPv6), whole, or none.")
+	f.Var(flags.OneOf(&o.LogClient, "prefix", "whole", "none"), "log-client", "How much of a client's address log lines show: prefix (24 bits of IPv4, 48 of IPv6), whole, or none.")
 	f.TextVar(&o.LogLevel, "log-level", slog.LevelInfo, "Least level that is logged: debug, info, warn or error.")
-	f.DurationVar(&o.Drain, "drain", 15*time.Second, "How long a stop waits for requests in flight.")
+	o.Drain = 15 * time.Second
+	f.Var(flags.Duration(&o.Drain), "drain", "How long a stop waits for requests in flight.")
 }
 
 // rate and byteRate read the defaults above.
@@ -152,24 +154,6 @@ func must[T any](value T, err error) T {
 		panic(err) // a mistake in a default
 	}
 	return value
-}
-
-// A choice is a flag with a fixed set of values.
-type choice struct {
-	value *string
-	of    string // with commas between
-}
-
-func (c choice) String() string { return *c.value }
-func (c choice) Type() string   { return "string" }
-
-// Set implements [pflag.Value].
-func (c choice) Set(s string) error {
-	if !slices.Contains(strings.Split(c.of, ","), s) {
-		return fmt.Errorf("must be one of %s", strings.ReplaceAll(c.of, ",", ", "))
-	}
-	*c.value = s
-	return nil
 }
 
 // prefixes is a repeatable flag of address ranges.
@@ -188,9 +172,13 @@ func (p *prefixes) Type() string { return "CIDR" }
 // Set implements [pflag.Value].
 func (p *prefixes) Set(s string) error {
 	for one := range strings.SplitSeq(s, ",") {
+		one = strings.TrimSpace(one)
 		prefix, err := netip.ParsePrefix(one)
+		if addr, addrErr := netip.ParseAddr(one); addrErr == nil && addr.Zone() == "" {
+			prefix, err = netip.PrefixFrom(addr, addr.BitLen()), nil
+		}
 		if err != nil {
-			return err
+			return fmt.Errorf("%q must be an address or a range, such as 10.0.0.1 or 10.0.0.0/8", one)
 		}
 		*p = append(*p, prefix)
 	}
@@ -203,36 +191,47 @@ var commands = [][2]string{
 	{"health", "Ask a running service whether it is ready; exit 0 or 1."},
 	{"check", "Validate the configuration and the files that it names, and try the store; nothing listens."},
 	{"version", "Print the version."},
+	{"help", "Print this."},
 }
 
 const envPrefix = "MESSAGING_API_"
 
 // parse reads the command line and the environment, where flags win. It returns
-// no options where help was asked for and printed. Every error is a usageError.
+// no options if help was asked for and printed. Every error is a usageError.
 func parse(args, env []string, stdout io.Writer) (*options, string, error) {
 	o := new(options)
-	flags := o.flags()
-	help := flags.BoolP("help", "h", false, "")
-	if err := flags.Parse(args); err != nil {
-		return nil, "", usageError{oneLine(err)}
+	set := o.flags()
+	help := set.BoolP("help", "h", false, "")
+	showVersion := set.Bool("version", false, "")
+	for _, hidden := range []string{"help", "version"} {
+		set.Lookup(hidden).Hidden = true
 	}
-	if *help {
-		return nil, "", printHelp(stdout, flags)
+	if err := set.Parse(args); err != nil {
+		return nil, "", usageError{flags.OneLine(err)}
 	}
-	command, err := command(flags.Args())
+	command, err := command(set.Args())
+	switch {
+	case *help || command == "help":
+		return nil, "", printHelp(stdout, set)
+	case err == nil && *showVersion:
+		command = "version"
+	}
 	if err == nil {
-		err = fromEnvironment(flags, env)
+		err = flags.Environment(set, envPrefix, env)
 	}
-	if err == nil && flags.Changed("host") && len(o.Host) == 0 {
+	if err == nil && set.Changed("host") && len(o.Host) == 0 {
 		err = errors.New("--host: is empty, which would let any name in")
+	}
+	if !set.Changed("ttl") {
+		o.TTL = min(o.TTL, o.TTLMax)
 	}
 	if err == nil {
 		err = o.validate()
 	}
 	if err != nil {
-		return nil, "", usageError{oneLine(err)}
+		return nil, "", usageError{flags.OneLine(err)}
 	}
-	o.settings = settings(flags)
+	o.settings = settings(set)
 	return o, command, nil
 }
 
@@ -246,81 +245,25 @@ func command(words []string) (string, error) {
 		known[i] = c[0]
 	}
 	if len(words) > 1 || !slices.Contains(known, words[0]) {
-		return "", fmt.Errorf("unexpected argument %q; the commands are %s", words[len(words)-1], strings.Join(known, ", "))
+		word := words[len(words)-1]
+		hint := ""
+		if strings.ContainsAny(word, "/.:") {
+			hint = "; a file or an address needs its flag in front, such as --tls-cert " + word
+		}
+		return "", fmt.Errorf("unexpected argument %q%s; the commands are %s", word, hint, strings.Join(known, ", "))
 	}
 	return words[0], nil
 }
 
-// variable is the environment's name for a flag.
-func variable(flag string) string {
-	return envPrefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
-}
-
-// fromEnvironment sets the flags that the command line left open. An empty
-// variable counts as absent, so that a compose file can pass one on whether it is
-// set or not; an unknown one would be a setting that silently does nothing.
-func fromEnvironment(flags *pflag.FlagSet, env []string) error {
-	values := make(map[string]string)
-	for _, entry := range env {
-		name, value, _ := strings.Cut(entry, "=")
-		if strings.HasPrefix(name, envPrefix) && value != "" {
-			values[name] = value
-		}
-	}
-	var bad error
-	flags.VisitAll(func(flag *pflag.Flag) {
-		name := variable(flag.Name)
-		value, set := values[name]
-		if flag.Name == "help" || !set {
-			return
-		}
-		delete(values, name)
-		if flag.Changed || bad != nil {
-			return
-		}
-		if err := flags.Set(flag.Name, value); err != nil {
-			bad = fmt.Errorf("%s: %w", name, err)
-		}
-	})
-	if bad == nil && len(values) > 0 {
-		names := slices.Sorted(maps.Keys(values))
-		return fmt.Errorf("unknown variable %s; --help lists the known ones", strings.Join(names, ", "))
-	}
-	return bad
-}
-
-// printHelp shows every flag, its default and its variable.
-func printHelp(w io.Writer, flags *pflag.FlagSet) error {
+// printHelp shows the commands and every flag, its default and its variable.
+func printHelp(w io.Writer, set *pflag.FlagSet) error {
 	var b strings.Builder
 	b.WriteString("Usage: messaging_api [COMMAND] [FLAGS]\n\nHand on a text by a link that cannot be guessed.\n\nCommands:\n")
 	for _, c := range commands {
 		fmt.Fprintf(&b, "  %-9s %s\n", c[0], c[1])
 	}
 	b.WriteString("\nFlags, each with its default and its environment variable:\n")
-	flags.VisitAll(func(flag *pflag.Flag) {
-		if flag.Name != "help" {
-			fmt.Fprintf(&b, "  --%s\n        %s [default %s; %s]\n", flag.Name, flag.Usage, fallback(flag), variable(flag.Name))
-		}
-	})
+	b.WriteString(flags.Describe(set, envPrefix))
 	_, err := io.WriteString(w, b.String())
 	return err
-}
-
-// fallback is a flag's default as a person writes it.
-func fallback(flag *pflag.Flag) string {
-	switch value := flag.DefValue; {
-	case value == "" || value == "[]":
-		return "none"
-	case strings.HasSuffix(value, "h0m0s"):
-		return strings.TrimSuffix(value, "0m0s")
-	case value == strings.ToUpper(value): // a level of slog
-		return strings.ToLower(value)
-	default:
-		return value
-	}
-}
-
-// oneLine keeps an error to the one line that start-up promises.
-func oneLine(err error) error {
-	return errors.New(strings.Join(strings.Fields(err.Error()), " "))
 }

@@ -44,7 +44,7 @@ func (o *options) openLog(stdout io.Writer) (*slog.Logger, logOutput, error) {
 		Dir: o.LogDir, Name: logName, Days: o.LogDays, Report: logfile.LogTo(slog.New(console)),
 	})
 	if err != nil {
-		return nil, logOutput{}, errors.Join(startError(fmt.Errorf("--log-dir: %w", err)), out.Close())
+		return nil, out, startError(fmt.Errorf("--log-dir: %w", err))
 	}
 	out.file = file
 	if people {

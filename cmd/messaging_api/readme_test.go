@@ -8,13 +8,15 @@ import (
 	"testing"
 
 	"github.com/spf13/pflag"
+
+	"messaging_api/internal/flags"
 )
 
 // flagModel is the program's flags as --help sees them.
 func flagModel() []*pflag.Flag {
-	var flags []*pflag.Flag
-	new(options).flags().VisitAll(func(flag *pflag.Flag) { flags = append(flags, flag) })
-	return flags
+	var all []*pflag.Flag
+	new(options).flags().VisitAll(func(flag *pflag.Flag) { all = append(all, flag) })
+	return all
 }
 
 // The README's table is made of what --help says, word for word.
@@ -26,7 +28,7 @@ func TestReadmeTable(t *testing.T) {
 	var want strings.Builder
 	want.WriteString("| flag | default | meaning |\n|---|---|---|\n")
 	for _, flag := range flagModel() {
-		value := fallback(flag)
+		value := flags.Default(flag)
 		if value != "none" {
 			value = "`" + value + "`"
 		}
@@ -46,7 +48,7 @@ func TestHelpShowsEverything(t *testing.T) {
 	}
 	text := strings.Join(strings.Fields(out.String()), " ")
 	for _, flag := range flagModel() {
-		for _, want := range []string{"--" + flag.Name, "default " + fallback(flag) + "; " + variable(flag.Name) + "]"} {
+		for _, want := range []string{"--" + flag.Name, "default " + flags.Default(flag) + "; " + flags.Variable(envPrefix, flag.Name) + "]"} {
 			if !strings.Contains(text, want) {
 				t.Errorf("--help does not show %q", want)
 			}

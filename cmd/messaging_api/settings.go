@@ -16,7 +16,7 @@ func settings(flags *pflag.FlagSet) []slog.Attr {
 	flags.VisitAll(func(flag *pflag.Flag) {
 		value := flag.Value.String()
 		switch {
-		case flag.Name == "help", value == "", value == "[]":
+		case flag.Hidden, value == "", value == "[]":
 			return
 		case flag.Name == "store":
 			value = withoutSecrets(value)
