@@ -16,6 +16,7 @@ import (
 
 	"messaging_api/internal/redistest"
 	"messaging_api/internal/tlscert"
+	"messaging_api/internal/web"
 )
 
 // readmeBlock returns the README's code block in that language.
@@ -114,7 +115,8 @@ func runProxy(t *testing.T, address, name string, args ...string) {
 }
 
 // visitThrough posts and reads a message through a proxy, as clients of two addresses.
-// The message is larger than nginx's own bound.
+// The message is larger than nginx's own bound. An upload that is too large is refused
+// each time, with the service's answer.
 func visitThrough(t *testing.T, s *service, address, port string) {
 	t.Helper()
 	text := strings.Repeat("x", 200<<10)
@@ -138,6 +140,16 @@ func visitThrough(t *testing.T, s *service, address, port string) {
 		link := created.Header.Get("Location")
 		if created.StatusCode != http.StatusOK || created.ProtoMajor != 2 || !strings.HasPrefix(link, base+"msg/") {
 			t.Fatalf("POST: got %s over %s and the link %q, want one below %s", created.Status, created.Proto, link, base)
+		}
+		for range 20 {
+			refused, err := c.Post(base, "text/plain", strings.NewReader(text+text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = refused.Body.Close()
+			if refused.StatusCode != http.StatusRequestEntityTooLarge || refused.Header.Get(web.RequestIDHeader) == "" {
+				t.Fatalf("an upload that is too large: got %s, want a 413 of the service", refused.Status)
+			}
 		}
 		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, link, nil)
 		if err != nil {
