@@ -90,11 +90,22 @@ func TestRefusalsReachTheirClients(t *testing.T) {
 	}{
 		"curl, HTTP/1.1": {curlClient("--http1.1"), "curl", h1[:9]}, // curl sends no body with a coding of its own
 		"curl, HTTP/2":   {curlClient("--http2"), "curl", both},
+		"Go, HTTP/1.1":   {goClient, "1", h1[:8]},
+		"Go, HTTP/2":     {goClient, "2", both},
 		"Python":         {pythonClient, "python3", h1},
 		"Node":           {nodeClient, "node", h1[:9]}, // Node does not send an unknown coding
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			if tc.client == goClient {
+				c := client(int(tc.needs[0] - '0'))
+				for i := range times {
+					r := tc.refused[i%len(tc.refused)]
+					status, text, err := runGo(t, c, r)
+					checkRefused(t, r, status, text, err)
+				}
+				return
+			}
 			redistest.Need(t, tc.needs)
 			if tc.needs == "curl" {
 				for i := range times {
@@ -142,6 +153,29 @@ func checkRefused(t *testing.T, r refused, status int, text string, err error) {
 	if err != nil || status != r.Status || problem.Status != r.Status {
 		t.Errorf("%s: got %d %.100q, %v, want a problem %d", r.Name, status, text, err, r.Status)
 	}
+}
+
+// goClient is net/http's, which stops sending where an answer comes early.
+const goClient = "Go"
+
+func runGo(t *testing.T, c *http.Client, r refused) (status int, text string, err error) {
+	request, err := http.NewRequestWithContext(t.Context(), r.Method, r.URL, strings.NewReader(strings.Repeat("x", r.Size)))
+	if err != nil {
+		return 0, "", err
+	}
+	for _, f := range r.Fields {
+		if f[0] == "Host" {
+			request.Host = f[1]
+		}
+		request.Header.Set(f[0], f[1])
+	}
+	answer, err := c.Do(request)
+	if err != nil {
+		return 0, "", err
+	}
+	defer func() { _ = answer.Body.Close() }()
+	body, err := io.ReadAll(answer.Body)
+	return answer.StatusCode, string(body), err
 }
 
 func curlClient(protocol string) string { return "--silent --show-error --insecure " + protocol }

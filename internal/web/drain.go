@@ -77,16 +77,18 @@ func (d *drains) connection(c net.Conn, sender netip.Addr) {
 	_, _ = io.CopyN(io.Discard, c, drainBytes)
 }
 
-// unread reports whether a refused request has a body that may still come. A
-// client that waits for "100 Continue" sends none once it is refused.
-func (x *Exchange) unread(r *http.Request) bool {
-	return r.ContentLength != 0 && (x.reading || r.Header.Get("Expect") == "")
+// unread reports whether a request that is refused with this status has a body that
+// may still come. A client that waits for "100 Continue" sends none, and one that
+// was too slow, or was cut, has had its time.
+func (x *Exchange) unread(r *http.Request, status int) bool {
+	return r.ContentLength != 0 && (x.reading || r.Header.Get("Expect") == "") &&
+		status != http.StatusRequestTimeout && !x.cut.Load()
 }
 
-// prepareDrain makes ready to discard the body after the answer, if that may be.
-// It comes before the answer.
-func (x *Exchange) prepareDrain(r *http.Request) {
-	if !x.unread(r) {
+// prepareDrain prepares to discard the body after the answer, if there is a share
+// left for that. Call it before the answer.
+func (x *Exchange) prepareDrain(r *http.Request, status int) {
+	if !x.unread(r, status) {
 		return
 	}
 	// Otherwise net/http itself reads up to 256 KiB of the body before it sends the
@@ -100,10 +102,10 @@ func (x *Exchange) prepareDrain(r *http.Request) {
 	}
 }
 
-// drain discards the rest of a refused request's body. In HTTP/1 the answer goes
-// out first, so that a client that watches for it stops sending. In HTTP/2 it goes
-// out with its end only after the body: some clients lose an answer that ends
-// before their request does.
+// drain discards the rest of a refused request's body. In HTTP/1 it sends the
+// answer first, so that a client that watches for it stops sending. In HTTP/2 the
+// answer goes out after the body: curl loses an answer that ends before its request
+// does, and Go's client stops sending at the answer's header and waits for the end.
 func (x *Exchange) drain(r *http.Request) {
 	if !x.draining {
 		return

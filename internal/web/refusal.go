@@ -79,7 +79,7 @@ func retryAfter(seconds int64) header {
 func (x *Exchange) refuse(r *http.Request, err error) {
 	e := refusalOf(err)
 	x.cause = e.cause
-	x.prepareDrain(r)
+	x.prepareDrain(r, e.status)
 	if e.header.name != "" {
 		x.w.Header()[e.header.name] = e.header.value
 	}
