@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -33,6 +34,44 @@ func TestEnvFileWinsOverComposeFiles(t *testing.T) {
 				t.Errorf("%s sets %s to %s whatever .env says", file, name, value)
 			}
 		}
+	}
+}
+
+// bytesOf reads a size as Redis and compose files write it.
+func bytesOf(t *testing.T, file, pattern string) int64 {
+	t.Helper()
+	match := regexp.MustCompile(pattern).FindStringSubmatch(deployed(t, file))
+	if match == nil {
+		t.Fatalf("%s does not match %s", file, pattern)
+	}
+	megabytes, err := strconv.ParseInt(match[1], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return megabytes << 20
+}
+
+// One client that stores all that the default limits allow fills at most a tenth of
+// the shipped Redis. Redis's allocator takes up to a quarter more than a value has.
+func TestOneClientFillsATenthOfTheStore(t *testing.T) {
+	o := new(options)
+	o.flags()
+	stored := o.LimitBytes.Burst() + o.LimitBytes.PerHour()*int64(o.TTLMax.Hours())
+	if o.LimitBytes.Off() {
+		t.Fatal("--limit-bytes is off by default")
+	}
+	maxmemory := bytesOf(t, "deploy/redis/redis.conf", `(?m)^maxmemory (\d+)mb$`)
+	if share := float64(stored) * 1.25 / float64(maxmemory); share > 0.1 {
+		t.Errorf("one client fills %.0f %% of maxmemory, want at most 10 %%", share*100)
+	}
+	for _, file := range []string{"docker-compose.yml", "deploy/redis/docker-compose.tls.yml"} {
+		if got := bytesOf(t, file, `\$\{REDIS_MAXMEMORY:-(\d+)mb\}`); got != maxmemory {
+			t.Errorf("%s: maxmemory is %d, but %d in redis.conf", file, got, maxmemory)
+		}
+	}
+	// A rewrite of the log copies each page that changes meanwhile.
+	if container := bytesOf(t, "docker-compose.yml", `mem_limit: "\$\{REDIS_MEMORY:-(\d+)m\}"`); container < 2*maxmemory {
+		t.Errorf("Redis's container has %d bytes of memory, want twice maxmemory", container)
 	}
 }
 
