@@ -57,14 +57,14 @@ type transport struct {
 	requests atomic.Int32
 }
 
-// NetConn returns the connection underneath, as [tls.Conn] does, for those who
-// look for their own.
+// NetConn returns the connection underneath, as [tls.Conn] does. The admission
+// looks for its own there.
 func (t *transport) NetConn() net.Conn { return t.Conn }
 
-// A conn is an HTTP/1 connection that puts the fields of every answer into each
-// as it passes: net/http would copy and sort them, one by one, each time. It
-// knows when net/http writes on its own account: when no handler is answering.
-// Its state belongs to the goroutine that serves it.
+// A conn is an HTTP/1 connection that writes the constant headers into each answer
+// as it passes: net/http would copy and sort them for each. When no handler is
+// answering, net/http writes a refusal of its own, which conn replaces. Its state
+// belongs to the goroutine that serves it.
 type conn struct {
 	net.Conn
 	listener  *Listener
@@ -102,8 +102,8 @@ type tlsConn struct {
 // ConnectionState is what net/http fills Request.TLS from.
 func (c *tlsConn) ConnectionState() tls.ConnectionState { return c.secured.ConnectionState() }
 
-// NetConn returns the connection underneath, as [tls.Conn] does, for those who
-// look for their own.
+// NetConn returns the connection underneath, as [tls.Conn] does. The admission
+// looks for its own there.
 func (c *conn) NetConn() net.Conn { return c.Conn }
 
 // CloseWrite lets net/http end its side first, so that a refusal is read before
@@ -117,16 +117,16 @@ func closeWrite(c net.Conn) error {
 	return nil
 }
 
-// Write passes on what a handler answers, with the fields of every answer after
-// the status line, and puts our own refusal in the place of net/http's. A status
-// line comes in one piece, and so does a refusal: net/http buffers more than that.
+// Write passes on a handler's answer, with the constant headers after the status
+// line, and replaces a refusal of net/http by ours. A status line comes in one
+// piece, and so does a refusal, because net/http buffers more than that.
 func (c *conn) Write(p []byte) (int, error) {
 	if c.answering && c.headed {
 		return c.Conn.Write(p)
 	}
 	status := statusOf(p)
 	switch {
-	case c.answering && status >= http.StatusOK: // below that is an interim answer, without a head of ours
+	case c.answering && status >= http.StatusOK: // below that is an interim answer, without our headers
 		c.headed = true
 		return c.writeHead(p)
 	case !c.answering && status >= http.StatusBadRequest:
@@ -135,12 +135,12 @@ func (c *conn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// heads holds *[]byte for what begins with a head: net/http's buffer of 4 KiB and
-// 1 KiB of ours.
+// heads holds buffers (*[]byte) for writes that begin with a head: net/http's 4 KiB
+// and 1 KiB of ours.
 var heads = sync.Pool{New: func() any { return new([]byte) }}
 
-// writeHead writes p, which begins with a status line, with the fields of every
-// answer behind that.
+// writeHead writes p, which begins with a status line, with the constant headers
+// after that line.
 func (c *conn) writeHead(p []byte) (int, error) {
 	line := bytes.IndexByte(p, '\n') + 1
 	head := heads.Get().(*[]byte)
@@ -194,8 +194,8 @@ func tlsOf(c net.Conn) (version, resumed slog.Attr) {
 	return describeTLS(&state)
 }
 
-// refuse answers a request that was refused before it was one, and discards what
-// else comes; the connection is to be closed then.
+// refuse answers what could not be read as a request, and discards the input that
+// follows. The caller closes the connection.
 func (l *Listener) refuse(c net.Conn, status int, detail string) error {
 	sender := l.log.sender(c.RemoteAddr().String(), nil)
 	_, err := c.Write(l.refusal(c, sender, status, detail))
@@ -205,7 +205,7 @@ func (l *Listener) refuse(c net.Conn, status int, detail string) error {
 	return err
 }
 
-// refusal logs that a request was refused before it was one, and returns the
+// refusal logs and counts what could not be read as a request, and returns the
 // whole HTTP/1.1 answer.
 func (l *Listener) refusal(c net.Conn, sender netip.Addr, status int, detail string) []byte {
 	id := uuid.NewString()
@@ -216,7 +216,7 @@ func (l *Listener) refusal(c net.Conn, sender netip.Addr, status int, detail str
 			clientAttr(sender), slog.String("route", otherRoute), version, resumed,
 			slog.Int("status", status), slog.Int("bytes", len(body)))
 	}
-	l.observer.Request(otherRoute, "HTTP/1.1", status, 0) // it never was one: there is nothing to time
+	l.observer.Request(otherRoute, "HTTP/1.1", status, 0) // no request was read, so there is no duration
 	b := make([]byte, 0, 512+len(l.headers.lines)+len(body))
 	b = append(b, "HTTP/1.1 "...)
 	b = strconv.AppendInt(b, int64(status), 10)

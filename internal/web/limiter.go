@@ -4,7 +4,7 @@ import (
 	"net/http"
 )
 
-// A Client is the one that is limited, as the Limiter sees it.
+// A Client is what the Limiter counts as one: an address cut to a prefix.
 type Client [16]byte
 
 // MessageOverhead is how many bytes a stored message counts besides its text: its

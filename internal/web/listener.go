@@ -12,20 +12,19 @@ import (
 	"time"
 )
 
-// A Listener accepts connections for an http.Server whose handler is [Serve]'s,
-// with three differences from a plain one. TLS handshakes are done before a
-// connection is handed on. The fields of every answer are put into those of
-// HTTP/1 here, as bytes. And what net/http itself refuses, before any handler
-// runs (a malformed request, headers too large, a wrong expectation, plain HTTP
-// on the TLS port), goes out like every other answer: with the security
-// headers, a request id, a problem body and a log line. It does so by seeing the
-// response bytes of HTTP/1 connections, which is why handshakes are its business.
+// A Listener accepts connections for an http.Server whose handler is [Serve]'s. It
+// differs from a plain one in three ways. It completes TLS handshakes before it
+// returns a connection. It writes the constant headers of HTTP/1 answers. And a
+// refusal of net/http itself, before any handler runs (a malformed request, headers
+// too large, a wrong expectation, plain HTTP on the TLS port), is sent like every
+// other answer: with the security headers, a request id, a problem body and a log
+// line. For that it has to see the bytes of HTTP/1 answers before they are
+// encrypted.
 //
-// Two answers stay out of its reach, because net/http makes them inside HTTP/2,
-// with no hook before the bytes are compressed: the 431 for a header list over
-// the size that the server advertises, and the 400 for fields that HTTP/2 forbids
+// It cannot change two answers that net/http makes inside HTTP/2: the 431 for a
+// header list over the advertised size, and the 400 for fields that HTTP/2 forbids
 // (Connection, Keep-Alive, Proxy-Connection, Transfer-Encoding, Upgrade, TE).
-// Both hold nothing that came from the client or from a message.
+// Neither holds anything of the client or of a message.
 //
 // The http.Server must use its ConnContext and ConnState.
 type Listener struct {
@@ -50,10 +49,10 @@ type result struct {
 	err  error
 }
 
-// NewListener returns a Listener on inner. Where config is nil connections are
-// handed on as they are (TLS ends elsewhere). A handshake may take as long as
-// handshake says; one that fails is logged at debug level. Observer counts both, and
-// what net/http refuses. Close it.
+// NewListener returns a Listener on inner. Without a config connections are returned
+// as they are, because TLS ends elsewhere. A handshake may take as long as handshake
+// says. One that fails is logged at debug level. Observer counts handshakes and what
+// net/http refuses. Close the listener.
 func NewListener(inner net.Listener, config *tls.Config, handshake time.Duration, log Log, observer Observer) *Listener {
 	return newListener(inner, config, handshake, log, observer, newHeaderBlock(securityHeaders()))
 }
@@ -79,8 +78,7 @@ func newListener(inner net.Listener, config *tls.Config, handshake time.Duration
 }
 
 // Accept returns the next connection that is ready for requests. After Close it
-// goes on until the handshakes then under way have ended: their clients were
-// accepted and are not dropped.
+// still returns those whose handshakes were under way.
 func (l *Listener) Accept() (net.Conn, error) {
 	r, ok := <-l.results
 	if !ok {
@@ -106,9 +104,8 @@ func (l *Listener) Abort() { l.abort() }
 // Addr returns the address that is listened on.
 func (l *Listener) Addr() net.Addr { return l.inner.Addr() }
 
-// accept takes connections off the inner listener. A handshake must not hold up
-// the next client, so each has its own goroutine, which ends at the latest when
-// its time is over.
+// accept takes connections from the inner listener. Each handshake has a goroutine
+// with a deadline, so that it does not delay the next client.
 func (l *Listener) accept() {
 	for {
 		c, err := l.inner.Accept()
@@ -127,7 +124,7 @@ func (l *Listener) accept() {
 	}
 }
 
-// prepare brings one connection to where requests can be read, and hands it on.
+// prepare completes the handshake of one connection and passes it to Accept.
 func (l *Listener) prepare(raw net.Conn) {
 	ctx, cancel := context.WithTimeout(l.aborted, l.handshake)
 	defer cancel()

@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// plainRoute is what log lines call everything on plain HTTP: paths of ACME
-// challenges are credentials of a kind too.
+// plainRoute is the route of every request on plain HTTP in log lines. The paths of
+// ACME challenges are secrets too.
 const plainRoute = "plain"
 
 // ServePlain is [Serve] around a handler of plain HTTP. It sends no
 // Strict-Transport-Security, which a server must not do there (RFC 6797, section
 // 7.2).
 func ServePlain(log Log, observer Observer, next http.Handler) http.Handler {
-	// The fields go by the map, where a handler that sets one too replaces it.
+	// The headers are set in the map, so that a handler can replace one.
 	return serve(log, observer, plainHeaders(), false, nil, func(x *Exchange, r *http.Request) error {
 		x.route = plainRoute
 		next.ServeHTTP(recorder{x}, r)
@@ -24,7 +24,7 @@ func ServePlain(log Log, observer Observer, next http.Handler) http.Handler {
 
 // NewPlainListener is [NewListener] for plain HTTP and ServePlain.
 func NewPlainListener(inner net.Listener, log Log, observer Observer) *Listener {
-	// Without TLS nothing is waited for but that the server takes the connection.
+	// Without TLS the only wait is for the server to take the connection.
 	return newListener(inner, nil, time.Second, log, observer, plainHeaders())
 }
 

@@ -10,32 +10,32 @@ import (
 	"messaging_api/internal/message"
 )
 
-// A refusal is an error that says what the client may know of it. All handlers'
-// errors become one.
+// A refusal is an error with what the client may know of it. All errors of handlers
+// become one.
 type refusal struct {
 	status int
 	detail string // for the client: names the input and the rule
 	header header // one more field, if it has a name
 	cause  error  // for the log: never shown to the client
-	json   []byte // the body, where it was made beforehand
+	json   []byte // the body, if it was made at start
 }
 
-// constant is a refusal that is always the same, with its body made once.
+// constant returns a refusal that is always the same, with its body made at start.
 func constant(status int, detail string) refusal {
 	return refusal{status: status, detail: detail, json: problem(status, detail)}
 }
 
 func (e refusal) Error() string { return e.detail }
 
-// errNotFound is the one 404: it does not tell a malformed id from an unknown, an
-// expired or a foreign one.
+// errNotFound is the only 404: malformed, unknown, expired and foreign ids get the
+// same answer.
 var errNotFound = constant(http.StatusNotFound, "There is nothing here. A link works until its message expires.")
 
 // ourFault is the one 500.
 const ourFault = "Something went wrong on our side; it has been logged."
 
-// refusalOf maps every error to what the client gets. It is the only place
-// that knows which error is which status.
+// refusalOf maps every error to a refusal. It is the only place that maps errors to
+// statuses.
 func refusalOf(err error) refusal {
 	e, ok := errors.AsType[refusal](err)
 	switch {
@@ -66,16 +66,16 @@ func refusalOf(err error) refusal {
 	}
 }
 
-// storeRetry is how many seconds a client waits before it asks again for what
-// the store could not answer: about as long as a restart takes.
+// storeRetry is the Retry-After, in seconds, where the store does not answer: about
+// as long as a restart takes.
 const storeRetry = 5
 
 func retryAfter(seconds int64) header {
 	return header{"Retry-After", []string{strconv.FormatInt(seconds, 10)}}
 }
 
-// refuse answers with err: as problem+json (RFC 9457), or as text for a client
-// that prefers it.
+// refuse answers with err, as problem+json (RFC 9457) or as text, as the client
+// prefers.
 func (x *Exchange) refuse(r *http.Request, err error) {
 	e := refusalOf(err)
 	x.cause = e.cause
@@ -93,8 +93,8 @@ func (x *Exchange) refuse(r *http.Request, err error) {
 	x.send(r, e.status, problemType, e.json)
 }
 
-// problem is the body of a refusal. Its type is about:blank: the status says
-// all that a program needs (RFC 9457, section 4.2.1), the detail is for people.
+// problem returns the body of a refusal. Its type is about:blank, because the status
+// says all that a program needs (RFC 9457, section 4.2.1). The detail is for people.
 func problem(status int, detail string) []byte {
 	b := make([]byte, 0, 96+len(detail))
 	b = append(b, `{"type":"about:blank","title":`...)

@@ -29,9 +29,8 @@ const (
 // expiryFormat is RFC 3339 in UTC with milliseconds, the precision that is kept.
 const expiryFormat = "2006-01-02T15:04:05.000Z"
 
-// Routes returns the handler of the service's two URLs. net/http's ServeMux is
-// not used because it redirects paths that it would rather see written in
-// another way; here everything but the two is a 404.
+// Routes returns the handler of the service's two URLs. Every other path is a 404.
+// net/http's ServeMux is not used because it redirects paths to a cleaned form.
 func Routes(messages *message.Box, limits Limits, limiter Limiter) Handler {
 	s := &routes{messages: messages, limits: limits, limiter: limiter}
 	s.json, s.text = describe(limits)
@@ -48,8 +47,8 @@ type routes struct {
 // route finds the handler for a path and a method, in this order: an unknown
 // path is a 404 whatever the method; then the allow list decides.
 func (s *routes) route(x *Exchange, r *http.Request) error {
-	// The path as it was sent: what is percent-encoded, an encoded slash above
-	// all, is another path than the one that we hand out.
+	// The path as it was sent: with percent-encoding, above all of a slash, it is
+	// another path than that of a link.
 	path := sentPath(r)
 	if id, found := strings.CutPrefix(path, messagePath); found {
 		x.route = messageRoute
@@ -87,8 +86,8 @@ func sentPath(r *http.Request) string {
 	return r.URL.EscapedPath()
 }
 
-// Chat programs take the punctuation behind a link for a part of it. A run of
-// these behind a whole id is ignored, percent-encoded or not.
+// Chat programs take the punctuation after a link as part of it. A run of these
+// after a whole id is ignored, percent-encoded or not.
 const (
 	trailing    = " .,)>]}\"';:!?/"
 	idLength    = 36
@@ -107,9 +106,9 @@ func withoutPunctuation(id string) string {
 	return id[:idLength]
 }
 
-// isRoot reports whether a request is about the service as such: its one path,
-// which an absolute target may leave out, and the targets of CONNECT and of
-// "OPTIONS *", which have none (RFC 9112, section 3.2).
+// isRoot reports whether a request is for the service itself: the path "/", which an
+// absolute target may leave out, or the targets of CONNECT and "OPTIONS *", which
+// have no path (RFC 9112, section 3.2).
 func isRoot(r *http.Request, path string) bool {
 	switch path {
 	case "/":
@@ -187,19 +186,19 @@ func (s *routes) store(x *Exchange, r *http.Request) (id message.ID, expires tim
 	return id, expires, nil
 }
 
-// undisturbed is the context in which the store is asked, which bounds itself. A
-// client that hangs up must not look like a store that does not answer, and its
-// message is charged if it is stored. A client that only closes its own side, which
-// net/http takes for the same, gets its answer.
-func undisturbed() context.Context { return context.Background() }
+// storeContext is the context of store calls, which have their own deadline. They
+// ignore the client's cancellation: a client that hangs up must not look like a
+// store that does not answer, and pays for a message that is stored. A client that
+// only closes its own side, which cancels the request too, gets its answer.
+func storeContext() context.Context { return context.Background() }
 
-// write asks the store, as one of those in flight.
+// write stores a message. It holds a slot of the store meanwhile.
 func (s *routes) write(x *Exchange, r *http.Request, c creation) (message.ID, time.Time, error) {
 	if err := x.load.acquire(x, r); err != nil {
 		return message.ID{}, time.Time{}, err
 	}
 	defer x.load.free()
-	return s.messages.Create(undisturbed(), c.text, c.ttl, time.Now())
+	return s.messages.Create(storeContext(), c.text, c.ttl, time.Now())
 }
 
 // read answers with a message.
@@ -245,7 +244,7 @@ func (s *routes) fetch(x *Exchange, r *http.Request, id string) (m message.Messa
 		return m, err
 	}
 	defer x.load.free()
-	m, err = s.messages.Read(undisturbed(), id, time.Now())
+	m, err = s.messages.Read(storeContext(), id, time.Now())
 	missed := errors.Is(err, message.ErrNotFound) || errors.Is(err, message.ErrTampered)
 	if missed {
 		s.limiter.Missed(x.client, x.w.Header())
@@ -319,8 +318,8 @@ func describe(l Limits) (asJSON, asText []byte) {
 // link is the URL of a message.
 func (x *Exchange) link(id string) string { return x.base() + messagePath + id }
 
-// base is what the service's URLs begin with: --public-url, or the host as this
-// client addressed it. It is always https: a proxy terminates TLS where we do not.
+// base is the beginning of the service's URLs: --public-url, or the host that this
+// client used. It is always https: without TLS of our own a proxy terminates it.
 func (x *Exchange) base() string {
 	switch {
 	case x.publicURL != "":

@@ -1,12 +1,12 @@
-// Package web is the public face: two URLs, their methods and media types, and
-// for everything else a refusal that says how to mend the request.
+// Package web serves the public HTTP interface: two URLs, their methods and media
+// types. Everything else gets a refusal that says how to correct the request.
 //
 // A request passes [Serve], which gives every answer its id and its security
-// headers, turns errors and panics into answers and writes the one log line;
-// then [Hosts]; then [Routes], which know messages. [Listener] does the same
-// for what net/http refuses before any handler runs, and puts the fields of every
-// answer into those of HTTP/1: it and the handler go together, [NewListener] with
-// Serve and [NewPlainListener] with [ServePlain].
+// headers, turns errors and panics into answers and writes one log line; then
+// [Hosts], [Origin] and [Routes], which knows messages. [Listener] does what Serve
+// does for the requests that net/http refuses before any handler runs, and writes
+// the constant headers of HTTP/1 answers. A listener and a handler belong together:
+// [NewListener] with Serve, [NewPlainListener] with [ServePlain].
 package web
 
 import (
@@ -59,11 +59,11 @@ type Exchange struct {
 // RequestIDHeader names the header that ties an answer to its log line.
 const RequestIDHeader = "X-Request-Id"
 
-// Serve returns the outermost handler. Whatever next does, return an error or
-// panic included, the client gets one answer with every security header. The log
-// gets one line, if it is not spared, which of what the client sent holds the
-// User-Agent and no more. Observer counts the request when it has been answered.
-// Load bounds the requests under way.
+// Serve returns the outermost handler. The client gets one answer with every
+// security header, also if next returns an error or panics. The log gets one line,
+// unless it suppresses it; the only text of the client in it is the User-Agent.
+// Observer counts the request once it is answered. Load bounds the requests under
+// way.
 func Serve(log Log, observer Observer, load *InFlight, next Handler) http.Handler {
 	return serve(log, observer, newHeaderBlock(securityHeaders()), true, load, next)
 }
