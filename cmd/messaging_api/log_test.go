@@ -123,7 +123,7 @@ func TestLogOfNetHTTP(t *testing.T) {
 // While the store is full, what a client may then ask for without end does not
 // fill the log.
 func TestLogOfAFloodWithoutAStore(t *testing.T) {
-	s := startLimited(t, "--store=redis://127.0.0.1:1/0")
+	s := start(t, "--store=redis://127.0.0.1:1/0")
 	c := client(2)
 	start := time.Now()
 	const requests = 300

@@ -76,6 +76,7 @@ type watched struct {
 	ready    *ops.Readiness
 	monitor  *storeMonitor
 	logs     logOutput
+	resolver *limit.Resolver
 }
 
 // watch lets scrapes ask.
@@ -87,6 +88,10 @@ func (w watched) watch(m *ops.Metrics) {
 	m.WatchConnections(w.connections)
 	m.WatchChecks(w.ready)
 	m.WatchLog(w.logs.Lost)
+	m.WatchUnforwarded(func() uint64 {
+		count, _ := w.resolver.Unforwarded()
+		return count
+	})
 	if w.source != nil {
 		watchCertificates(m, w.source)
 	}

@@ -103,6 +103,7 @@ func TestMetricsHaveCauses(t *testing.T) {
 	parts := map[string]func(*testing.T, *coverage){
 		"start": causesAtStart, "requests": causesInRequests, "clients": causesInClients, "connections": causesInConnections,
 		"Redis": causesInRedis, "file": causesInTheFile, "log": causesInTheLog, "certificate": causesInTheCertificate,
+		"proxy": causesInTheProxy,
 	}
 	ran := 0
 	for name, part := range parts {
@@ -376,6 +377,14 @@ func causesInTheCertificate(t *testing.T, seen *coverage) {
 	}, func() {
 		selfIssued(t, pair, 2, time.Now().Add(2*time.Hour))
 		s.signal(syscall.SIGHUP)
+	})
+}
+
+// causesInTheProxy are requests whose client it does not name.
+func causesInTheProxy(t *testing.T, seen *coverage) {
+	s := metered{start(t, "--trusted-proxy=127.0.0.0/8"), seen}
+	s.expectChange("a request without X-Forwarded-For", map[string]float64{"unforwarded_requests_total": grows}, func() {
+		s.must(client(1), http.MethodGet, "/", "")
 	})
 }
 

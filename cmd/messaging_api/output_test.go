@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -108,4 +109,41 @@ func TestSecondServiceOnOneLogFolder(t *testing.T) {
 	}
 	first.stop()
 	start(t, "--log-dir="+dir).stop()
+}
+
+// A trusted proxy that does not say whom a request is for makes all its clients one. The
+// log and the metrics say so.
+func TestProxyThatForwardsNothing(t *testing.T) {
+	s := start(t, "--trusted-proxy=127.0.0.0/8")
+	request := func(forwarded string) {
+		r, err := http.NewRequest(http.MethodGet, "https://"+s.address+"/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if forwarded != "" {
+			r.Header.Set("X-Forwarded-For", forwarded)
+		}
+		answer, err := client(1).Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = answer.Body.Close()
+	}
+	const metric = "unforwarded_requests_total"
+	request("192.0.2.1")
+	if got := s.scrape()[metric]; got != 0 {
+		t.Errorf("%s after a forwarded request: got %v, want 0", metric, got)
+	}
+	for _, forwarded := range []string{"", "unknown", "127.0.0.7"} {
+		request(forwarded)
+	}
+	if got := s.scrape()[metric]; got != 3 {
+		t.Errorf("%s: got %v, want 3", metric, got)
+	}
+	eventually(t, time.Minute, "the event", func() bool { return strings.Contains(s.stdout.String(), `"event":"proxy"`) })
+	s.stop()
+	lines := slices.DeleteFunc(records(t, s.stdout.String()), func(line map[string]any) bool { return line["event"] != "proxy" })
+	if len(lines) != 1 || lines[0]["level"] != "WARN" || lines[0]["client"] != "127.0.0.0/24" {
+		t.Errorf("got the lines %v, want one warning that names the proxy", lines)
+	}
 }

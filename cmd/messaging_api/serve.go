@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -44,10 +45,11 @@ func serve(ctx context.Context, o *options, hangups <-chan os.Signal, stdout, st
 	if err != nil {
 		return err
 	}
-	opened.log.LogAttrs(ctx, slog.LevelInfo, "configuration", o.settings...)
+	people := ops.Terminal(stdout)
+	o.announce(stderr, people, opened)
+	o.logSettings(ctx, opened.log, people)
 	s := o.wire(opened)
 	stopBackground := opened.runBackground(ctx, hangups, s.background...)
-	announce(stderr, o.Host, opened)
 	err = s.run(ctx)
 	err = errors.Join(err, s.drain(context.WithoutCancel(ctx), o.Drain))
 	stopBackground()
@@ -146,7 +148,7 @@ func (o *options) wire(r *resources) *servers {
 
 	monitor := &storeMonitor{messages: r.messages, ping: messages.Ping, log: r.log}
 	ready := ops.NewReadiness(monitor.check(), certificateCheck(r.source), public.check())
-	watched{table, load, admitted, r.source, ready, monitor, r.logs}.watch(metrics)
+	watched{table, load, admitted, r.source, ready, monitor, r.logs, r.resolver}.watch(metrics)
 	return &servers{
 		log: r.log,
 		start: []any{"event", "start", "version", version(), "address", address(r.listeners.https),
@@ -155,7 +157,7 @@ func (o *options) wire(r *resources) *servers {
 		plain:      plain,
 		operations: newOpsServer(r.listeners.ops, ops.NewHandler(o.opsName(), ready, metrics), troubles),
 		failed:     make(chan error, 3),
-		background: []func(context.Context){digest.run, monitor.run},
+		background: []func(context.Context){digest.run, monitor.run, unforwardedLog(r.resolver, r.log)},
 	}
 }
 
@@ -278,6 +280,10 @@ type messageStore interface {
 func (o *options) openStore(log *slog.Logger) (messageStore, error) {
 	if path, ok := o.filePath(); ok {
 		b, err := store.OpenBolt(path, log)
+		if err != nil && !filepath.IsAbs(path) {
+			folder, _ := os.Getwd()
+			err = fmt.Errorf("--store %s: %w; the path is relative to %q, where an absolute one is safer", o.Store, err, folder)
+		}
 		if errors.Is(err, fs.ErrPermission) {
 			return nil, usageError{err}
 		}
@@ -323,24 +329,4 @@ func newServer(handler http.Handler, troubles *log.Logger) *http.Server {
 		MaxHeaderBytes:               maxHeaderBytes,
 		ErrorLog:                     troubles,
 	}
-}
-
-// announce prints, for a person who tries the service out, what its certificate
-// is and a command to paste. The pin makes curl sure of the certificate, which
-// nothing else vouches for.
-func announce(w io.Writer, hosts []string, r *resources) {
-	s, ok := r.source.(fixed)
-	if !ok {
-		return
-	}
-	_, port, _ := net.SplitHostPort(address(r.listeners.https))
-	target := "https://localhost:" + port + "/"
-	if len(hosts) > 0 {
-		target = fmt.Sprintf("--connect-to ::localhost:%s https://%s/", port, net.JoinHostPort(hosts[0], port))
-	}
-	_, _ = fmt.Fprintf(w, `messaging_api: the certificate is self-signed, for development only; its SHA-256 is
-  %s
-Post a message:
-  curl --insecure --pinnedpubkey '%s' --data-urlencode 'message=Hello!' %s
-`, tlscert.Fingerprint(s.Leaf()), tlscert.Pin(s.Leaf()), target)
 }

@@ -1,11 +1,28 @@
 package main
 
 import (
+	"context"
 	"log/slog"
 	"net/url"
 
 	"github.com/spf13/pflag"
 )
+
+// logSettings logs the configuration, for people at debug level only, and what in it
+// is likely to be a mistake.
+func (o *options) logSettings(ctx context.Context, log *slog.Logger, people bool) {
+	level := slog.LevelInfo
+	if people {
+		level = slog.LevelDebug
+	}
+	log.LogAttrs(ctx, level, "configuration", o.settings...)
+	for _, proxies := range o.TrustedProxy {
+		if proxies.Bits() == 0 {
+			log.WarnContext(ctx, "every address is a trusted proxy: clients choose their own address, and pass all limits",
+				"event", "configuration", "trusted-proxy", proxies.String())
+		}
+	}
+}
 
 // settings are the flags that are not empty, for the first line of a log: what
 // was in force when something happened is otherwise hard to tell afterwards.

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 )
 
 // A Client is who is limited: an address cut to the prefix that counts as one
@@ -32,6 +33,9 @@ func (c Client) network() (Client, bool) {
 type Resolver struct {
 	proxies            []netip.Prefix
 	v4Prefix, v6Prefix int
+
+	unforwarded atomic.Uint64
+	lastProxy   atomic.Pointer[netip.Addr] // of an unforwarded request
 }
 
 // NewResolver returns a Resolver for which an IPv4 client is a prefix of
@@ -75,9 +79,25 @@ func (r *Resolver) Client(remoteAddr string, header http.Header) Client {
 func (r *Resolver) Sender(remoteAddr string, header http.Header) netip.Addr {
 	peer, ok := parseHop(remoteAddr)
 	if ok && r.Trusted(peer) {
-		peer = r.forwardedFor(peer, header["X-Forwarded-For"])
+		client := r.forwardedFor(peer, header["X-Forwarded-For"])
+		if header != nil && r.Trusted(client) {
+			proxy := peer // a variable of its own, or peer would always be allocated
+			r.unforwarded.Add(1)
+			r.lastProxy.Store(&proxy)
+		}
+		return client
 	}
 	return peer
+}
+
+// Unforwarded returns how many requests came from a trusted proxy that did not say whom
+// they were for, and the address of the last such proxy. The proxy itself is the
+// client of these requests.
+func (r *Resolver) Unforwarded() (count uint64, proxy netip.Addr) {
+	if last := r.lastProxy.Load(); last != nil {
+		proxy = *last
+	}
+	return r.unforwarded.Load(), proxy
 }
 
 // Of returns the client that addr belongs to.

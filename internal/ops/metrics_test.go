@@ -24,6 +24,7 @@ const (
 type system struct {
 	inFlight, clients, conns int
 	overflow, lost           uint64
+	unforwarded              uint64
 	pool                     ops.Pool
 	used                     uint64
 	notAfter                 time.Time
@@ -48,6 +49,7 @@ func newMetrics(s *system) *ops.Metrics {
 		return time.Time{}
 	})
 	m.WatchLog(func() uint64 { return s.lost })
+	m.WatchUnforwarded(func() uint64 { return s.unforwarded })
 	return m
 }
 
@@ -134,6 +136,7 @@ func TestMetricsChangeWithTheirCause(t *testing.T) {
 		{"a reader", func() { m.Read(20) }, map[string]float64{`messages_read_total`: 1, `messages_read_bytes_total`: 20}},
 		{"a guess", m.Missed, map[string]float64{`messages_missed_total`: 1}},
 		{"a certificate", func() { s.notAfter = time.Unix(1e9, 0) }, map[string]float64{`certificate_expiry_timestamp_seconds{name="a.example"}`: 1e9}},
+		{"a proxy that names no client", func() { s.unforwarded = 2 }, map[string]float64{`unforwarded_requests_total`: 2}},
 		{"a lost line", func() { s.lost = 8 }, map[string]float64{`log_lines_lost_total`: 8}},
 	} {
 		before := scrape(t, m)

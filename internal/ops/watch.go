@@ -48,6 +48,12 @@ func (m *Metrics) WatchLog(lost func() uint64) {
 		func() float64 { return float64(lost()) })
 }
 
+// WatchUnforwarded shows the number of requests whose client a trusted proxy did not name.
+func (m *Metrics) WatchUnforwarded(count func() uint64) {
+	factory{m.registry}.counterFunc("unforwarded_requests_total", "Requests from a trusted proxy without a usable X-Forwarded-For.",
+		func() float64 { return float64(count()) })
+}
+
 // labelled is a gauge with one label, computed at each scrape.
 type labelled struct {
 	desc   *prometheus.Desc

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/netip"
+	"strings"
+
+	"messaging_api/internal/tlscert"
+)
+
+// announce prints what a person who tries the service out needs first: where it
+// listens, what is off, and a command to paste. Without a person it prints only what
+// nothing else shows: the pin of a self-signed certificate, which makes curl sure of it.
+func (o *options) announce(w io.Writer, people bool, r *resources) {
+	listener := address(r.listeners.https)
+	if people {
+		_, _ = fmt.Fprintf(w, "messaging_api listens on %s%s. Messages are kept in %s.\n", listener, reach(listener), withoutSecrets(o.Store))
+		if off := o.off(); len(off) > 0 {
+			_, _ = fmt.Fprintf(w, "Off: %s.\n", strings.Join(off, ", "))
+		}
+	}
+	_, port, _ := net.SplitHostPort(listener)
+	s, ok := r.source.(fixed)
+	if !ok {
+		if people && r.source != nil && len(o.Host) > 0 {
+			_, _ = fmt.Fprintf(w, "Post a message:\n  curl --data-urlencode 'message=Hello!' https://%s/\n", net.JoinHostPort(o.Host[0], port))
+		}
+		return
+	}
+	target := "https://localhost:" + port + "/"
+	if len(o.Host) > 0 {
+		target = fmt.Sprintf("--connect-to ::localhost:%s https://%s/", port, net.JoinHostPort(o.Host[0], port))
+	}
+	_, _ = fmt.Fprintf(w, `messaging_api: the certificate is self-signed, for development only; its SHA-256 is
+  %s
+Post a message:
+  curl --insecure --pinnedpubkey '%s' --data-urlencode 'message=Hello!' %s
+`, tlscert.Fingerprint(s.Leaf()), tlscert.Pin(s.Leaf()), target)
+}
+
+// reach says who can connect to an address, if that is everybody.
+func reach(listener string) string {
+	if addr, err := netip.ParseAddrPort(listener); err == nil && addr.Addr().IsUnspecified() {
+		return ", on all interfaces: every machine that reaches this one can use it"
+	}
+	return ""
+}
+
+// off lists what a person may miss.
+func (o *options) off() []string {
+	var off []string
+	if len(o.Host) == 0 {
+		off = append(off, "--host (every name is served)")
+	}
+	if o.ListenHTTP == "" {
+		off = append(off, "--listen-http (no redirects to https)")
+	}
+	if o.LogDir == "" {
+		off = append(off, "--log-dir (the log is only here)")
+	}
+	return off
+}
