@@ -17,14 +17,14 @@ import (
 	"time"
 )
 
-// certificate makes one for host that signs itself.
-func certificate(t *testing.T, host string, from, to time.Time) *tls.Certificate {
+// certificate makes one for a.example that signs itself.
+func certificate(t testing.TB, from, to time.Time) *tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	template := &x509.Certificate{DNSNames: []string{host}, NotBefore: from, NotAfter: to}
+	template := &x509.Certificate{DNSNames: []string{"a.example"}, NotBefore: from, NotAfter: to}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		t.Fatal(err)
@@ -111,7 +111,7 @@ func TestKeepRenews(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			begin := time.Now()
 			h := newHostCertificate("a.example")
-			first := certificate(t, "a.example", begin, begin.Add(tt.life))
+			first := certificate(t, begin, begin.Add(tt.life))
 			h.current.Store(first)
 			var mu sync.Mutex // guards orders
 			var orders []time.Duration
@@ -128,7 +128,7 @@ func TestKeepRenews(t *testing.T) {
 				if time.Since(begin) < tt.life {
 					return nil, errors.New("refused")
 				}
-				return certificate(t, "a.example", time.Now(), time.Now().Add(tt.life)), nil
+				return certificate(t, time.Now(), time.Now().Add(tt.life)), nil
 			})
 			<-time.After(tt.due)
 			synctest.Wait()
@@ -166,7 +166,7 @@ func TestKeepOrdersSeldomWithAWrongClock(t *testing.T) {
 		orders := 0
 		stop := keeping(newHostCertificate("a.example"), slog.New(slog.DiscardHandler), func() (*tls.Certificate, error) {
 			orders++
-			return certificate(t, "a.example", time.Now().Add(-80*day), time.Now().Add(10*day)), nil
+			return certificate(t, time.Now().Add(-80*day), time.Now().Add(10*day)), nil
 		})
 		<-time.After(8 * day)
 		stop()

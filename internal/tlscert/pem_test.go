@@ -163,18 +163,3 @@ func TestReadPool(t *testing.T) {
 		t.Errorf("no file: got %v", err)
 	}
 }
-
-// Each occurrence of BEGIN CERTIFICATE is a certificate, or there is an error.
-func FuzzReadPool(f *testing.F) {
-	ca := newAuthority(f)
-	f.Add(ca.pem())
-	f.Add(bytes.Repeat(bytes.TrimSpace(ca.pem()), 2))
-	f.Add([]byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		file := filepath.Join(t.TempDir(), "ca.pem")
-		write(t, file, data)
-		if _, err := tlscert.ReadPool(file); err == nil && !bytes.Contains(data, []byte("BEGIN CERTIFICATE")) {
-			t.Errorf("%q is a file of certificates", data)
-		}
-	})
-}
