@@ -59,9 +59,9 @@ func health(ctx context.Context, o *options) error {
 	return nil
 }
 
-// check reads the certificates and secrets that serve would read before it
-// listens, tries the store, and says what it found. It leaves the log alone: a
-// running service has it.
+// check reads the certificates and secrets as serve does before it listens, tries
+// the store, and prints what it found. It does not open the log, because a running
+// service may have it open.
 func check(ctx context.Context, o *options, stdout io.Writer) error {
 	log := slog.New(slog.NewTextHandler(stdout, nil))
 	now := time.Now()

@@ -19,9 +19,9 @@ type listeners struct {
 	ops   net.Listener // health
 }
 
-// listen opens what the flags name, except for what a service manager has
-// passed (sd_listen_fds(3)) under the names https, http and ops: such a socket
-// outlives the process, so that a restart refuses no connection.
+// listen opens the addresses in the flags. A socket that a service manager passes
+// (sd_listen_fds(3)) under the name https, http or ops takes the place of the
+// flag's address. It outlives the process, so that a restart refuses no connection.
 func (o *options) listen(ctx context.Context) (l listeners, err error) {
 	defer func() {
 		if err != nil {

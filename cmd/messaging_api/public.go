@@ -16,13 +16,13 @@ import (
 	"messaging_api/internal/web"
 )
 
-// lameDuck is how long a stop that accepts no more connections goes on answering
+// lingerTime is how long a stop that accepts no more connections goes on answering
 // requests on those that are open. Each answer says that it is the connection's
 // last. http.Server.Shutdown alone drops a request that it reads after it was
 // called, and closes idle connections that clients are about to use.
-const lameDuck = time.Second
+const lingerTime = time.Second
 
-// A public server is the one that clients reach.
+// A public server is the one for clients.
 type public struct {
 	server    *http.Server
 	admission *limit.Listener
@@ -47,8 +47,8 @@ func newPublic(inner *limit.Listener, config *tls.Config, handler http.Handler, 
 	p.server.Protocols = &protocols
 	p.server.HTTP2 = &http.HTTP2Config{
 		MaxConcurrentStreams: 50,
-		// No larger than a stream's window: a client may send a frame of the size
-		// that we advertise.
+		// A client may send a frame of this size. It is no larger than a stream's
+		// window.
 		MaxReadFrameSize:              16 << 10,
 		MaxReceiveBufferPerConnection: 256 << 10,
 		MaxReceiveBufferPerStream:     64 << 10,
@@ -96,7 +96,7 @@ func (p *public) check() ops.Check {
 	}}
 }
 
-// serve accepts connections until drain or Close; only then does it return nil.
+// serve accepts connections until drain; only then does it return nil.
 func (p *public) serve() error {
 	defer close(p.served)
 	err := p.server.Serve(p.listener)
@@ -131,13 +131,13 @@ func (p *public) finish(ctx context.Context) bool {
 		return false
 	}
 	idle := make(chan struct{})
-	go func() { // ends with the last connection, at the latest by Close
+	go func() { // ends with the last connection, at the latest when drain closes it
 		p.open.Wait()
 		close(idle)
 	}()
-	lame, cancel := context.WithTimeout(ctx, lameDuck)
+	linger, cancel := context.WithTimeout(ctx, lingerTime)
 	defer cancel()
-	wait(lame, idle)
+	wait(linger, idle)
 	return p.server.Shutdown(ctx) == nil
 }
 

@@ -59,8 +59,8 @@ func NewListener(inner net.Listener, resolver *Resolver, table *Table, conns, pe
 	return &Listener{Listener: inner, resolver: resolver, table: table, gate: newGate(conns, perClient)}
 }
 
-// Accept returns the next connection that is let in. Its errors are those of
-// the listener below.
+// Accept returns the next connection that is let in. Its errors are those of the
+// inner listener.
 func (l *Listener) Accept() (net.Conn, error) {
 	for {
 		raw, err := l.Listener.Accept()
@@ -184,8 +184,8 @@ func (l *Listener) ConnState(nc net.Conn, state http.ConnState) {
 	l.gate.setPhase(&c.slot, p, time.Now())
 }
 
-// unwrap returns the connection that this package made, under *tls.Conn and
-// whatever else shows what it stands on, or nil.
+// unwrap returns the connection of this package that nc is or wraps, or nil. It
+// looks through every type with a NetConn method, such as *tls.Conn.
 func unwrap(nc net.Conn) *conn {
 	for {
 		if c, ok := nc.(*conn); ok {
@@ -221,7 +221,7 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// CloseWrite ends this side of the connection, where the one below can.
+// CloseWrite closes the writing side, if the connection underneath can.
 func (c *conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
