@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # Part of scripts/test-deploy: a container engine, found or started.
 #
-# Where none answers, Debian's is installed and a dockerd of our own is started:
-# its socket and state are apart from the system's, and what it changes on the
-# machine (addresses, packet filter, forwarding) is put back at the end.
+# Where none answers, Debian's is installed and a dockerd is started for this test. It has
+# its own socket and state. At the end its changes to the machine (addresses, packet
+# filter, forwarding) are undone.
 
 engine_pid=
 
@@ -33,13 +33,13 @@ start_engine() {
   as_root
   export DOCKER_HOST="unix://$run/docker.sock"
   mkdir -p "$cache/engine"
-  # Whatever /etc/docker says is for another engine. This is what Debian 12's needs
-  # for deploy/docker-compose.ipv6.yml.
+  # Not /etc/docker, which configures another engine. Debian 12's engine needs this for
+  # deploy/docker-compose.ipv6.yml.
   echo '{"experimental": true, "ip6tables": true}' >"$run/daemon.json"
   sysctl -n net.ipv4.ip_forward >"$run/ip_forward"
   iptables-save >"$run/iptables"
   ip6tables-save >"$run/ip6tables"
-  # iptables speaks to one of two packet filters; a kernel may have only one.
+  # There are two packet filters that iptables can use. A kernel may have only one.
   start_dockerd || {
     mkdir "$run/legacy"
     ln -s "$(command -v iptables-legacy)" "$run/legacy/iptables"
@@ -64,7 +64,7 @@ start_dockerd() {
 
 stop_engine() {
   [ -n "$engine_pid" ] || return 0
-  # Layers of earlier versions of the source would fill the cache.
+  # Otherwise layers of earlier versions of the source fill the cache.
   docker image prune -f >/dev/null || true
   kill "$engine_pid" 2>/dev/null || true
   wait "$engine_pid" || true

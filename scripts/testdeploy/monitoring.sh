@@ -131,8 +131,8 @@ test_grafana() {
   ok "Grafana has the dashboard, and its data source works"
 }
 
-# The internet is a namespace that has no route to private addresses: it answers the
-# API, which the engine translates, and it cannot answer Grafana.
+# A namespace without a route to private addresses stands for the internet. It can
+# answer the API, whose address the engine translates, and cannot answer Grafana.
 test_way_out_of_monitoring() {
   local address=198.51.100.1 service
   as_root

@@ -41,9 +41,8 @@ signed() {
     -addext basicConstraints=critical,CA:FALSE -addext "subjectAltName=$3"
 }
 
-# What an operator would put into .env, and a test must: ports that are free and
-# on loopback, and no limits, for the load comes from one address. More lines
-# come from the file extra.env.
+# The test's lines of .env: free ports on loopback, and no limits, because the load comes
+# from one address. The file extra.env adds more lines.
 setup_arguments=(localhost)
 configure() {
   (cd "$clone" && rm -f .env && scripts/setup "${setup_arguments[@]}")

@@ -1,11 +1,11 @@
 # shellcheck shell=bash
 # Part of scripts/test-deploy: the base images that the Dockerfiles name.
 #
-# Where they can be pulled they are. Where no registry can be reached, images of
-# the same names are made from Debian's packages and this machine's Go, so that
-# the Dockerfiles are built as they are. Those carry a label with the hash of
-# what they were made from, and are removed at the end from an engine that is
-# not ours: they must not pass for the real ones there.
+# They are pulled if a registry answers. Otherwise stand-ins with the same names are
+# made from Debian's packages and this machine's Go, so that the Dockerfiles are built
+# unchanged. A stand-in has a label with the hash of its inputs. At the end the
+# stand-ins are removed from an engine that this test did not start: there they must not
+# pass for the real images.
 
 standin_label=messaging_api.stand-in
 standins=()
@@ -19,9 +19,9 @@ base_images() {
     "$(cat "$root/scripts/testdeploy/standins.sh")"
 }
 
-# monitoring_images are those of the profile "monitoring". Nobody but its makers has
-# Grafana as a package: where it cannot be pulled, what stands in its place answers
-# on its port as its user, and shows what the walls around it are, and no more.
+# monitoring_images are those of the profile "monitoring". Debian has no Grafana. Its
+# stand-in answers on Grafana's port as Grafana's user, which is enough to test who
+# reaches it and what it reaches.
 monitoring_images() {
   base_image "$(image_of prometheus)" standin_prometheus "$(cat "$root/scripts/testdeploy/standins.sh")"
   base_image "$(image_of grafana)" standin_grafana "$(cat "$root/scripts/testdeploy/standins.sh")"
@@ -88,8 +88,8 @@ standin_debian() {
   standin_build "$1" "$2" "$run/empty" <"$run/empty/Dockerfile"
 }
 
-# What of the official image matters: its user, of that number, its data directory
-# and volume.
+# The parts of the official image that matter: its user with that number, its data
+# directory and volume.
 standin_redis() {
   mkdir -p "$run/empty"
   cat >"$run/empty/Dockerfile" <<'END'
@@ -105,8 +105,7 @@ END
   standin_build "$1" "$2" "$run/empty" <"$run/empty/Dockerfile"
 }
 
-# Debian's Prometheus where the official image has its own, with that one's user,
-# volume and busybox.
+# Debian's Prometheus with the official image's user, volume and busybox.
 standin_prometheus() {
   mkdir -p "$run/empty"
   cat >"$run/empty/Dockerfile" <<'END'
@@ -134,9 +133,9 @@ END
   standin_build "$1" "$2" "$run/empty" <"$run/empty/Dockerfile"
 }
 
-# This machine's Go, and the modules of go.sum in its cache: with GOPROXY=off
-# what is missing shows at once. The standard library is compiled beforehand,
-# which is most of a build's time.
+# This machine's Go, with the modules of go.sum in its cache. With GOPROXY=off a missing
+# module fails at once. Compiling the standard library here saves most of a build's
+# time later.
 standin_golang() {
   local context="$run/golang"
   mkdir "$context"

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # Part of scripts/test-deploy: what was acknowledged survives what happens.
 
-# start_load ARGUMENTS... writes in the background; its journal is kept for all
-# of this part, so that every later check reads what earlier ones have written.
+# start_load ARGUMENTS... writes in the background. All loads of a part share a journal,
+# so that later checks read what earlier loads have written.
 start_load() {
   "$run/acked" -url "$url" -ca "$ca" -journal "$run/journal" "$@" write >"$run/load.log" 2>&1 9>&- &
   load=$!
@@ -43,8 +43,8 @@ test_kill() {
   for service in api redis; do
     more_acknowledged || fail "nothing is acknowledged before $service is killed"
     before=$(restarts "$service")
-    # From outside, as the kernel does when memory ends; what the engine is told
-    # to kill it would not start again.
+    # From outside, as the kernel does when memory is short. A container that the engine
+    # is told to kill is not started again.
     kill -KILL "$(pid "$service")"
     eventually 30 has_restarted "$service" "$before" || fail "$service is not started again"
     more_acknowledged || fail "nothing is acknowledged after $service was killed"

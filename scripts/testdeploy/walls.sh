@@ -13,8 +13,8 @@ version() { sed -n 's/^VERSION=//p' "$clone/.env"; }
 
 connects() { timeout 3 bash -c "exec 3<>/dev/tcp/$1/$2" 2>/dev/null; }
 
-# A connection alone proves nothing: a gateway in between may accept for anybody
-# and everything, and answer. It is Redis if it answers in Redis's protocol.
+# A connection alone proves nothing: a gateway in between may accept and answer. It is
+# Redis if it answers in Redis's protocol.
 talk="exec 3<>/dev/tcp/REDIS/6379 && printf 'PING\r\n' >&3 && read -r -t 2 line <&3 && [[ \$line = [+-]* ]] && echo \"\$line\""
 
 test_walls() {
@@ -30,7 +30,7 @@ test_walls() {
   ! probe "$frontend" "getent hosts redis" >/dev/null || fail "the frontend network knows Redis's name"
   ok "the frontend network cannot connect to Redis"
 
-  # The same where it has to succeed, or else the above shows nothing.
+  # The same probe where it must succeed. Otherwise the failures above prove nothing.
   answer=$(probe "$backend" "${talk/REDIS/$redis}") || fail "the backend network does not reach Redis"
   [[ $answer = -NOAUTH* ]] || fail "without a password, the backend network gets: $answer"
   answer=$(probe "$backend" 'redis-cli -h redis get msg:x') || true
@@ -68,8 +68,8 @@ listen_on() {
   owned $!
 }
 
-# test_way_out: something that listens on this machine's own address stands for
-# the internet. The API reaches it, or else it would not be reachable at all.
+# In test_way_out a listener on this machine's own address stands for the internet. The
+# API reaches it.
 test_way_out() {
   local out port=20999
   out=$(own_address)
