@@ -67,9 +67,9 @@ func (o *options) clientForm() ops.ClientForm {
 }
 
 // requestLog is log as package web wants it.
-func requestLog(log *slog.Logger, resolver *limit.Resolver, digest *digest) web.Log {
+func requestLog(log *slog.Logger, resolver *limit.Resolver, floods *floodLog) web.Log {
 	return web.Log{Logger: log, Sender: resolver.Sender, Suppress: func(sender netip.Addr, status int, by string) bool {
-		return digest.spare(resolver.Of(sender), status, by)
+		return floods.suppress(resolver.Of(sender), status, by)
 	}}
 }
 

@@ -58,18 +58,19 @@ func (m requestMetrics) Refused(limit string) {
 // were closed.
 type connMetrics struct {
 	*ops.Metrics
-	digest *digest
+	floods *floodLog
 }
 
 // Turned implements [limit.Observer].
 func (m connMetrics) Turned(admission string, c limit.Client) {
 	m.Metrics.Turned(admission)
-	m.digest.turned(admission, c)
+	m.floods.connectionClosed(admission, c)
 }
 
 // watched is what a scrape asks for.
 type watched struct {
 	table    *limit.Table
+	budgets  budgets
 	load     *web.InFlight
 	admitted []*limit.Listener // nil: a way that is off
 	source   certificateSource
@@ -84,6 +85,7 @@ func (w watched) watch(m *ops.Metrics) {
 	m.WatchClients(
 		func() int { return w.table.Stats().Clients },
 		func() uint64 { return w.table.Stats().Overflows })
+	m.WatchSharedLimits(w.fallbacks)
 	m.WatchInFlight(w.load.Now)
 	m.WatchConnections(w.connections)
 	m.WatchChecks(w.ready)
@@ -102,6 +104,14 @@ func (w watched) watch(m *ops.Metrics) {
 	case *store.Bolt:
 		m.WatchClock(messages.ClockJumps)
 	}
+}
+
+// fallbacks returns how many decisions about shared limits Redis did not make.
+func (w watched) fallbacks() uint64 {
+	if shared, ok := w.budgets.(*limit.Shared); ok {
+		return shared.Fallbacks()
+	}
+	return 0
 }
 
 // connections returns how many are open.

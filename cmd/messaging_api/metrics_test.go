@@ -101,7 +101,7 @@ func (s metered) expectChange(name string, want map[string]float64, cause func()
 func TestMetricsHaveCauses(t *testing.T) {
 	seen := &coverage{make(map[string]bool), make(map[string]bool)}
 	parts := map[string]func(*testing.T, *coverage){
-		"start": causesAtStart, "requests": causesInRequests, "clients": causesInClients, "connections": causesInConnections,
+		"start": causesAtStart, "requests": causesInRequests, "clients": causesInClients, "shared": causesInSharedLimits, "connections": causesInConnections,
 		"Redis": causesInRedis, "file": causesInTheFile, "log": causesInTheLog, "certificate": causesInTheCertificate,
 		"proxy": causesInTheProxy,
 	}
@@ -284,6 +284,16 @@ func causesInClients(t *testing.T, seen *coverage) {
 	})
 	s.expectChange("a client for whom there is no room", map[string]float64{"limit_clients": 0, "limit_overflow_total": grows}, func() {
 		s.must(from("127.0.7.2", 2), http.MethodPost, "/", "x")
+	})
+}
+
+// causesInSharedLimits are a Redis that does not decide.
+func causesInSharedLimits(t *testing.T, seen *coverage) {
+	redis := redistest.New(t)
+	s := metered{startLimited(t, "--store="+redis.URL(true), "--limit-scope=shared"), seen}
+	redis.Kill()
+	s.expectChange("a decision without Redis", map[string]float64{"limit_fallbacks_total": grows}, func() {
+		s.must(client(2), http.MethodPost, "/", "x")
 	})
 }
 

@@ -72,15 +72,15 @@ func TestPanicsHoldNoSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resolver, metrics, digest := newResolver(t), newMetrics(), newDigest(log)
-	observer, requests := requestMetrics{metrics}, requestLog(log, resolver, digest)
+	resolver, metrics, floods := newResolver(t), newMetrics(), newFloodLog(log)
+	observer, requests := requestMetrics{metrics}, requestLog(log, resolver, floods)
 	table := limit.NewTable(o.rates(), o.LimitClients)
 	admitted := limit.NewListener(inner, resolver, table, o.Conns, o.ConnsPerClient)
-	admitted.Observer = connMetrics{metrics, digest}
+	admitted.Observer = connMetrics{metrics, floods}
 	handler := web.Serve(requests, observer, o.inFlight(resolver), web.Hosts(o.Host, web.Routes(
 		message.NewBox(countedStore{panicking{kept, faults}, metrics, &outageLog{log: log, explain: o.explainStore}}), o.limits(),
 		limiter{table, metrics.Missed})))
-	config := o.tlsConfig(source, digest, resolver)
+	config := o.tlsConfig(source, floods, resolver)
 	certificate := config.GetCertificate
 	config.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		if strings.HasSuffix(hello.ServerName, ".panic.example") {
@@ -88,7 +88,7 @@ func TestPanicsHoldNoSecrets(t *testing.T) {
 		}
 		return certificate(hello)
 	}
-	public := newPublic(admitted, config, handler, requests, troubleLog(digest), observer)
+	public := newPublic(admitted, config, handler, requests, serverErrorLog(floods), observer)
 	served := make(chan error, 1)
 	go func() { served <- public.serve() }()
 

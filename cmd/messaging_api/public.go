@@ -34,7 +34,7 @@ type public struct {
 }
 
 // newPublic returns a server on inner, with TLS unless config is nil.
-func newPublic(inner *limit.Listener, config *tls.Config, handler http.Handler, lines web.Log, troubles *log.Logger, observer web.Observer) *public {
+func newPublic(inner *limit.Listener, config *tls.Config, handler http.Handler, lines web.Log, errorLog *log.Logger, observer web.Observer) *public {
 	p := &public{
 		admission: inner,
 		listener:  web.NewListener(inner, config, handshakeTimeout, lines, observer),
@@ -43,7 +43,7 @@ func newPublic(inner *limit.Listener, config *tls.Config, handler http.Handler, 
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true) // over TLS only
-	p.server = newServer(p.count(handler), troubles)
+	p.server = newServer(p.count(handler), errorLog)
 	p.server.Protocols = &protocols
 	p.server.HTTP2 = &http.HTTP2Config{
 		MaxConcurrentStreams: 50,

@@ -123,41 +123,42 @@ type servers struct {
 func (o *options) wire(r *resources) *servers {
 	metrics := newMetrics()
 	observer := requestMetrics{metrics}
-	digest := newDigest(r.log)
-	lines, troubles := requestLog(r.log, r.resolver, digest), troubleLog(digest)
+	floods := newFloodLog(r.log)
+	lines, errorLog := requestLog(r.log, r.resolver, floods), serverErrorLog(floods)
 	table := limit.NewTable(o.rates(), o.LimitClients)
 	admit := func(inner net.Listener) *limit.Listener {
 		if inner == nil {
 			return nil
 		}
 		l := limit.NewListener(inner, r.resolver, table, o.Conns, o.ConnsPerClient)
-		l.Observer = connMetrics{metrics, digest}
+		l.Observer = connMetrics{metrics, floods}
 		return l
 	}
 	admitted := []*limit.Listener{admit(r.listeners.https), admit(r.listeners.http)}
 	load := o.inFlight(r.resolver)
+	limits := o.budgets(table, r.messages, r.log)
 	messages := countedStore{r.messages, metrics, &outageLog{log: r.log, explain: o.explainStore}}
 
 	handler := web.Serve(lines, observer, load,
 		web.Hosts(o.Host,
 			web.Origin(o.PublicURL,
 				web.Routes(message.NewBox(messages), o.limits(),
-					limiter{o.budgets(table, r.messages, r.log), metrics.Missed}))))
-	public := newPublic(admitted[0], o.tlsConfig(r.source, digest, r.resolver), handler, lines, troubles, observer)
-	plain := o.newPlain(admitted[1], r.source, lines, troubles, observer)
+					limiter{limits, metrics.Missed}))))
+	public := newPublic(admitted[0], o.tlsConfig(r.source, floods, r.resolver), handler, lines, errorLog, observer)
+	plain := o.newPlain(admitted[1], r.source, lines, errorLog, observer)
 
 	monitor := &storeMonitor{messages: r.messages, ping: messages.Ping, log: r.log}
 	ready := ops.NewReadiness(monitor.check(), certificateCheck(r.source), public.check())
-	watched{table, load, admitted, r.source, ready, monitor, r.logs, r.resolver}.watch(metrics)
+	watched{table, limits, load, admitted, r.source, ready, monitor, r.logs, r.resolver}.watch(metrics)
 	return &servers{
 		log: r.log,
 		start: []any{"event", "start", "version", version(), "address", address(r.listeners.https),
 			"http_address", address(r.listeners.http), "ops_address", address(r.listeners.ops), "tls", o.TLS, "store", o.storeKind()},
 		public:     public,
 		plain:      plain,
-		operations: newOpsServer(r.listeners.ops, ops.NewHandler(o.opsName(), ready, metrics), troubles),
+		operations: newOpsServer(r.listeners.ops, ops.NewHandler(o.opsName(), ready, metrics), errorLog),
 		failed:     make(chan error, 3),
-		background: []func(context.Context){digest.run, monitor.run, unforwardedLog(r.resolver, r.log)},
+		background: []func(context.Context){floods.run, monitor.run, unforwardedLog(r.resolver, r.log)},
 	}
 }
 
@@ -306,11 +307,11 @@ func (o *options) storeKind() string {
 }
 
 // tlsConfig is nil where TLS ends elsewhere.
-func (o *options) tlsConfig(source certificateSource, digest *digest, resolver *limit.Resolver) *tls.Config {
+func (o *options) tlsConfig(source certificateSource, floods *floodLog, resolver *limit.Resolver) *tls.Config {
 	if source == nil {
 		return nil
 	}
-	config := tlscert.Config(o.tlsMin(), digest.watchNames(resolver, source.GetCertificate))
+	config := tlscert.Config(o.tlsMin(), floods.countUnknownNames(resolver, source.GetCertificate))
 	if o.TLS == "acme" {
 		config.NextProtos = append(config.NextProtos, tlscert.ACMEProtocol)
 	}
@@ -318,7 +319,7 @@ func (o *options) tlsConfig(source certificateSource, digest *digest, resolver *
 }
 
 // newServer is an http.Server in which no wait and no size is without a bound.
-func newServer(handler http.Handler, troubles *log.Logger) *http.Server {
+func newServer(handler http.Handler, errorLog *log.Logger) *http.Server {
 	return &http.Server{
 		Handler:                      handler,
 		DisableGeneralOptionsHandler: true, // "OPTIONS *" goes through the handler like anything else
@@ -327,6 +328,6 @@ func newServer(handler http.Handler, troubles *log.Logger) *http.Server {
 		WriteTimeout:                 writeTimeout,
 		IdleTimeout:                  idleTimeout,
 		MaxHeaderBytes:               maxHeaderBytes,
-		ErrorLog:                     troubles,
+		ErrorLog:                     errorLog,
 	}
 }

@@ -36,6 +36,9 @@ func TestSharedBudget(t *testing.T) {
 		}
 		return got
 	}
+	if got := both[0].scrape()["limit_fallbacks_total"]; got != 0 {
+		t.Errorf("limit_fallbacks_total with Redis: got %v, want 0", got)
+	}
 	if got := read(60); got[200] != 40 || got[429] != 20 {
 		t.Errorf("60 reads of two replicas with one budget of 40: got %v, want 40 and 20", got)
 	}
@@ -47,6 +50,11 @@ func TestSharedBudget(t *testing.T) {
 	// store is gone, so what the limit lets through is a 503.
 	if got[503] != 2 {
 		t.Errorf("without Redis: got %v, want what the local budget grants, and a store that is gone", got)
+	}
+	for _, s := range both {
+		if got := s.scrape()["limit_fallbacks_total"]; got < 1 {
+			t.Errorf("limit_fallbacks_total without Redis: got %v, want at least 1", got)
+		}
 	}
 	t.Logf("two reads without Redis took %v", time.Since(start))
 

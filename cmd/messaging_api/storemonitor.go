@@ -95,3 +95,11 @@ func (m *storeMonitor) check() ops.Check {
 		return "", nil
 	}}
 }
+
+// pause waits, or for the end of ctx.
+func pause(ctx context.Context, long time.Duration) {
+	select {
+	case <-time.After(long):
+	case <-ctx.Done():
+	}
+}

@@ -22,12 +22,12 @@ const (
 
 // system is all that metrics are asked for from elsewhere.
 type system struct {
-	inFlight, clients, conns int
-	overflow, lost           uint64
-	unforwarded              uint64
-	pool                     ops.Pool
-	used                     uint64
-	notAfter                 time.Time
+	inFlight, clients, conns  int
+	overflow, fallbacks, lost uint64
+	unforwarded               uint64
+	pool                      ops.Pool
+	used                      uint64
+	notAfter                  time.Time
 }
 
 func newMetrics(s *system) *ops.Metrics {
@@ -39,6 +39,7 @@ func newMetrics(s *system) *ops.Metrics {
 	})
 	m.WatchInFlight(func() int { return s.inFlight })
 	m.WatchClients(func() int { return s.clients }, func() uint64 { return s.overflow })
+	m.WatchSharedLimits(func() uint64 { return s.fallbacks })
 	m.WatchConnections(func() int { return s.conns })
 	m.WatchPool(func() ops.Pool { return s.pool })
 	m.WatchSpace(func() (used, limit uint64) { return s.used, 2 * s.used })
@@ -111,6 +112,7 @@ func TestMetricsChangeWithTheirCause(t *testing.T) {
 		{"too busy", m.Shed, map[string]float64{`http_requests_shed_total`: 1}},
 		{"in flight", func() { s.inFlight = 7 }, map[string]float64{`http_requests_in_flight`: 7}},
 		{"clients", func() { s.clients, s.overflow = 5, 3 }, map[string]float64{`limit_clients`: 5, `limit_overflow_total`: 3}},
+		{"shared limits", func() { s.fallbacks = 2 }, map[string]float64{`limit_fallbacks_total`: 2}},
 		{"a connection", m.Accepted, map[string]float64{`connections_total`: 1}},
 		{"one turned away", func() { m.Turned("conns") }, map[string]float64{`connections_refused_total{limit="conns"}`: 1}},
 		{"open connections", func() { s.conns = 9 }, map[string]float64{`connections_open`: 9}},

@@ -68,3 +68,10 @@ func (m *Metrics) WatchClients(tracked func() int, overflow func() uint64) {
 	f.counterFunc("limit_overflow_total", "Requests charged to the bucket that clients share for whom there is no room.",
 		func() float64 { return float64(overflow()) })
 }
+
+// WatchSharedLimits shows how often a replica decided by itself because Redis did
+// not.
+func (m *Metrics) WatchSharedLimits(fallbacks func() uint64) {
+	factory{m.registry}.counterFunc("limit_fallbacks_total", "Decisions about shared limits that this replica made by itself, because Redis did not answer.",
+		func() float64 { return float64(fallbacks()) })
+}
