@@ -218,6 +218,55 @@ func TestPanics(t *testing.T) {
 	}
 }
 
+// A panic in the middle of a pipeline harms no other request: one before its
+// answer is a 500, and the connection goes on; one after it ends the connection,
+// and nothing that came behind it is answered or run.
+func TestPanicInAPipeline(t *testing.T) {
+	ran := make(chan string, 8)
+	w := newStack(func(x *web.Exchange, r *http.Request) error {
+		ran <- r.URL.Path
+		switch r.URL.Path {
+		case "/before":
+			return broken(-1, "before the answer")(x, r)
+		case "/after":
+			return broken(64<<10, "after the answer")(x, r)
+		}
+		web.Answer(x, r, http.StatusOK, []byte(r.URL.Path))
+		return nil
+	}).listen(t)
+	headers := newAuditor()
+	for _, c := range []struct {
+		paths []string
+		want  []int // what is answered in full
+	}{
+		{[]string{"/1", "/before", "/2", "/before", "/3"}, []int{200, 500, 200, 500, 200}},
+		{[]string{"/1", "/after", "/2"}, []int{200, 200}},
+	} {
+		var input strings.Builder
+		for _, path := range c.paths {
+			input.WriteString("GET " + path + " HTTP/1.1\r\nHost: example.com\r\n\r\n")
+		}
+		answers := w.raw(t, input.String())
+		if len(answers) != len(c.want) {
+			t.Fatalf("%v: got %d answers, want %v", c.paths, len(answers), c.want)
+		}
+		for i, a := range answers {
+			if a.StatusCode != c.want[i] || a.StatusCode == http.StatusOK && c.paths[i] != "/after" && a.body != c.paths[i] {
+				t.Errorf("%v: answer %d: got %s %.20q, want %d", c.paths, i, a.Status, a.body, c.want[i])
+			}
+			headers.audit(t, a)
+		}
+		for _, path := range c.paths[:len(c.want)] {
+			if got := <-ran; got != path {
+				t.Errorf("%v: ran %s, want %s", c.paths, got, path)
+			}
+		}
+		if len(ran) != 0 {
+			t.Errorf("%v: also ran %s", c.paths, <-ran)
+		}
+	}
+}
+
 // broken returns a handler that panics after an answer of some bytes, or before
 // any.
 func broken(after int, v any) web.Handler {

@@ -265,6 +265,10 @@ func TestLogSuppressesLines(t *testing.T) {
 	ask("GET", path, "example.com", true)
 	s.limiter.set("read")
 	ask("GET", path, "example.com", false, spared{sender, 429, "read"})
+	s.limiter.set("")
+	full := web.NewInFlight(0, 0, limits.MaxBytes, oneClient)
+	s.handler = web.Serve(s.lines(), unobserved{}, full, handler)
+	ask("GET", path, "example.com", false, spared{sender, 503, web.LimitInFlight})
 	s.handler = web.Serve(s.lines(), unobserved{}, roomy(), broken(-1, "before any budget"))
 	ask("GET", "/", "example.com", true)
 }
