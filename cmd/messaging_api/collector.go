@@ -12,9 +12,9 @@ import (
 // service with few megabytes alive spends a tenth of its processor time on
 // collections; at a larger constant a service with much alive takes many times that.
 const (
-	heapRoom     = 16 << 20
+	heapRoom     = 32 << 20
 	leastPercent = 50
-	mostPercent  = 400
+	mostPercent  = 800
 )
 
 // paceCollector does so from now on. A GOGC in the environment is used instead, and
