@@ -200,7 +200,7 @@ func (l *Listener) refuse(c net.Conn, status int, detail string) error {
 	sender := l.log.sender(c.RemoteAddr().String(), nil)
 	_, err := c.Write(l.refusal(c, sender, status, detail))
 	if err == nil {
-		l.drains.connection(c, sender)
+		drainConnection(c)
 	}
 	return err
 }

@@ -4,74 +4,22 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
-	"sync"
 	"time"
 )
 
 // A refusal goes out before its request's body was read. If the connection were
 // closed then, the reset that unread bytes cause would often destroy the answer
 // before its client, or a proxy, has read it. So the body is read and discarded,
-// within these bounds, and the connection goes on where it was read whole.
+// within these bounds, and the connection goes on where it was read whole. The
+// request still counts as under way.
 const (
-	drainBytes  = 8 << 20
-	drainTime   = 10 * time.Second
-	drainsInAll = 1024 // each has a buffer of 8 KiB
-	drainsOfOne = 32
+	drainBytes = 8 << 20
+	drainTime  = 10 * time.Second
 )
 
-// drains counts the bodies that are being discarded. Its zero value is ready.
-type drains struct {
-	mu      sync.Mutex // guards what follows
-	all     int
-	clients map[netip.Addr]int // those that have one: no more than there are bodies
-}
-
-// start reports whether one more body of a client may be discarded. If so, done
-// has to be called.
-func (d *drains) start(sender netip.Addr) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	client := drainClient(sender)
-	if d.all >= drainsInAll || d.clients[client] >= drainsOfOne {
-		return false
-	}
-	if d.clients == nil {
-		d.clients = make(map[netip.Addr]int)
-	}
-	d.all++
-	d.clients[client]++
-	return true
-}
-
-func (d *drains) done(sender netip.Addr) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	client := drainClient(sender)
-	d.all--
-	if d.clients[client]--; d.clients[client] == 0 {
-		delete(d.clients, client)
-	}
-}
-
-// drainClient returns whose share a drain takes: that of an IPv4 address or of an
-// IPv6 /64.
-func drainClient(sender netip.Addr) netip.Addr {
-	if sender.Is6() && !sender.Is4In6() {
-		if p, err := sender.Prefix(64); err == nil {
-			return p.Addr()
-		}
-	}
-	return sender
-}
-
-// connection discards what comes on a connection after its last answer, until the
-// client closes it too.
-func (d *drains) connection(c net.Conn, sender netip.Addr) {
-	if !d.start(sender) {
-		return
-	}
-	defer d.done(sender)
+// drainConnection discards what comes on a connection after its last answer, until
+// the client closes it too.
+func drainConnection(c net.Conn) {
 	_ = closeWrite(c)
 	_ = c.SetReadDeadline(time.Now().Add(drainTime))
 	_, _ = io.CopyN(io.Discard, c, drainBytes)
@@ -85,15 +33,15 @@ func (x *Exchange) unread(r *http.Request, status int) bool {
 		status != http.StatusRequestTimeout && !x.cut.Load()
 }
 
-// prepareDrain prepares to discard the body after the answer, if there is a share
-// left for that. Call it before the answer.
+// prepareDrain prepares to discard the body after the answer. Call it before the
+// answer.
 func (x *Exchange) prepareDrain(r *http.Request, status int) {
 	if !x.unread(r, status) {
 		return
 	}
 	// Otherwise net/http itself reads up to 256 KiB of the body before it sends the
 	// answer, and closes where that is not all.
-	if http.NewResponseController(x.w).EnableFullDuplex() != nil || !x.drains.start(x.sender) {
+	if http.NewResponseController(x.w).EnableFullDuplex() != nil {
 		return
 	}
 	x.draining = true
@@ -110,15 +58,17 @@ func (x *Exchange) drain(r *http.Request) {
 	if !x.draining {
 		return
 	}
-	defer x.drains.done(x.sender)
 	control := http.NewResponseController(x.w)
 	if r.ProtoMajor == 1 {
 		_ = control.Flush()
 	}
 	_ = control.SetReadDeadline(time.Now().Add(drainTime))
+	x.load.setWait(x, forBody) // after the deadline, which would undo that of a cut
 	_, err := io.CopyN(io.Discard, r.Body, drainBytes+1)
-	if err != io.EOF && r.ProtoMajor == 1 { //nolint:errorlint // as io.Reader returns it
-		// What is still to come must not be taken for the next request.
+	x.load.setWait(x, forNothing)
+	if x.cut.Load() || err != io.EOF && r.ProtoMajor == 1 { //nolint:errorlint // as io.Reader returns it
+		// What is still to come must not be taken for the next request, and what was
+		// cut is counted no more.
 		panic(http.ErrAbortHandler)
 	}
 }

@@ -31,7 +31,8 @@ func NewInFlight(n int, wait time.Duration, maxBytes int64, client func(netip.Ad
 	}
 }
 
-// enter counts x as under way, or refuses it. A nil InFlight counts nothing.
+// enter counts x as under way, or refuses it: at its begin, and again when it was
+// cut and is to be answered. A nil InFlight counts nothing.
 func (f *InFlight) enter(x *Exchange) error {
 	if f == nil {
 		return nil
@@ -54,6 +55,13 @@ func (f *InFlight) enter(x *Exchange) error {
 func (f *InFlight) leave(x *Exchange) {
 	if f != nil {
 		f.release(x, 0)
+	}
+}
+
+// setWait notes what x waits for from now on.
+func (f *InFlight) setWait(x *Exchange, w wait) {
+	if f != nil {
+		f.memory.setWait(x, w)
 	}
 }
 

@@ -33,7 +33,6 @@ type Listener struct {
 	handshake time.Duration // bound on one handshake
 	log       Log
 	observer  Observer
-	drains    drains
 
 	headers *headerBlock // of what net/http refuses
 	results chan result

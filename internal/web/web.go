@@ -43,8 +43,7 @@ type Exchange struct {
 	cause     error      // of a refusal, for the log only
 	body      pacedBody  // the request's, if it has one
 	reading   bool       // the body was asked for
-	drains    *drains
-	draining  bool // the rest of the body is discarded after the answer
+	draining  bool       // the rest of the body is discarded after the answer
 
 	headers *headerBlock // that the answer carries
 	splicer *conn        // writes the headers; nil: they are in w.Header()
@@ -73,10 +72,9 @@ func Serve(log Log, observer Observer, load *InFlight, next Handler) http.Handle
 // next must not set any of its fields then. Load may be nil, where connections are
 // bound enough.
 func serve(log Log, observer Observer, block *headerBlock, splice bool, load *InFlight, next Handler) http.Handler {
-	drains := new(drains)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := &Exchange{
-			w: w, requestID: uuid.NewString(), route: otherRoute, drains: drains, load: load,
+			w: w, requestID: uuid.NewString(), route: otherRoute, load: load,
 			sender: log.sender(r.RemoteAddr, r.Header),
 		}
 		handler := next
