@@ -19,7 +19,7 @@ type Limits struct {
 	MaxBytes int64         // of a request's body
 	TTL      time.Duration // of a message that names none; whole seconds
 	TTLMax   time.Duration // whole seconds
-	Grace    time.Duration // before a slow body has to keep to a least rate; 0: the server's deadlines stand
+	Grace    time.Duration // before a body must come at the least rate; 0: only the server's deadlines hold
 }
 
 // A creation is what a client asks for with POST.
@@ -171,8 +171,8 @@ var (
 	errTooLarge = errors.New("the body is too large")
 )
 
-// readAll reads the body, of this length, or of any where length is negative. Memory
-// grows with what has come, not with what was announced, and is reserved first.
+// readAll reads the body. A negative length is not known. The buffer grows with
+// what has come, not with what was announced; each growth is reserved first.
 func (l Limits) readAll(x *Exchange, length int64) ([]byte, error) {
 	most := l.MaxBytes + 1 // one byte more than the body, to read its end
 	if length >= 0 {

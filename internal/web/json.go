@@ -10,10 +10,9 @@ import (
 )
 
 // parseJSON reads {"message": "…", "ttl": 3600}. Unlike encoding/json, this
-// library refuses repeated names, other capitals in a name, what is not UTF-8 and
-// surrogates without their other half, each of which would change what is stored
-// behind the client's back. A ttl is returned as it is written: 3600.0 and 1e3
-// are for parseTTL to refuse.
+// library refuses repeated names, names in other capitals, invalid UTF-8 and lone
+// surrogates: each would silently change what is stored. A ttl is returned as it
+// is written, so that parseTTL refuses 3600.0 and 1e3.
 func parseJSON(body []byte) (text []byte, ttl string, err error) {
 	body = bytes.TrimPrefix(body, []byte("\ufeff")) // RFC 8259, section 8.1
 	var in struct {

@@ -8,22 +8,21 @@ import (
 )
 
 // A client may be slow, but not stand still: after a grace, what it sends or takes
-// comes at paceRate on average, or is cut. An absolute deadline alone
-// would cut large honest transfers on slow lines, or be so long that a trickle
-// holds a connection for minutes.
+// must come at paceRate on average. An absolute deadline alone would cut large
+// honest transfers on slow lines, or let a trickle hold a connection for minutes.
 const paceRate = 1 << 10 // bytes a second
 
-// smallBody is what a body may have and still be over well before the server's
-// own deadline for its answer.
+// smallBody is the size of a body that ends well before the server's own deadline
+// for its answer.
 const smallBody = 4 << 10
 
-// Deadlines are there on the network; a writer without them is a test's.
+// Connections have deadlines; only the writers of tests have none.
 type (
 	readDeadliner  interface{ SetReadDeadline(t time.Time) error }
 	writeDeadliner interface{ SetWriteDeadline(t time.Time) error }
 )
 
-// paced returns the moment until which n bytes have to be through.
+// paced returns the time at which the byte after the first n must have come.
 func paced(start time.Time, grace time.Duration, n int64) time.Time {
 	return start.Add(grace + time.Duration(n)*time.Second/paceRate)
 }
@@ -54,17 +53,16 @@ func (b *pacedBody) setDeadlines() {
 	if w, ok := b.x.w.(readDeadliner); ok {
 		_ = w.SetReadDeadline(until)
 	}
-	// The server's deadline for the answer counts from the head. It would pass while
-	// a large body may still come, which would then be stored and not answered.
+	// The server's deadline for the answer counts from the request's header. It would
+	// pass while a large body still comes, which would be stored and not answered.
 	if w, ok := b.x.w.(writeDeadliner); ok && b.read > smallBody {
 		_ = w.SetWriteDeadline(until.Add(answerGrace))
 	}
 }
 
-// paceAnswer gives the client time for what comes after the first n bytes of an
-// answer that began at start. What the kernel has taken counts as sent, and may be
-// a lot: a client that takes nothing more does not live on it for longer than the
-// grace.
+// paceAnswer sets the deadline for the next piece of an answer, after n bytes since
+// start. What the kernel has taken counts as sent, and may be much, so the deadline
+// is never further away than the grace.
 func paceAnswer(w http.ResponseWriter, grace time.Duration, n int, start time.Time) {
 	if w, ok := w.(writeDeadliner); ok {
 		until := paced(start, grace, int64(n))

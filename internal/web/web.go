@@ -134,9 +134,9 @@ func (x *Exchange) count(observer Observer, r *http.Request, took time.Duration)
 }
 
 // An answer that does not fit the buffers of a connection takes as long as its
-// client takes to read it. It goes out in pieces, with a deadline that moves with
-// what was taken; the server's own deadline is for the others. At paceRate a piece
-// takes less than the grace.
+// client takes to read it. It goes out in pieces, and the deadline moves with each.
+// At paceRate a piece takes less than the grace. Other answers have the server's
+// deadline.
 const (
 	smallAnswer = 4 << 10 // is counted with its request
 	largeAnswer = 16 << 10
@@ -144,8 +144,7 @@ const (
 	answerGrace = 30 * time.Second
 )
 
-// smallGrace is what a client of HTTP/2 has to take an answer that is not large.
-// That of HTTP/1 is with the kernel at once, but for one of a connection.
+// smallGrace is how long a client of HTTP/2 has to take an answer that is not large.
 const smallGrace = 10 * time.Second
 
 // send writes the answer, whole, with its length: HEAD needs that too.
@@ -161,13 +160,13 @@ func (x *Exchange) send(r *http.Request, status int, contentType []string, body 
 	x.write(body)
 }
 
-// write sends a body. An error means that the client has gone, or stood still.
+// write sends a body. It stops at an error: the client has gone, or stands still.
 func (x *Exchange) write(body []byte) {
 	start := time.Now()
 	for whole := len(body); x.bytes < whole; {
 		if whole > largeAnswer {
 			paceAnswer(x.w, answerGrace, x.bytes, start)
-			if x.cut.Load() { // the deadline that ended the wait is no more
+			if x.cut.Load() { // the new deadline has replaced the one of the cut
 				return
 			}
 		}
