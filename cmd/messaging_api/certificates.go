@@ -32,7 +32,7 @@ func (o *options) certificates(now time.Time, log *slog.Logger) (certificateSour
 		}
 		files, err := tlscert.NewFiles(pairs, o.Host, now, log)
 		if err != nil {
-			return nil, startError(err)
+			return nil, startError(fmt.Errorf("--tls-cert, --tls-key: %w", err))
 		}
 		return files, nil
 	case "acme":

@@ -81,7 +81,7 @@ func TestBadConfiguration(t *testing.T) {
 		{name: "ttl over max", args: []string{"--ttl=2h", "--ttl-max=1h"}, want: []string{"--ttl 2h0m0s", "--ttl-max 1h0m0s"}},
 		{name: "ttl-max", args: []string{"--ttl-max=-1s"}, want: []string{"--ttl-max"}},
 		{name: "drain", args: []string{"--drain=-1s"}, want: []string{"--drain"}},
-		{name: "log level", args: []string{"--log-level=loud"}, want: []string{"--log-level", "loud"}},
+		{name: "log level", args: []string{"--log-level=loud"}, want: []string{"--log-level", "loud", "debug, info, warn or error"}},
 		{name: "proxy", args: []string{"--trusted-proxy=proxy"}, want: []string{"--trusted-proxy", "proxy"}},
 		{name: "IPv6 host without brackets", args: []string{"--host=2001:DB8:0::1"}, want: []string{"--host", "[2001:db8::1]"}},
 		{name: "international host", args: []string{"--host=münchen.example"}, want: []string{"--host", "xn--mnchen-3ya.example"}},
@@ -98,7 +98,7 @@ func TestBadConfiguration(t *testing.T) {
 		{name: "tls-min", args: []string{"--tls-min=1.1"}, want: []string{"--tls-min", "1.1"}},
 		{name: "tls files without files", args: []string{"--tls=files"}, want: []string{"--tls files", "--tls-cert", "--tls-key"}},
 		{name: "tls files unpaired", args: []string{"--tls=files", "--tls-cert=a"}, want: []string{"in pairs"}},
-		{name: "tls files missing", args: []string{"--tls=files", "--tls-cert=" + dir + "/none", "--tls-key=" + dir + "/none"}, want: []string{dir + "/none"}},
+		{name: "tls files missing", args: []string{"--tls=files", "--tls-cert=" + dir + "/none", "--tls-key=" + dir + "/none"}, want: []string{"--tls-cert", dir + "/none"}},
 		{name: "tls files empty", args: []string{"--tls=files", "--tls-cert=" + empty, "--tls-key=" + empty}, want: []string{empty}},
 		{name: "files without tls files", args: []string{"--tls-cert=a", "--tls-key=b"}, want: []string{"--tls self-signed", "--tls-cert"}},
 		{name: "acme without host", args: []string{"--tls=acme"}, want: []string{"--tls acme", "--host"}},
@@ -113,6 +113,7 @@ func TestBadConfiguration(t *testing.T) {
 		{name: "ipv4 prefix", args: []string{"--limit-ipv4-prefix=33"}, want: []string{"--limit-ipv4-prefix 33", "32"}},
 		{name: "ipv6 prefix", args: []string{"--limit-ipv6-prefix=0"}, want: []string{"--limit-ipv6-prefix 0"}},
 		{name: "clients", args: []string{"--limit-clients=0"}, want: []string{"--limit-clients 0"}},
+		{name: "conns no number", args: []string{"--conns=many"}, want: []string{`--conns "many": must be a whole number`}},
 		{name: "conns", args: []string{"--conns=0"}, want: []string{"--conns 0"}},
 		{name: "conns per client", args: []string{"--conns-per-client=-1"}, want: []string{"--conns-per-client -1"}},
 		{name: "shared on a file", args: []string{"--limit-scope=shared"}, want: []string{"--limit-scope shared", "Redis"}},
@@ -198,6 +199,7 @@ func TestStartFailures(t *testing.T) {
 		"listen-ops":    {[]string{"--listen=127.0.0.1:0", "--listen-ops=" + taken.Addr().String()}, "--listen-ops"},
 		"junk":          {[]string{"--listen=127.0.0.1:0", "--store=file:" + junk}, junk},
 		"locked":        {[]string{"--listen=127.0.0.1:0", "--store=file:" + locked}, "another process"},
+		"relative":      {[]string{"--listen=127.0.0.1:0", "--listen-ops=127.0.0.1:0", "--store=file:" + strings.Repeat("../", 20) + "proc/x/messages.db"}, "relative to /"},
 		"health":        {[]string{"health", "--listen-ops=127.0.0.1:1"}, "not healthy"},
 	} {
 		code, _, stderr := outcome(t, nil, c.args...)

@@ -140,7 +140,7 @@ func (o *options) logFlags(f *pflag.FlagSet) {
 	f.IntVar(&o.LogDays, "log-days", 400, "Days that a rotated log is kept; 0 for ever.")
 	o.LogClient = "prefix"
 	f.Var(flags.OneOf(&o.LogClient, "prefix", "whole", "none"), "log-client", "How much of a client's address log lines show: prefix (24 bits of IPv4, 48 of IPv6), whole, or none.")
-	f.TextVar(&o.LogLevel, "log-level", slog.LevelInfo, "Least level that is logged: debug, info, warn or error.")
+	f.Var((*level)(&o.LogLevel), "log-level", "Least level that is logged: debug, info, warn or error.")
 	o.Drain = 15 * time.Second
 	f.Var(flags.Duration(&o.Drain), "drain", "How long a stop waits for requests in flight.")
 }
@@ -154,6 +154,20 @@ func must[T any](value T, err error) T {
 		panic(err) // a mistake in a default
 	}
 	return value
+}
+
+// level is a flag of a level of slog.
+type level slog.Level
+
+func (l *level) String() string { return slog.Level(*l).String() }
+func (l *level) Type() string   { return "level" }
+
+// Set implements [pflag.Value].
+func (l *level) Set(s string) error {
+	if (*slog.Level)(l).UnmarshalText([]byte(s)) != nil {
+		return errors.New("must be debug, info, warn or error")
+	}
+	return nil
 }
 
 // prefixes is a repeatable flag of address ranges.
@@ -207,7 +221,7 @@ func parse(args, env []string, stdout io.Writer) (*options, string, error) {
 		set.Lookup(hidden).Hidden = true
 	}
 	if err := set.Parse(args); err != nil {
-		return nil, "", usageError{flags.OneLine(err)}
+		return nil, "", usageError{flags.Explain(err)}
 	}
 	command, err := command(set.Args())
 	switch {

@@ -281,9 +281,11 @@ type messageStore interface {
 func (o *options) openStore(log *slog.Logger) (messageStore, error) {
 	if path, ok := o.filePath(); ok {
 		b, err := store.OpenBolt(path, log)
-		if err != nil && !filepath.IsAbs(path) {
-			folder, _ := os.Getwd()
-			err = fmt.Errorf("--store %s: %w; the path is relative to %q, where an absolute one is safer", o.Store, err, folder)
+		if err != nil {
+			err = fmt.Errorf("--store: %w", err)
+		}
+		if folder, _ := os.Getwd(); err != nil && !filepath.IsAbs(path) {
+			err = fmt.Errorf("%w (the path is relative to %s: name an absolute one)", err, folder)
 		}
 		if errors.Is(err, fs.ErrPermission) {
 			return nil, usageError{err}

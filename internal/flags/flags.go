@@ -43,7 +43,7 @@ func Environment(f *pflag.FlagSet, prefix string, env []string) error {
 			return
 		}
 		if err := f.Set(flag.Name, value); err != nil {
-			bad = fmt.Errorf("%s: %w", name, err)
+			bad = fmt.Errorf("%s: %w", name, Explain(err))
 		}
 	})
 	if bad == nil && len(values) > 0 {
@@ -74,6 +74,25 @@ func Default(flag *pflag.Flag) string {
 	default:
 		return value
 	}
+}
+
+// Explain makes an error of pflag one line that names the flag, the value and what the
+// value must be.
+func Explain(err error) error {
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		return OneLine(fmt.Errorf("%w; --help lists the known ones", err))
+	}
+	var invalid *pflag.InvalidValueError
+	if !errors.As(err, &invalid) {
+		return OneLine(err)
+	}
+	cause := invalid.Unwrap()
+	var number *strconv.NumError
+	if errors.As(cause, &number) {
+		cause = errors.New("must be a whole number")
+	}
+	return OneLine(fmt.Errorf("--%s %q: %w", invalid.GetFlag().Name, invalid.GetValue(), cause))
 }
 
 // OneLine replaces the line breaks in an error's text.

@@ -33,6 +33,25 @@ func TestDuration(t *testing.T) {
 	}
 }
 
+func TestExplain(t *testing.T) {
+	for args, want := range map[string]string{
+		"--hots=x": "unknown flag: --hots; --help lists the known ones",
+		"--n=x":    `--n "x": must be a whole number`,
+		"--ttl=1w": `--ttl "1w": must be a number and a unit: s, m, h or d, such as 90s, 12h or 7d`,
+		"--kind=c": `--kind "c": must be one of a, b`,
+		"--kind":   "flag needs an argument: --kind",
+	} {
+		f := pflag.NewFlagSet("x", pflag.ContinueOnError)
+		f.Int("n", 1, "")
+		kind, ttl := "a", time.Hour
+		f.Var(flags.OneOf(&kind, "a", "b"), "kind", "")
+		f.Var(flags.Duration(&ttl), "ttl", "")
+		if got := flags.Explain(f.Parse([]string{args})); got.Error() != want {
+			t.Errorf("%s: got %q, want %q", args, got, want)
+		}
+	}
+}
+
 func TestEnvironment(t *testing.T) {
 	for _, tc := range []struct {
 		name     string
