@@ -1,11 +1,16 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,6 +38,43 @@ func TestBackupRestoresIntoAnEmptyStore(t *testing.T) {
 			t.Fatal(err)
 		}
 		copyFile(t, fresh, backup)
+		kept.expect(start(t, "--store=file:"+fresh), lost)
+	})
+	t.Run("file, while it serves", func(t *testing.T) {
+		t.Parallel()
+		s := start(t, "--store=file:"+filepath.Join(t.TempDir(), "messages.db"))
+		kept := newBackup(t, s)
+		writing, stopWriting := context.WithCancel(t.Context())
+		var writers sync.WaitGroup
+		for range 8 {
+			writers.Go(func() {
+				c := client(1)
+				for writing.Err() == nil {
+					if _, err := s.post(c, strings.Repeat("x", 5000)); err != nil {
+						t.Errorf("a creation during a backup: %v", err)
+						return
+					}
+				}
+			})
+		}
+		fresh := filepath.Join(t.TempDir(), "messages.db")
+		for _, want := range []int{0, 2} { // the second one would replace the first
+			command := program(t, nil, "backup", fresh, "--listen-ops="+s.ops)
+			out, _ := command.CombinedOutput()
+			if code := command.ProcessState.ExitCode(); code != want {
+				t.Fatalf("backup: exit %d, want %d: %s", code, want, out)
+			}
+		}
+		stopWriting()
+		writers.Wait()
+		if info, err := os.Stat(fresh); err != nil || info.Mode() != 0o600 {
+			t.Fatalf("the backup: %v %v, want mode 0600", info, err)
+		}
+		lost, err := s.post(client(1), "after the backup")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.stop()
 		kept.expect(start(t, "--store=file:"+fresh), lost)
 	})
 	t.Run("redis", func(t *testing.T) {
@@ -67,15 +109,15 @@ func TestBackupRestoresIntoAnEmptyStore(t *testing.T) {
 	})
 }
 
-// A backup is what it should hold.
-type backup struct {
+// A restorable is what a backup should hold.
+type restorable struct {
 	texts map[string]string // by link
 	brief string            // the link of one that expires soon
 }
 
-func newBackup(t *testing.T, s *service) backup {
+func newBackup(t *testing.T, s *service) restorable {
 	t.Helper()
-	b := backup{texts: make(map[string]string)}
+	b := restorable{texts: make(map[string]string)}
 	c := client(1)
 	for i := range 50 {
 		text := fmt.Sprintf("message %d, %s", i, strings.Repeat("x", i*i))
@@ -95,7 +137,7 @@ func newBackup(t *testing.T, s *service) backup {
 }
 
 // expect reads all that is in the backup from a service that was given it.
-func (b backup) expect(s *service, lost string) {
+func (b restorable) expect(s *service, lost string) {
 	s.t.Helper()
 	c := client(1)
 	for link, text := range b.texts {
@@ -122,4 +164,37 @@ func copyFile(t *testing.T, to, from string) {
 	if err := os.WriteFile(to, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// A backup that cannot be made says why and leaves no file.
+func TestBackupThatFails(t *testing.T) {
+	t.Parallel()
+	s := start(t, "--store="+redistest.New(t).URL(true))
+	answer := func(length int, body []byte) string {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Length", strconv.Itoa(length))
+			_, _ = w.Write(body)
+		}))
+		t.Cleanup(server.Close)
+		return server.Listener.Addr().String()
+	}
+	for name, test := range map[string]struct {
+		ops, want string
+	}{
+		"Redis":       {s.ops, "the messages are in Redis"},
+		"no service":  {redistest.FreeAddr(t), "connection refused"},
+		"cut short":   {answer(1<<20, make([]byte, 1000)), "unexpected EOF"},
+		"not a store": {answer(1000, make([]byte, 1000)), "not a store"},
+	} {
+		path := filepath.Join(t.TempDir(), "backup.db")
+		command := program(t, nil, "backup", path, "--listen-ops="+test.ops)
+		out, _ := command.CombinedOutput()
+		if code := command.ProcessState.ExitCode(); code != 1 || !strings.Contains(string(out), test.want) {
+			t.Errorf("%s: exit %d, want 1, and %q: %s", name, code, test.want, out)
+		}
+		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: the file is left: %v", name, err)
+		}
+	}
+	s.stop()
 }

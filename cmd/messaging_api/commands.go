@@ -33,21 +33,9 @@ const healthTimeout = 3 * time.Second
 
 // health asks /readyz of the service on this machine.
 func health(ctx context.Context, o *options) error {
-	host, port, err := net.SplitHostPort(o.ListenOps)
-	if err != nil {
-		return usageError{err}
-	}
-	if addr, err := netip.ParseAddr(host); host == "" || err == nil && addr.IsUnspecified() {
-		host = "localhost"
-	}
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+"/readyz", nil) //nolint:gosec // the operator names the address
-	if err != nil {
-		return err
-	}
-	transport := &http.Transport{DisableKeepAlives: true} // no proxy from the environment
-	answer, err := transport.RoundTrip(request)
+	answer, err := o.askOps(ctx, "/readyz")
 	if err != nil {
 		return fmt.Errorf("not healthy: %w", err)
 	}
@@ -57,6 +45,23 @@ func health(ctx context.Context, o *options) error {
 		return fmt.Errorf("not ready: %s: %s", answer.Status, strings.TrimSpace(string(report)))
 	}
 	return nil
+}
+
+// askOps asks the operations listener of the service on this machine.
+func (o *options) askOps(ctx context.Context, path string) (*http.Response, error) {
+	host, port, err := net.SplitHostPort(o.ListenOps)
+	if err != nil {
+		return nil, usageError{err}
+	}
+	if addr, err := netip.ParseAddr(host); host == "" || err == nil && addr.IsUnspecified() {
+		host = "localhost"
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+path, nil) //nolint:gosec // the operator names the address
+	if err != nil {
+		return nil, err
+	}
+	transport := &http.Transport{DisableKeepAlives: true} // no proxy from the environment
+	return transport.RoundTrip(request)
 }
 
 // check reads the certificates and secrets as serve does before it listens, tries

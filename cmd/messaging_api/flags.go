@@ -66,6 +66,8 @@ type options struct {
 	LogLevel  slog.Level
 	Drain     time.Duration
 
+	backupFile string // of the command backup
+
 	settings []slog.Attr // what all of that comes to, for the log
 }
 
@@ -204,6 +206,7 @@ var commands = [][2]string{
 	{"serve", "Serve (the default command)."},
 	{"health", "Ask a running service whether it is ready; exit 0 or 1."},
 	{"check", "Validate the configuration and the files that it names, and try the store; nothing listens."},
+	{"backup", "Copy the embedded store of a running service to a new file: backup FILE."},
 	{"version", "Print the version."},
 	{"help", "Print this."},
 }
@@ -223,7 +226,7 @@ func parse(args, env []string, stdout io.Writer) (*options, string, error) {
 	if err := set.Parse(args); err != nil {
 		return nil, "", usageError{flags.Explain(err)}
 	}
-	command, err := command(set.Args())
+	command, err := o.command(set.Args())
 	switch {
 	case *help || command == "help":
 		return nil, "", printHelp(stdout, set)
@@ -249,14 +252,22 @@ func parse(args, env []string, stdout io.Writer) (*options, string, error) {
 	return o, command, nil
 }
 
-// command is the one word that is not a flag, if there is one.
-func command(words []string) (string, error) {
+// command is the first word that is not a flag, if there is one. Only backup takes
+// another one.
+func (o *options) command(words []string) (string, error) {
 	if len(words) == 0 {
 		return commands[0][0], nil
 	}
 	known := make([]string, len(commands))
 	for i, c := range commands {
 		known[i] = c[0]
+	}
+	if words[0] == "backup" {
+		if len(words) != 2 || words[1] == "" {
+			return "", errors.New("backup: needs the name of a new file: messaging_api backup FILE")
+		}
+		o.backupFile = words[1]
+		return words[0], nil
 	}
 	if len(words) > 1 || !slices.Contains(known, words[0]) {
 		word := words[len(words)-1]

@@ -37,6 +37,8 @@ func run(ctx context.Context, hangups <-chan os.Signal, args, env []string, stdo
 		return health(ctx, o)
 	case "check":
 		return check(ctx, o, stdout)
+	case "backup":
+		return backup(ctx, o, o.backupFile)
 	case "version":
 		_, err = fmt.Fprintln(stdout, version())
 		return err

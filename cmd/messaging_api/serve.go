@@ -156,7 +156,7 @@ func (o *options) wire(r *resources) *servers {
 			"http_address", address(r.listeners.http), "ops_address", address(r.listeners.ops), "tls", o.TLS, "store", o.storeKind()},
 		public:     public,
 		plain:      plain,
-		operations: newOpsServer(r.listeners.ops, ops.NewHandler(o.opsName(), ready, metrics), errorLog),
+		operations: newOpsServer(r.listeners.ops, ops.NewHandler(o.opsName(), ready, metrics, &backupHandler{messages: r.messages, log: r.log}), errorLog),
 		failed:     make(chan error, 3),
 		background: []func(context.Context){floods.run, monitor.run, unforwardedLog(r.resolver, r.log)},
 	}

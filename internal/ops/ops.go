@@ -21,20 +21,22 @@ import (
 //	/livez    200 as long as the process can answer at all
 //	/readyz   200 if ready says so, otherwise 503; JSON naming each check
 //	/metrics  metrics, where it is not nil
+//	/backup   backup, where it is not nil
 //
 // for GET and HEAD. Any other method there is a 405, any other path a 404. It
 // answers where Host is an IP address, localhost, the listener's own name, or
 // absent; any other host is a 421. Otherwise a foreign page could read the
 // answers through the browser of someone who reaches the listener, with a name of
 // its own that resolves to the listener's address (DNS rebinding).
-func NewHandler(name string, ready *Readiness, metrics http.Handler) http.Handler {
-	return &handler{name, ready, metrics}
+func NewHandler(name string, ready *Readiness, metrics, backup http.Handler) http.Handler {
+	return &handler{name, ready, metrics, backup}
 }
 
 type handler struct {
 	name    string
 	ready   *Readiness
 	metrics http.Handler
+	backup  http.Handler
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -77,6 +79,8 @@ func (h *handler) route(path string) http.HandlerFunc {
 		return h.serveReady
 	case path == "/metrics" && h.metrics != nil:
 		return h.metrics.ServeHTTP
+	case path == "/backup" && h.backup != nil:
+		return h.backup.ServeHTTP
 	}
 	return nil
 }

@@ -35,9 +35,9 @@ func get(t *testing.T, h http.Handler, method, path string) (*httptest.ResponseR
 }
 
 func TestHandlerAnswers(t *testing.T) {
-	healthy := ops.NewHandler("ops", ops.NewReadiness(ops.Check{Name: "store", Run: pass}), nil)
+	healthy := ops.NewHandler("ops", ops.NewReadiness(ops.Check{Name: "store", Run: pass}), nil, nil)
 	ill := ops.NewHandler("ops", ops.NewReadiness(
-		ops.Check{Name: "certificate", Run: pass}, ops.Check{Name: "store", Run: fail}), nil)
+		ops.Check{Name: "certificate", Run: pass}, ops.Check{Name: "store", Run: fail}), nil, nil)
 	for _, tc := range []struct {
 		name, method, path string
 		handler            http.Handler
@@ -90,7 +90,7 @@ func TestHandlerAnswers(t *testing.T) {
 
 // The recorder above lets a HEAD's body through; a server does not.
 func TestHandlerThroughAServer(t *testing.T) {
-	srv := httptest.NewServer(ops.NewHandler("ops", ops.NewReadiness(), nil))
+	srv := httptest.NewServer(ops.NewHandler("ops", ops.NewReadiness(), nil, nil))
 	defer srv.Close()
 	for method, want := range map[string]string{"GET": `{"status":"alive"}` + "\n", "HEAD": ""} {
 		req, err := http.NewRequestWithContext(t.Context(), method, srv.URL+"/livez", nil)
@@ -113,7 +113,7 @@ func TestHandlerThroughAServer(t *testing.T) {
 
 // Only hosts that no foreign page can have are answered.
 func TestHandlerKnowsItsHosts(t *testing.T) {
-	h := ops.NewHandler("ops.internal", ops.NewReadiness(), nil)
+	h := ops.NewHandler("ops.internal", ops.NewReadiness(), nil, nil)
 	for host, want := range map[string]int{
 		"127.0.0.1:8081": 200, "127.0.0.1": 200, "[::1]:8081": 200, "[::1]": 200, "[fe80::1%eth0]:8081": 200, "192.0.2.7:1": 200,
 		"localhost": 200, "LocalHost:8081": 200, "ops.internal:8081": 200, "OPS.internal": 200, "": 200,
@@ -138,7 +138,7 @@ func TestHandlerKnowsItsHosts(t *testing.T) {
 
 func TestHandlerServesMetrics(t *testing.T) {
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"status":"metrics"}`) })
-	h := ops.NewHandler("ops", ops.NewReadiness(), metrics)
+	h := ops.NewHandler("ops", ops.NewReadiness(), metrics, nil)
 	if resp, got := get(t, h, "GET", "/metrics"); resp.Code != 200 || got.Status != "metrics" {
 		t.Errorf("GET /metrics: got %d %q, want 200 from the passed handler", resp.Code, got.Status)
 	}

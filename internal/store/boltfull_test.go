@@ -29,7 +29,7 @@ func TestBoltOnAFullDisk(t *testing.T) {
 				var stay, expire []message.Key
 				openThenClose(t, path, func(b *store.Bolt) {
 					for range 3 {
-						stay = append(stay, mustPut(t, b, size, time.Hour))
+						stay = append(stay, mustPut(t, b, size))
 					}
 					expire = putUntilFull(t, b, size)
 					fillDisk(t, dir, 100<<10)
@@ -105,10 +105,10 @@ func smallDisk(t *testing.T, size int) string {
 	return dir
 }
 
-func mustPut(t *testing.T, s messageStore, size int, ttl time.Duration) message.Key {
+func mustPut(t *testing.T, s messageStore, size int) message.Key {
 	t.Helper()
 	key := randomKey()
-	if err := s.Put(t.Context(), key, make([]byte, size), ttl); err != nil {
+	if err := s.Put(t.Context(), key, make([]byte, size), time.Hour); err != nil {
 		t.Fatalf("Put of %d bytes: %v", size, err)
 	}
 	return key

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -16,6 +17,10 @@ import (
 const (
 	lockWait  = time.Second // for another process to let go of the file
 	lockRetry = 20 * time.Millisecond
+
+	// mapSize is how much address space the file gets. When the file outgrows it,
+	// bbolt has to wait for all reads, and a backup is a long one.
+	mapSize = min(10<<30, math.MaxInt>>3)
 )
 
 // openFile opens and examines the database at path, or makes a new one, and takes
@@ -33,8 +38,9 @@ func openFile(path string) (_ *bolt.DB, err error) {
 	var db *bolt.DB
 	err = guard(func() error {
 		db, err = bolt.Open(path, 0o600, &bolt.Options{
-			OpenFile:     func(string, int, os.FileMode) (*os.File, error) { return file, nil },
-			FreelistType: bolt.FreelistMapType,
+			OpenFile:        func(string, int, os.FileMode) (*os.File, error) { return file, nil },
+			FreelistType:    bolt.FreelistMapType,
+			InitialMmapSize: mapSize,
 		})
 		return err
 	})

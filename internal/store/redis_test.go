@@ -280,7 +280,7 @@ func TestRedisFull(t *testing.T) {
 				t.Errorf("Ping while Redis is full: %v", err)
 			}
 			server.do("config", "set", "maxmemory", "64mb")
-			mustPut(t, s, 64<<10, time.Hour)
+			mustPut(t, s, 64<<10)
 		})
 	}
 }
@@ -354,7 +354,7 @@ func TestSentinelFailsOver(t *testing.T) {
 		"--replicaof", fmt.Sprintf("127.0.0.1 %d", master.port), "--masteruser", "admin", "--masterauth", "admin",
 	}})
 	s := openRedis(t, startSentinel(t, master), nil)
-	key := mustPut(t, s, 100, time.Hour)
+	key := mustPut(t, s, 100)
 	eventually(t, "the replica has the message", func() error {
 		return replica.admin.Get(t.Context(), "msg:"+key.Hex()).Err()
 	})
