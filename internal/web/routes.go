@@ -217,15 +217,13 @@ func (s *routes) read(x *Exchange, r *http.Request, id string) error {
 	if size > largeAnswer {
 		x.load.setWait(x, forReader)
 	}
+	s.limiter.Sent(x.client, size, x.w.Header())
 	if x.as == asText {
-		s.limiter.Sent(x.client, len(m.Text), x.w.Header())
 		x.send(r, http.StatusOK, textType, m.Text)
 		return nil
 	}
 	const nanos = 6 // digits that AppendFormat writes before it cuts them off
-	body := appendMessage(make([]byte, 0, size+nanos), m)
-	s.limiter.Sent(x.client, len(body), x.w.Header())
-	x.send(r, http.StatusOK, jsonType, body)
+	x.send(r, http.StatusOK, jsonType, appendMessage(make([]byte, 0, size+nanos), m))
 	return nil
 }
 
