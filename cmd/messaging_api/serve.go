@@ -2,19 +2,12 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
-	"fmt"
 	"io"
-	"io/fs"
-	"log"
 	"log/slog"
 	"net"
-	"net/http"
 	"net/netip"
 	"os"
-	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -22,19 +15,7 @@ import (
 	"messaging_api/internal/message"
 	"messaging_api/internal/ops"
 	"messaging_api/internal/store"
-	"messaging_api/internal/tlscert"
 	"messaging_api/internal/web"
-)
-
-// What a connection and a request may take, at most. No wait is without a bound.
-const (
-	handshakeTimeout  = 5 * time.Second
-	readHeaderTimeout = 5 * time.Second
-	readTimeout       = 15 * time.Second
-	writeTimeout      = 30 * time.Second
-	idleTimeout       = time.Minute
-	maxHeaderBytes    = 16 << 10
-	inFlightWait      = 200 * time.Millisecond // for a slot among the requests in flight
 )
 
 // serve is the service's life: it opens what it needs, wires it together, runs
@@ -268,68 +249,4 @@ func (o *options) budgets(table *limit.Table, messages messageStore, log *slog.L
 		return limit.NewShared(r.Client(), table, log)
 	}
 	return table
-}
-
-// A messageStore is what the service needs of a store besides its messages.
-type messageStore interface {
-	message.Store
-	Ping(context.Context) error
-	Close() error
-}
-
-// openStore opens what --store names.
-func (o *options) openStore(log *slog.Logger) (messageStore, error) {
-	if path, ok := o.filePath(); ok {
-		b, err := store.OpenBolt(path, log)
-		if err != nil {
-			err = fmt.Errorf("--store: %w", err)
-		}
-		if folder, _ := os.Getwd(); err != nil && !filepath.IsAbs(path) {
-			err = fmt.Errorf("%w (the path is relative to %s: name an absolute one)", err, folder)
-		}
-		if errors.Is(err, fs.ErrPermission) {
-			return nil, usageError{err}
-		}
-		if err != nil {
-			return nil, err
-		}
-		return b, nil
-	}
-	r, err := o.redisStore(log)
-	if err != nil {
-		return nil, err
-	}
-	return r, nil
-}
-
-// storeKind names the store without the secrets that its URL may hold.
-func (o *options) storeKind() string {
-	kind, _, _ := strings.Cut(o.Store, ":")
-	return kind
-}
-
-// tlsConfig is nil where TLS ends elsewhere.
-func (o *options) tlsConfig(source certificateSource, floods *floodLog, resolver *limit.Resolver) *tls.Config {
-	if source == nil {
-		return nil
-	}
-	config := tlscert.Config(o.tlsMin(), floods.countUnknownNames(resolver, source.GetCertificate))
-	if o.TLS == "acme" {
-		config.NextProtos = append(config.NextProtos, tlscert.ACMEProtocol)
-	}
-	return config
-}
-
-// newServer is an http.Server in which no wait and no size is without a bound.
-func newServer(handler http.Handler, errorLog *log.Logger) *http.Server {
-	return &http.Server{
-		Handler:                      handler,
-		DisableGeneralOptionsHandler: true, // "OPTIONS *" goes through the handler like anything else
-		ReadHeaderTimeout:            readHeaderTimeout,
-		ReadTimeout:                  readTimeout,
-		WriteTimeout:                 writeTimeout,
-		IdleTimeout:                  idleTimeout,
-		MaxHeaderBytes:               maxHeaderBytes,
-		ErrorLog:                     errorLog,
-	}
 }
