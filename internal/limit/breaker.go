@@ -48,3 +48,10 @@ func (b *breaker) succeed() (was bool) {
 	was, b.retry = !b.retry.IsZero(), time.Time{}
 	return was
 }
+
+// closed reports whether decisions go to Redis.
+func (b *breaker) closed() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.retry.IsZero()
+}

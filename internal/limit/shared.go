@@ -41,6 +41,10 @@ type Shared struct {
 // sharedTimeout is how long a decision waits for Redis.
 const sharedTimeout = 50 * time.Millisecond
 
+// trialFactor is how much longer an attempt to close the breaker waits. It needs a
+// new connection, with several round trips before the script's.
+const trialFactor = 5
+
 // NewShared returns a Shared that asks client, and local while Redis does not
 // answer. The client's ContextTimeoutEnabled must be set: without it, go-redis
 // waits for its own, longer timeouts. If go-redis retries, a charge whose reply
@@ -120,7 +124,11 @@ func (s *Shared) ask(op operation, c Client, b Budget, n int64, now time.Time) (
 	if !s.breaker.allow(now) {
 		return false, 0, false
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), s.timeout)
+	timeout := s.timeout
+	if !s.breaker.closed() {
+		timeout *= trialFactor
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	rate := s.local.rates[b]
 	reply, err := s.script.Run(ctx, s.redis, []string{s.key(c, b)}, string(op), n, rate.burst, rate.perSecond()/1e6).StringSlice()
