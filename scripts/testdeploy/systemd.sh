@@ -2,9 +2,9 @@
 # Part of scripts/test-deploy: the units, under a systemd of their own, and socket
 # activation without one.
 #
-# The machine is a minimal Debian that systemd-nspawn boots in a network of its
-# own, so that the units take 443 and 80 as they are and nothing is installed
-# here. What is asked of it is asked from outside, in its namespaces.
+# The machine is a minimal Debian that systemd-nspawn boots in its own network. The
+# units get ports 443 and 80 there, and nothing is installed on this machine. Requests
+# and commands enter its namespaces from outside.
 
 machine_pid=
 
@@ -166,22 +166,38 @@ machine_status() {
   nsenter --net --target "$machine_pid" curl -sS --max-time 20 --cacert "$ca" -o /dev/null -w '%{http_code}' "$1"
 }
 
-# The commands of docs/OPERATIONS.md, while clients write. What was answered before the
-# backup is there after the restore, and what was written after the backup is not.
+# Both backups of docs/OPERATIONS.md, while clients write: the online one disturbs no
+# client, the other one stops the service.
 test_unit_backup() {
-  local got later
   in_machine mkdir -p /backup
+  start_machine_load -forbid refused,dropped,rejected
+  more_acknowledged || fail "nothing is acknowledged before the backup"
+  cp "$run/journal" "$run/journal.backup"
+  follow_in_machine docs/OPERATIONS.md "messaging_api backup"
+  more_acknowledged || fail "nothing is acknowledged after the backup"
+  stop_load
+  restore_unit
+  ok "the embedded file is backed up online and restored by docs/OPERATIONS.md's commands, while clients write"
+
   start_machine_load
   more_acknowledged || fail "nothing is acknowledged before the backup"
   cp "$run/journal" "$run/journal.backup"
   follow_in_machine docs/OPERATIONS.md "cp /var/lib/messaging_api/messages.db"
   more_acknowledged || fail "nothing is acknowledged after the backup"
   stop_load
+  restore_unit
+  ok "the same with the service and its sockets stopped for the copy"
+}
+
+# restore_unit restores the backup while clients write. What was answered before the
+# backup is there then, and what was written after it is not.
+restore_unit() {
+  local got later
   later=$(nsenter --net --target "$machine_pid" curl -sS --max-time 20 --cacert "$ca" -H 'Content-Type: text/plain' -H 'Accept: text/plain' -d later https://localhost/)
   [ "$(machine_status "$later")" = 200 ] || fail "a message written after the backup is not there"
   start_machine_load
   more_acknowledged || fail "nothing is acknowledged before the restore"
-  # As on a new machine: the file is not there yet.
+  # As on a new machine: the file is not there.
   in_machine rm /var/lib/messaging_api/messages.db
   follow_in_machine docs/OPERATIONS.md "cp /backup/messages.db"
   more_acknowledged || fail "nothing is acknowledged after the restore: $(in_machine journalctl -n 5 --no-pager)"
@@ -190,7 +206,6 @@ test_unit_backup() {
   got=$("${machine_load[@]}" read) || fail "after the restore: $got"
   note "$got of $(acknowledged)"
   [ "$(machine_status "$later")" = 404 ] || fail "after the restore a message is there that the backup has not"
-  ok "the embedded file is backed up and restored by docs/OPERATIONS.md's commands while clients write"
 }
 
 start_machine_load() {
