@@ -1,10 +1,10 @@
 // Package message holds the rules of the service: what a message is, how long
 // it lives, who can read it, and how it looks at rest.
 //
-// Whoever has a message's [ID] can read it, and nobody else: from the id's 16
-// random bytes come both the key under which a [Store] keeps the message and
-// the key that seals it, so a store, its backups and its traffic hold neither
-// ids nor texts. Nothing here knows HTTP, Redis or files.
+// A message's [ID] is all that it takes to read it, and nothing else does. The key
+// under which a [Store] keeps the message and the key that seals it are both
+// derived from the id's 16 random bytes. So a store, its backups and its traffic
+// hold neither ids nor texts. Nothing here knows HTTP, Redis or files.
 package message
 
 import (
@@ -73,8 +73,8 @@ func (b *Box) Create(ctx context.Context, text []byte, ttl time.Duration, now ti
 	sealed := keys.seal(Message{Text: text, Created: created, Expires: expires})
 	err := b.store.Put(ctx, keys.store, sealed, ttl)
 	if errors.Is(err, ErrExists) {
-		// 122 random bits do not meet: a back end has repeated this very write
-		// after an answer got lost, and cannot say which of the two took place.
+		// Two random ids are never the same. A back end has repeated this write after
+		// an answer was lost, and cannot say whether the first one took place.
 		err = fmt.Errorf("%w: the key was taken", ErrUnavailable)
 	}
 	if err != nil {
@@ -100,8 +100,8 @@ func (b *Box) Read(ctx context.Context, s string, now time.Time) (Message, error
 	if err != nil {
 		return Message{}, fmt.Errorf("store key %s…: %w", keys.store.Prefix(), err)
 	}
-	// The sealed expiry decides, not the store's clock: whoever can write to
-	// the store must not be able to prolong a message.
+	// The sealed expiry decides, not the store's clock: write access to the store
+	// must not be enough to prolong a message.
 	if !now.Before(m.Expires) {
 		return Message{}, ErrNotFound
 	}

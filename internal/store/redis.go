@@ -20,8 +20,8 @@ const keyPrefix = "msg:"
 // A Redis is a [message.Store] in Redis: one server, a Sentinel's master, or a
 // Cluster. Every operation is one command on one key.
 type Redis struct {
-	client  redis.UniversalClient
-	reading *reading
+	client redis.UniversalClient
+	reads  *batchReader
 }
 
 // NewRedis returns a store at rawURL, as go-redis's parsers read it: redis:// or
@@ -36,7 +36,7 @@ func NewRedis(rawURL string, opts RedisOptions, log *slog.Logger) (*Redis, error
 		return nil, err
 	}
 	redis.SetLogger(redisLog{log})
-	return &Redis{client, newReading(client)}, nil
+	return &Redis{client, newBatchReader(client)}, nil
 }
 
 // Put implements [message.Store] with one SET NX EX. It is as durable as Redis
@@ -58,7 +58,7 @@ func (r *Redis) Put(ctx context.Context, key message.Key, value []byte, ttl time
 func (r *Redis) Get(ctx context.Context, key message.Key) ([]byte, error) {
 	ctx, cancel := withTimeout(ctx)
 	defer cancel()
-	value, err := r.reading.get(ctx, keyPrefix+key.Hex())
+	value, err := r.reads.get(ctx, keyPrefix+key.Hex())
 	if err != nil {
 		return nil, redisError(ctx, err)
 	}
@@ -93,7 +93,7 @@ func (r *Redis) Pool() Pool {
 
 // Close ends all connections. Whatever is called afterwards is ErrUnavailable.
 func (r *Redis) Close() error {
-	r.reading.close()
+	r.reads.close()
 	if err := r.client.Close(); !errors.Is(err, redis.ErrClosed) {
 		return err
 	}

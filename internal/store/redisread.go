@@ -16,10 +16,10 @@ const (
 	readBatch = 64
 )
 
-// A reading is the way of concurrent GETs to Redis: those that come while a
-// batch is under way share the next round trip, so that a busy service makes a
-// fraction of the system calls, on both sides, and an idle one waits for nobody.
-type reading struct {
+// A batchReader sends concurrent GETs to Redis. GETs that come while a batch is
+// under way share the next round trip. So a busy service makes a fraction of the
+// system calls, on both sides, and an idle one does not wait.
+type batchReader struct {
 	client redis.UniversalClient
 	gets   chan *get
 	ctx    context.Context // ends the batches under way
@@ -39,8 +39,8 @@ type outcome struct {
 	err   error
 }
 
-func newReading(client redis.UniversalClient) *reading {
-	r := &reading{client: client, gets: make(chan *get)}
+func newBatchReader(client redis.UniversalClient) *batchReader {
+	r := &batchReader{client: client, gets: make(chan *get)}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	for range redisReaders {
 		r.loops.Go(r.loop)
@@ -49,13 +49,13 @@ func newReading(client redis.UniversalClient) *reading {
 }
 
 // close ends the readers; reads under way fail.
-func (r *reading) close() {
+func (r *batchReader) close() {
 	r.cancel()
 	r.loops.Wait()
 }
 
 // get returns what is stored under key, or go-redis's error.
-func (r *reading) get(ctx context.Context, key string) ([]byte, error) {
+func (r *batchReader) get(ctx context.Context, key string) ([]byte, error) {
 	g := &get{key: key, done: make(chan outcome, 1)}
 	select {
 	case r.gets <- g:
@@ -72,7 +72,7 @@ func (r *reading) get(ctx context.Context, key string) ([]byte, error) {
 	}
 }
 
-func (r *reading) loop() {
+func (r *batchReader) loop() {
 	for {
 		select {
 		case first := <-r.gets:
@@ -84,7 +84,7 @@ func (r *reading) loop() {
 }
 
 // fetch answers a batch in one round trip. Each command has its own outcome.
-func (r *reading) fetch(batch []*get) {
+func (r *batchReader) fetch(batch []*get) {
 	ctx, cancel := withTimeout(r.ctx)
 	defer cancel()
 	pipeline := r.client.Pipeline()
