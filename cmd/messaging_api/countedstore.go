@@ -26,12 +26,12 @@ func (c countedStore) Ping(ctx context.Context) error {
 func (c countedStore) Close() error { return c.store.Close() }
 
 // Put implements [message.Store].
-func (c countedStore) Put(ctx context.Context, key message.Key, value []byte, ttl time.Duration) error {
+func (c countedStore) Put(ctx context.Context, key message.Key, record, text []byte, ttl time.Duration) error {
 	start := time.Now()
-	err := c.store.Put(ctx, key, value, ttl)
+	err := c.store.Put(ctx, key, record, text, ttl)
 	c.count(ctx, ops.StorePut, err, time.Since(start))
 	if err == nil {
-		c.metrics.Created(len(value))
+		c.metrics.Created(len(record) + len(text))
 	}
 	return err
 }
@@ -45,6 +45,25 @@ func (c countedStore) Get(ctx context.Context, key message.Key) ([]byte, error) 
 		c.metrics.Read(len(value))
 	}
 	return value, err
+}
+
+// GetText implements [message.Store].
+func (c countedStore) GetText(ctx context.Context, key message.Key) (record, text []byte, err error) {
+	start := time.Now()
+	record, text, err = c.store.GetText(ctx, key)
+	c.count(ctx, ops.StoreGet, err, time.Since(start))
+	if err == nil {
+		c.metrics.Read(len(record) + len(text))
+	}
+	return record, text, err
+}
+
+// Swap implements [message.Store].
+func (c countedStore) Swap(ctx context.Context, key message.Key, old, record []byte, text message.TextLife) error {
+	start := time.Now()
+	err := c.store.Swap(ctx, key, old, record, text)
+	c.count(ctx, ops.StoreSwap, err, time.Since(start))
+	return err
 }
 
 // count leaves out what failed because the client has gone: that says nothing
@@ -66,6 +85,8 @@ func outcomeOf(err error) ops.StoreOutcome {
 		return ops.StoreNotFound
 	case errors.Is(err, message.ErrExists):
 		return ops.StoreExists
+	case errors.Is(err, message.ErrConflict):
+		return ops.StoreConflict
 	case errors.Is(err, message.ErrFull):
 		return ops.StoreFull
 	case errors.Is(err, message.ErrUnavailable):

@@ -24,6 +24,7 @@ func newMetrics() *ops.Metrics {
 			limit.Bytes.String(), limit.ReadBytes.String(),
 		},
 		Admissions: limit.Admissions(),
+		Events:     append(web.MessageEvents(), eventTakenDown),
 	})
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -19,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"messaging_api/internal/api"
 	"messaging_api/internal/redistest"
 )
 
@@ -190,6 +192,7 @@ func causesInRequests(t *testing.T, seen *coverage) {
 			t.Fatal(status, err)
 		}
 	})
+	causesInLimitedMessages(t, seen)
 	s.expectChange("two guesses, and one that is refused", map[string]float64{
 		`http_requests_total{protocol="HTTP/1.1",route="/msg/{id}",status="404"}`: 2,
 		`http_requests_total{protocol="HTTP/1.1",route="/msg/{id}",status="429"}`: 1,
@@ -274,6 +277,31 @@ func causesInConnections(t *testing.T, seen *coverage) {
 		}))
 	s.expectChange("a fourth connection", map[string]float64{`connections_refused_total{limit="handshakes-per-client"}`: 1},
 		begin(func(c net.Conn) { _, _ = c.Read(make([]byte, 1)) }))
+}
+
+// causesInLimitedMessages are those of opening messages.
+func causesInLimitedMessages(t *testing.T, seen *coverage) {
+	s := metered{start(t), seen}
+	c := client(1)
+	var created api.Created
+	answer, err := c.Post("https://"+s.address+"/", "application/json", strings.NewReader(`{"message":"hello","reads":1}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = json.NewDecoder(answer.Body).Decode(&created)
+	_ = answer.Body.Close()
+	if err != nil || created.MessageID == "" {
+		t.Fatalf("a limited message: %d, %v", answer.StatusCode, err)
+	}
+	s.expectChange("an opening, twice with one claim", map[string]float64{
+		`message_events_total{event="opened"}`:      1,
+		`message_events_total{event="repeated"}`:    1,
+		`store_calls_total{op="swap",outcome="ok"}`: 1,
+	}, func() {
+		for range 2 {
+			s.must(c, http.MethodPost, "/msg/"+created.MessageID, `{"claim":"0123456789abcdef"}`, "Content-Type", "application/json")
+		}
+	})
 }
 
 // causesInClients are what the limits make of them.

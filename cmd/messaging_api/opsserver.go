@@ -1,13 +1,17 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"time"
 
 	"messaging_api/internal/limit"
+	"messaging_api/internal/message"
+	"messaging_api/internal/ops"
 )
 
 const (
@@ -51,3 +55,22 @@ func (o *opsServer) serve() error {
 
 // Close ends it at once: a probe asks again.
 func (o *opsServer) Close() error { return o.server.Close() }
+
+// eventTakenDown names a takedown in the log and in the metrics.
+const eventTakenDown = "taken_down"
+
+// takeDown removes messages for the operator. The log says that one was removed,
+// and never which.
+func takeDown(messages *message.Box, metrics *ops.Metrics, log *slog.Logger) ops.Remove {
+	return func(ctx context.Context, id string) (bool, error) {
+		err := messages.TakeDown(ctx, id, time.Now())
+		if errors.Is(err, message.ErrNotFound) {
+			return false, nil
+		}
+		if err == nil {
+			metrics.Message(eventTakenDown)
+			log.InfoContext(ctx, "a message was taken down", "event", eventTakenDown)
+		}
+		return true, err
+	}
+}

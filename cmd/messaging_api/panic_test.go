@@ -34,9 +34,9 @@ func (p panicking) fault() {
 }
 
 // Put implements [message.Store].
-func (p panicking) Put(ctx context.Context, key message.Key, value []byte, ttl time.Duration) error {
+func (p panicking) Put(ctx context.Context, key message.Key, record, text []byte, ttl time.Duration) error {
 	p.fault()
-	return p.messageStore.Put(ctx, key, value, ttl)
+	return p.messageStore.Put(ctx, key, record, text, ttl)
 }
 
 // Get implements [message.Store].

@@ -3,9 +3,11 @@ package main
 import (
 	"bufio"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"index/suffixarray"
 	"io"
@@ -22,6 +24,7 @@ import (
 	"testing"
 	"time"
 
+	"messaging_api/internal/api"
 	"messaging_api/internal/redistest"
 )
 
@@ -83,6 +86,8 @@ type visitor struct {
 	host    string
 	origin  string      // of the page that has the request sent, where there is one
 	answers sync.Map    // keyed by the statuses that were seen
+	owner   string      // the owner token of the last message made from JSON
+	bearer  string      // the token that the request shows, where it has one
 	paths   []string    // of the messages made
 	written [][2]string // what the service wrote, by where
 }
@@ -107,6 +112,9 @@ func (v *visitor) request(c *http.Client, method, target, contentType, body stri
 		request.Header.Set(name, word())
 	}
 	request.Header.Set("Content-Type", contentType)
+	if v.bearer != "" {
+		request.Header.Set("Authorization", "Bearer "+v.bearer)
+	}
 	if v.origin != "" {
 		request.Header.Set("Origin", v.origin)
 	}
@@ -114,6 +122,12 @@ func (v *visitor) request(c *http.Client, method, target, contentType, body stri
 	if err != nil {
 		v.t.Logf("%s: %v", method, err)
 		return 0, ""
+	}
+	var created api.Created
+	_ = json.NewDecoder(answer.Body).Decode(&created) // most answers are others
+	if created.OwnerToken != "" {
+		v.keep(created.OwnerToken)
+		v.owner = created.OwnerToken
 	}
 	_, _ = io.Copy(io.Discard, answer.Body)
 	_ = answer.Body.Close()
@@ -173,6 +187,36 @@ func (v *visitor) visit(c *http.Client) {
 	v.origin = "https://" + v.fresh() + ".example"
 	v.ask(c, "POST", "/", "text/plain", v.fresh())
 	v.origin = ""
+}
+
+// limit makes, opens and takes back limited messages, with secrets for proofs,
+// claims and tokens.
+func (v *visitor) limit(c *http.Client) {
+	proof := sha256.Sum256([]byte(v.fresh()))
+	hash := sha256.Sum256(proof[:])
+	encode := base64.RawURLEncoding.EncodeToString
+	v.keep(encode(proof[:]), encode(hash[:]))
+	for _, take := range []bool{false, true} {
+		_, link := v.ask(c, "POST", "/", "application/json",
+			`{"message":"`+v.fresh()+`","ttl":600,"reads":1,"proof_hash":"`+encode(hash[:])+`"}`)
+		path, owner := v.link(link), v.owner
+		claim := v.fresh()
+		v.ask(c, "POST", path, "application/json", `{"claim":"`+claim+`"}`)
+		v.ask(c, "POST", path, "application/json", `{"proof":"`+v.fresh()+`","claim":"`+v.fresh()+`"}`)
+		for range 2 {
+			v.ask(c, "POST", path, "application/json", `{"proof":"`+encode(proof[:])+`","claim":"`+claim+`"}`)
+		}
+		v.ask(c, "GET", path, "", "")
+		v.bearer = claim
+		if take {
+			v.bearer = owner
+		}
+		v.ask(c, "DELETE", path, "", "")
+		v.ask(c, "POST", path, "application/json", `{"proof":"`+encode(proof[:])+`","claim":"`+claim+`"}`)
+		v.bearer = v.fresh()
+		v.ask(c, "DELETE", path, "", "")
+		v.bearer = ""
+	}
 }
 
 // secure returns a connection with TLS.
@@ -379,6 +423,7 @@ func keepsSecrets(t *testing.T, store trial) {
 	slow.Go(func() { v.dawdle(dawdler) })
 	for _, protocol := range []int{1, 2} {
 		v.visit(client(protocol))
+		v.limit(from("127.0.6.1", protocol))
 	}
 	v.knock()
 	v.exceed()
@@ -489,9 +534,9 @@ func (v *visitor) tamper(envelopes [][]byte) {
 		case 2:
 			envelopes[i] = nil
 		case 3:
-			e[0]++ // of a later version
+			e[0]-- // of no version that there is
 		case 4:
-			envelopes[i] = []byte(v.fresh())
+			envelopes[i] = []byte("\x00" + v.fresh())
 		case 5:
 			envelopes[i] = append(e[:1:1], v.fresh()...)
 		}

@@ -118,26 +118,28 @@ func (o *options) wire(r *resources) *servers {
 	admitted := []*limit.Listener{admit(r.listeners.https), admit(r.listeners.http)}
 	load := o.inFlight(r.resolver)
 	limits := o.budgets(table, r.messages, r.log)
-	messages := countedStore{r.messages, metrics, &outageLog{log: r.log, explain: o.explainStore}}
+	counted := countedStore{r.messages, metrics, &outageLog{log: r.log, explain: o.explainStore}}
+	messages := message.NewBox(counted)
 
 	handler := web.Serve(lines, observer, load,
 		web.Hosts(o.Host,
 			web.Origin(o.PublicURL,
-				web.Routes(message.NewBox(messages), o.limits(),
+				web.Routes(messages, o.limits(),
 					limiter{limits, metrics.Missed}))))
 	public := newPublic(admitted[0], o.tlsConfig(r.source, floods, r.resolver), handler, lines, errorLog, observer)
 	plain := o.newPlain(admitted[1], r.source, lines, errorLog, observer)
 
-	monitor := &storeMonitor{messages: r.messages, ping: messages.Ping, log: r.log}
+	monitor := &storeMonitor{messages: r.messages, ping: counted.Ping, log: r.log}
 	ready := ops.NewReadiness(monitor.check(), certificateCheck(r.source), public.check())
 	watched{table, limits, load, admitted, r.source, ready, monitor, r.logs, r.resolver}.watch(metrics)
 	return &servers{
 		log: r.log,
 		start: []any{"event", "start", "version", version(), "address", address(r.listeners.https),
 			"http_address", address(r.listeners.http), "ops_address", address(r.listeners.ops), "tls", o.TLS, "store", o.storeKind()},
-		public:     public,
-		plain:      plain,
-		operations: newOpsServer(r.listeners.ops, ops.NewHandler(o.opsName(), ready, metrics, &backupHandler{messages: r.messages, log: r.log}), errorLog),
+		public: public,
+		plain:  plain,
+		operations: newOpsServer(r.listeners.ops, ops.NewHandler(o.opsName(), ready, metrics,
+			&backupHandler{messages: r.messages, log: r.log}, takeDown(messages, metrics, r.log)), errorLog),
 		failed:     make(chan error, 3),
 		background: []func(context.Context){floods.run, monitor.run, unforwardedLog(r.resolver, r.log)},
 	}

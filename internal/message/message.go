@@ -1,14 +1,15 @@
 // Package message holds the rules of the service: what a message is, how long
-// it lives, who can read it, and how it looks at rest.
+// it lives, how often it can be opened, and how it looks at rest.
 //
-// A message's [ID] is all that it takes to read it, and nothing else does. The key
-// under which a [Store] keeps the message and the key that seals it are both
-// derived from the id's 16 random bytes. So a store, its backups and its traffic
-// hold neither ids nor texts. Nothing here knows HTTP, Redis or files.
+// Who has a message's [ID] can find it, and nobody else: from the id's 16
+// random bytes come both the key under which a [Store] keeps the message and
+// the key that seals it. So a store, its backups and its traffic hold neither
+// ids nor texts. Nothing here knows HTTP, Redis or files.
 package message
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"time"
@@ -16,42 +17,111 @@ import (
 
 // Errors of this package and of every [Store], compared with errors.Is.
 var (
-	// ErrNotFound: no such message, or it has expired. Whether an id was
-	// malformed, unknown or expired is deliberately not told apart.
+	// ErrNotFound: no such message, or it has expired. Malformed, unknown and
+	// expired ids are deliberately not told apart.
 	ErrNotFound = errors.New("message: not found")
 	// ErrExists: the key is taken.
 	ErrExists = errors.New("message: key exists")
 	// ErrFull: the store works but has no room for another message.
 	ErrFull = errors.New("message: store is full")
-	// ErrUnavailable: the store did not answer, or not in time; whether a
+	// ErrUnavailable: the store did not answer, or not in time. Whether a
 	// message exists, or a write took effect, is unknown.
 	ErrUnavailable = errors.New("message: store is unavailable")
+	// ErrConflict: the record is not the one that was to be replaced.
+	ErrConflict = errors.New("message: record has changed")
 	// ErrTampered: what the store returned is not what was sealed under this
-	// id: damaged, moved from another key, forged, or of a newer format.
-	ErrTampered = errors.New("message: envelope does not open")
+	// id. It is damaged, moved from another key, or forged.
+	ErrTampered = errors.New("message: record does not open")
+	// ErrNewer: a later version of this program wrote the record. It may hold
+	// conditions that this version cannot judge.
+	ErrNewer = errors.New("message: record has a newer format")
+	// ErrPlain: the message can be read any number of times, so there is
+	// nothing to open.
+	ErrPlain = errors.New("message: not limited")
+	// ErrProof: the proof that an opening needs is missing or wrong.
+	ErrProof = errors.New("message: proof is wrong")
+	// ErrToken: the token is neither the owner's nor a live claim.
+	ErrToken = errors.New("message: token is wrong")
 )
 
-// A Store keeps sealed messages. It is safe for concurrent use. Its errors are
+// A Store keeps sealed records. Under one key it keeps a record and, beside it,
+// the text of a limited message. It is safe for concurrent use. Its errors are
 // the package's own, wrapped or bare; no other package's sentinel crosses it.
 type Store interface {
-	// Put stores value under key, to vanish ttl from now (whole seconds, at
-	// least one), in one atomic step. When it returns nil the value is as
-	// durable as the store can make it. It fails with ErrExists where the key
-	// is taken, ErrFull or ErrUnavailable; after ErrUnavailable the value may
-	// be stored all the same. The caller does not touch value afterwards.
-	Put(ctx context.Context, key Key, value []byte, ttl time.Duration) error
-	// Get returns the value stored under key; the caller owns it. It fails
+	// Put stores record under key, and text beside it unless that is nil, in one
+	// atomic step. Both vanish ttl from now (whole seconds, at least one). When
+	// it returns nil they are as durable as the store can make them. It fails
+	// with ErrExists where the key is taken, ErrFull or ErrUnavailable; after
+	// ErrUnavailable they may be stored all the same. The caller does not touch
+	// record and text afterwards.
+	Put(ctx context.Context, key Key, record, text []byte, ttl time.Duration) error
+	// Get returns the record stored under key; the caller owns it. It fails
 	// with ErrNotFound where there is none or its time is over, or with
 	// ErrUnavailable.
 	Get(ctx context.Context, key Key) ([]byte, error)
+	// GetText returns the record and the text beside it, as they were at one
+	// moment. Text is nil where there is none. Errors are those of Get.
+	GetText(ctx context.Context, key Key) (record, text []byte, err error)
+	// Swap replaces the record old by record and changes what becomes of the
+	// text, in one atomic step that is as durable as a Put. The time at which
+	// the record vanishes stays the same. It fails with ErrNotFound,
+	// ErrUnavailable, ErrFull, or ErrConflict where the record is no longer
+	// old. After ErrUnavailable it may have taken effect all the same.
+	Swap(ctx context.Context, key Key, old, record []byte, text TextLife) error
 }
 
-// A Message is a text and its lifetime.
+// A TextLife says what becomes of the text of a limited message: it stays
+// ([KeepText]), goes at once ([DropText]), or is deleted some time after so much
+// time has passed.
+type TextLife time.Duration
+
+// The two ends of a [TextLife].
+const (
+	KeepText TextLife = -1
+	DropText TextLife = 0
+)
+
+// A Draft is what a sender asks for.
+type Draft struct {
+	Text      []byte        // non-empty UTF-8
+	TTL       time.Duration // whole seconds
+	Reads     int           // how often it can be opened, 1 to [MaxReads]; 0: any number of times
+	ProofHash *Hash         // SHA-256 of the proof that an opening needs; nil: none
+}
+
+// MaxReads is how often a limited message can be opened, at most.
+const MaxReads = 100
+
+// A Hash is a SHA-256: what is kept of proofs, claims and owner tokens.
+type Hash [sha256.Size]byte
+
+// Created is what a sender gets.
+type Created struct {
+	ID      ID
+	Expires time.Time
+	Owner   Token // takes the message back
+}
+
+// A Message is what a reader gets.
 type Message struct {
-	Text    []byte    // non-empty UTF-8
+	Text    []byte    // nil: a limited message that waits to be opened
 	Created time.Time // to the millisecond
 	Expires time.Time // to the millisecond; from this moment on it is gone
+	Limited bool      // it can be opened a limited number of times
+	Left    int       // how often a limited message can still be opened
+	Opened  []time.Time
+	Repeat  bool // the answer to this claim was given before
 }
+
+// A GoneError says that a message cannot be read any more, before its time is
+// over: it was opened as often as it could be, taken back, or taken down.
+type GoneError struct {
+	Opened    []time.Time
+	Withdrawn time.Time // the zero time: it was not taken back
+	TakenDown time.Time // the zero time: it was not taken down
+}
+
+func (*GoneError) Error() string { return "message: gone" }
 
 // A Box creates and reads messages in a [Store].
 type Box struct {
@@ -61,31 +131,39 @@ type Box struct {
 // NewBox returns a Box that keeps its messages in store.
 func NewBox(store Store) *Box { return &Box{store} }
 
-// Create seals text, stores it for ttl (whole seconds, at least one) counted
-// from now, and returns its id and the moment it expires. The text is not
-// judged here beyond what sealing needs: its rules are the boundary's. Errors
-// are ErrFull or ErrUnavailable; after either, no id exists that reads it.
-func (b *Box) Create(ctx context.Context, text []byte, ttl time.Duration, now time.Time) (ID, time.Time, error) {
-	id := NewID()
+// Create seals a draft, stores it for its lifetime counted from now, and returns
+// its id. The text is not judged here beyond what sealing needs: its rules are
+// the boundary's. Errors are ErrFull or ErrUnavailable; after either, nobody has
+// an id that reads it.
+func (b *Box) Create(ctx context.Context, d Draft, now time.Time) (Created, error) {
+	id, token := NewID(), newToken()
 	keys := id.derive()
 	created := now.Truncate(time.Millisecond)
-	expires := created.Add(ttl)
-	sealed := keys.seal(Message{Text: text, Created: created, Expires: expires})
-	err := b.store.Put(ctx, keys.store, sealed, ttl)
+	r := record{created: created, expires: created.Add(d.TTL), owner: token.hash(), reads: d.Reads}
+	var text []byte
+	if d.Reads == 0 {
+		r.text = d.Text
+	} else {
+		r.proof = d.ProofHash
+		text = keys.sealText(d.Text)
+	}
+	err := b.store.Put(ctx, keys.store, keys.seal(r), text, d.TTL)
 	if errors.Is(err, ErrExists) {
-		// Two random ids are never the same. A back end has repeated this write after
-		// an answer was lost, and cannot say whether the first one took place.
+		// 122 random bits do not meet: a back end has repeated this very write
+		// after an answer got lost, and cannot say which of the two took place.
 		err = fmt.Errorf("%w: the key was taken", ErrUnavailable)
 	}
 	if err != nil {
-		return ID{}, time.Time{}, err
+		return Created{}, err
 	}
-	return id, expires, nil
+	return Created{ID: id, Expires: r.expires, Owner: token}, nil
 }
 
-// Read returns the message whose id is written in s, as of now. Errors are
-// ErrNotFound, ErrUnavailable, or ErrTampered with the first characters of the
-// store key, which is for the log: to a client a tampered message is not there.
+// Read returns the message with the id that is written in s, as of now; of a
+// limited one its state, without the text. Errors are ErrNotFound,
+// ErrUnavailable, ErrNewer, *GoneError, or ErrTampered with the first characters
+// of the store key, which is for the log: to a client a tampered message is not
+// there.
 func (b *Box) Read(ctx context.Context, s string, now time.Time) (Message, error) {
 	id, err := ParseID(s)
 	if err != nil {
@@ -96,14 +174,12 @@ func (b *Box) Read(ctx context.Context, s string, now time.Time) (Message, error
 	if err != nil {
 		return Message{}, err
 	}
-	m, err := keys.open(sealed)
+	r, err := keys.openRecord(sealed, now)
 	if err != nil {
-		return Message{}, fmt.Errorf("store key %s…: %w", keys.store.Prefix(), err)
+		return Message{}, err
 	}
-	// The sealed expiry decides, not the store's clock: write access to the store
-	// must not be enough to prolong a message.
-	if !now.Before(m.Expires) {
-		return Message{}, ErrNotFound
+	if r.over() || r.limited() && r.left() == 0 {
+		return Message{}, r.gone()
 	}
-	return m, nil
+	return r.message(), nil
 }

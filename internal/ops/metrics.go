@@ -24,6 +24,7 @@ type MetricsConfig struct {
 	Routes            []string // patterns, as in http.Request.Pattern
 	Limits            []string // limits that refuse requests
 	Admissions        []string // limits that refuse connections
+	Events            []string // that happen to messages
 }
 
 // Metrics are the figures of the service, in a registry of their own. Its methods
@@ -53,7 +54,7 @@ func NewMetrics(c MetricsConfig) *Metrics {
 	m.requests = newRequests(f, c.Routes, c.Limits)
 	m.traffic = newTraffic(f, c.Admissions)
 	m.store = newStoreCalls(f)
-	m.messages = newMessages(f)
+	m.messages = newMessages(f, c.Events)
 	f.gaugeVec("build_info", "What runs: always 1, the build is in the labels.", "version", "revision", "goversion").
 		WithLabelValues(c.Version, c.Revision, runtime.Version()).Set(1)
 	m.registry.MustRegister(

@@ -33,8 +33,8 @@ type system struct {
 func newMetrics(s *system) *ops.Metrics {
 	m := ops.NewMetrics(ops.MetricsConfig{
 		Version: "1.2.3", Revision: "abc",
-		Routes:     []string{create, read},
-		Limits:     []string{"create", "read", "miss", "bytes"},
+		Routes: []string{create, read},
+		Events: []string{"opened"}, Limits: []string{"create", "read", "miss", "bytes"},
 		Admissions: []string{"conns", "conns-per-client"},
 	})
 	m.WatchInFlight(func() int { return s.inFlight })
@@ -136,6 +136,12 @@ func TestMetricsChangeWithTheirCause(t *testing.T) {
 		{"room", func() { s.used = 100 }, map[string]float64{`store_used_bytes`: 100, `store_limit_bytes`: 200}},
 		{"a message", func() { m.Created(30) }, map[string]float64{`messages_created_total`: 1, `messages_created_bytes_total`: 30}},
 		{"a reader", func() { m.Read(20) }, map[string]float64{`messages_read_total`: 1, `messages_read_bytes_total`: 20}},
+		{"an opening", func() { m.Message("opened") }, map[string]float64{`message_events_total{event="opened"}`: 1}},
+		{"an event unheard of", func() { m.Message("x") }, map[string]float64{`message_events_total{event="other"}`: 1}},
+		{"a lost comparison", func() { m.StoreCall(ops.StoreSwap, ops.StoreConflict, 0) }, map[string]float64{
+			`store_calls_total{op="swap",outcome="conflict"}`: 1,
+			`store_duration_seconds_count{op="swap"}`:         1,
+		}},
 		{"a guess", m.Missed, map[string]float64{`messages_missed_total`: 1}},
 		{"a certificate", func() { s.notAfter = time.Unix(1e9, 0) }, map[string]float64{`certificate_expiry_timestamp_seconds{name="a.example"}`: 1e9}},
 		{"a proxy that names no client", func() { s.unforwarded = 2 }, map[string]float64{`unforwarded_requests_total`: 2}},

@@ -9,6 +9,7 @@
 package ops
 
 import (
+	"context"
 	"encoding/json"
 	"net"
 	"net/http"
@@ -23,34 +24,48 @@ import (
 //	/metrics  metrics, where it is not nil
 //	/backup   backup, where it is not nil
 //
-// for GET and HEAD. Any other method there is a 405, any other path a 404. It
+// for GET and HEAD, and with DELETE
+//
+//	/msg/ID   204 once remove has removed that message, 404 if there is none
+//
+// Any other method there is a 405, any other path a 404. It
 // answers where Host is an IP address, localhost, the listener's own name, or
 // absent; any other host is a 421. Otherwise a foreign page could read the
 // answers through the browser of someone who reaches the listener, with a name of
 // its own that resolves to the listener's address (DNS rebinding).
-func NewHandler(name string, ready *Readiness, metrics, backup http.Handler) http.Handler {
-	return &handler{name, ready, metrics, backup}
+func NewHandler(name string, ready *Readiness, metrics, backup http.Handler, remove Remove) http.Handler {
+	return &handler{name, ready, metrics, backup, remove}
 }
+
+// A Remove removes the message with this id for the operator. It reports whether
+// there was one.
+type Remove func(ctx context.Context, id string) (found bool, err error)
 
 type handler struct {
 	name    string
 	ready   *Readiness
 	metrics http.Handler
 	backup  http.Handler
+	remove  Remove
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// A cache or a browser must not keep or reinterpret what is true only now.
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	serve := h.route(r.URL.Path)
+	serve, methods := h.route(r.URL.Path), "GET, HEAD"
+	allowed := r.Method == http.MethodGet || r.Method == http.MethodHead
+	if id, found := strings.CutPrefix(r.URL.Path, "/msg/"); found {
+		serve, methods = func(w http.ResponseWriter, r *http.Request) { h.serveRemove(w, r, id) }, http.MethodDelete
+		allowed = r.Method == http.MethodDelete
+	}
 	switch {
 	case !h.answersTo(r.Host):
 		writeStatus(w, http.StatusMisdirectedRequest, "ask by IP address, as localhost, or by the name in --listen-ops")
 	case serve == nil:
 		writeStatus(w, http.StatusNotFound, "not found")
-	case r.Method != http.MethodGet && r.Method != http.MethodHead:
-		w.Header().Set("Allow", "GET, HEAD")
+	case !allowed:
+		w.Header().Set("Allow", methods)
 		writeStatus(w, http.StatusMethodNotAllowed, "method not allowed")
 	default:
 		serve(w, r)
@@ -83,6 +98,17 @@ func (h *handler) route(path string) http.HandlerFunc {
 		return h.backup.ServeHTTP
 	}
 	return nil
+}
+
+func (h *handler) serveRemove(w http.ResponseWriter, r *http.Request, id string) {
+	switch found, err := h.remove(r.Context(), id); {
+	case err != nil:
+		writeStatus(w, http.StatusServiceUnavailable, "the store does not answer; try again")
+	case !found:
+		writeStatus(w, http.StatusNotFound, "there is no such message")
+	default:
+		w.WriteHeader(http.StatusNoContent)
+	}
 }
 
 // serveLive checks nothing: an orchestrator restarts what is not alive, and a

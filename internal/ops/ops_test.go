@@ -35,9 +35,9 @@ func get(t *testing.T, h http.Handler, method, path string) (*httptest.ResponseR
 }
 
 func TestHandlerAnswers(t *testing.T) {
-	healthy := ops.NewHandler("ops", ops.NewReadiness(ops.Check{Name: "store", Run: pass}), nil, nil)
+	healthy := ops.NewHandler("ops", ops.NewReadiness(ops.Check{Name: "store", Run: pass}), nil, nil, nil)
 	ill := ops.NewHandler("ops", ops.NewReadiness(
-		ops.Check{Name: "certificate", Run: pass}, ops.Check{Name: "store", Run: fail}), nil, nil)
+		ops.Check{Name: "certificate", Run: pass}, ops.Check{Name: "store", Run: fail}), nil, nil, nil)
 	for _, tc := range []struct {
 		name, method, path string
 		handler            http.Handler
@@ -90,7 +90,7 @@ func TestHandlerAnswers(t *testing.T) {
 
 // The recorder above lets a HEAD's body through; a server does not.
 func TestHandlerThroughAServer(t *testing.T) {
-	srv := httptest.NewServer(ops.NewHandler("ops", ops.NewReadiness(), nil, nil))
+	srv := httptest.NewServer(ops.NewHandler("ops", ops.NewReadiness(), nil, nil, nil))
 	defer srv.Close()
 	for method, want := range map[string]string{"GET": `{"status":"alive"}` + "\n", "HEAD": ""} {
 		req, err := http.NewRequestWithContext(t.Context(), method, srv.URL+"/livez", nil)
@@ -113,7 +113,7 @@ func TestHandlerThroughAServer(t *testing.T) {
 
 // Only hosts that no foreign page can have are answered.
 func TestHandlerKnowsItsHosts(t *testing.T) {
-	h := ops.NewHandler("ops.internal", ops.NewReadiness(), nil, nil)
+	h := ops.NewHandler("ops.internal", ops.NewReadiness(), nil, nil, nil)
 	for host, want := range map[string]int{
 		"127.0.0.1:8081": 200, "127.0.0.1": 200, "[::1]:8081": 200, "[::1]": 200, "[fe80::1%eth0]:8081": 200, "192.0.2.7:1": 200,
 		"localhost": 200, "LocalHost:8081": 200, "ops.internal:8081": 200, "OPS.internal": 200, "": 200,
@@ -138,11 +138,44 @@ func TestHandlerKnowsItsHosts(t *testing.T) {
 
 func TestHandlerServesMetrics(t *testing.T) {
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, `{"status":"metrics"}`) })
-	h := ops.NewHandler("ops", ops.NewReadiness(), metrics, nil)
+	h := ops.NewHandler("ops", ops.NewReadiness(), metrics, nil, nil)
 	if resp, got := get(t, h, "GET", "/metrics"); resp.Code != 200 || got.Status != "metrics" {
 		t.Errorf("GET /metrics: got %d %q, want 200 from the passed handler", resp.Code, got.Status)
 	}
 	if resp, _ := get(t, h, "POST", "/metrics"); resp.Code != 405 {
 		t.Errorf("POST /metrics: got %d, want 405", resp.Code)
+	}
+}
+
+// An operator removes a message with DELETE, and is told whether there was one.
+func TestRemove(t *testing.T) {
+	remove := func(_ context.Context, id string) (bool, error) {
+		switch id {
+		case "there":
+			return true, nil
+		case "down":
+			return true, errors.New("the store is down")
+		}
+		return false, nil
+	}
+	h := ops.NewHandler("ops", ops.NewReadiness(), nil, nil, remove)
+	for _, tc := range []struct {
+		method, path, host string
+		status             int
+	}{
+		{"DELETE", "/msg/there", "ops", 204},
+		{"DELETE", "/msg/other", "ops", 404},
+		{"DELETE", "/msg/down", "ops", 503},
+		{"DELETE", "/msg/there", "evil.example", 421},
+		{"GET", "/msg/there", "ops", 405},
+		{"POST", "/msg/there", "ops", 405},
+		{"DELETE", "/livez", "ops", 405},
+	} {
+		w := httptest.NewRecorder()
+		r := httptest.NewRequestWithContext(t.Context(), tc.method, "http://"+tc.host+tc.path, nil)
+		h.ServeHTTP(w, r)
+		if w.Code != tc.status || w.Code == http.StatusMethodNotAllowed && w.Header().Get("Allow") == "" {
+			t.Errorf("%s %s of %s: got %d %q, want %d", tc.method, tc.path, tc.host, w.Code, w.Header().Get("Allow"), tc.status)
+		}
 	}
 }

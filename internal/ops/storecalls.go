@@ -11,8 +11,9 @@ type StoreOp string
 
 // The operations of a store.
 const (
-	StorePut StoreOp = "put"
-	StoreGet StoreOp = "get"
+	StorePut  StoreOp = "put"
+	StoreGet  StoreOp = "get"
+	StoreSwap StoreOp = "swap"
 )
 
 // A StoreOutcome is how an operation ended, as the metrics' label has it.
@@ -23,6 +24,7 @@ const (
 	StoreOK          StoreOutcome = "ok"
 	StoreNotFound    StoreOutcome = "not_found"
 	StoreExists      StoreOutcome = "exists"
+	StoreConflict    StoreOutcome = "conflict" // another change of the same record came first
 	StoreFull        StoreOutcome = "full"
 	StoreUnavailable StoreOutcome = "unavailable"
 	StoreFailed      StoreOutcome = "failed" // in another way
@@ -39,9 +41,9 @@ func newStoreCalls(f factory) storeCalls {
 		calls:   f.counterVec("store_calls_total", "Operations of the store, by how they ended.", "op", "outcome"),
 		latency: f.durations("store_duration_seconds", "Time that the store took to answer, or to fail.", "op"),
 	}
-	for _, op := range []StoreOp{StorePut, StoreGet} {
+	for _, op := range []StoreOp{StorePut, StoreGet, StoreSwap} {
 		s.latency.WithLabelValues(string(op))
-		for _, outcome := range []StoreOutcome{StoreOK, StoreNotFound, StoreExists, StoreFull, StoreUnavailable, StoreFailed} {
+		for _, outcome := range []StoreOutcome{StoreOK, StoreNotFound, StoreExists, StoreConflict, StoreFull, StoreUnavailable, StoreFailed} {
 			s.calls.WithLabelValues(string(op), string(outcome))
 		}
 	}

@@ -21,7 +21,7 @@ func benchmark(b *testing.B, s messageStore) {
 	value := make([]byte, 256)
 	put := func() (message.Key, error) {
 		key := randomKey()
-		return key, s.Put(b.Context(), key, value, time.Hour)
+		return key, s.Put(b.Context(), key, value, nil, time.Hour)
 	}
 	key, err := put()
 	if err != nil {

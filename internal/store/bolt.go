@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -18,10 +19,12 @@ import (
 // The file's layout, all integers big endian:
 //
 //	format:   "messaging_api" → "1"
-//	messages: store key (16 bytes) → expiry (Unix milliseconds, 8 bytes), envelope
-//	expiry:   expiry (8 bytes), store key (16 bytes) → nothing
+//	messages: store key (16 bytes) → expiry (Unix milliseconds, 8 bytes), record
+//	          store key, "t"       → expiry, text of a limited message
+//	expiry:   expiry, key of messages → nothing
 //
-// The expiry bucket is the sweeper's index, in the order of time.
+// The expiry bucket is the sweeper's index, in the order of time. A text has two
+// entries there once it is to go before its record.
 var (
 	formatBucket   = []byte("format")
 	messagesBucket = []byte("messages")
@@ -32,7 +35,6 @@ var (
 
 const (
 	stampSize = 8
-	indexSize = stampSize + len(message.Key{})
 	readers   = 32              // reads at a time, which is how many a disk that hangs can hold on to
 	closeWait = 2 * time.Second // for reads and writes under way
 )
@@ -89,31 +91,77 @@ func OpenBolt(path string, log *slog.Logger) (*Bolt, error) {
 	return b, nil
 }
 
-// Put implements [message.Store]: nil means that the value is on disk. The store
+// Put implements [message.Store]: nil means that the record is on disk. The store
 // is full when less than about 4 MiB are left.
-func (b *Bolt) Put(ctx context.Context, key message.Key, value []byte, ttl time.Duration) error {
+func (b *Bolt) Put(ctx context.Context, key message.Key, record, text []byte, ttl time.Duration) error {
 	expires := time.Now().Add(ttl)
-	return b.change(ctx, stampSize+len(value), func(tx *bolt.Tx) error { return insert(tx, key, value, expires) })
+	return b.change(ctx, 2*stampSize+len(record)+len(text), func(tx *bolt.Tx) error {
+		if err := insert(tx, key[:], record, expires); err != nil || text == nil {
+			return err
+		}
+		return insert(tx, textOf(key), text, expires)
+	})
 }
 
 // Get implements [message.Store].
-func (b *Bolt) Get(ctx context.Context, key message.Key) ([]byte, error) {
-	var value []byte
-	err := b.view(ctx, func(tx *bolt.Tx) error {
-		record := tx.Bucket(messagesBucket).Get(key[:])
-		switch {
-		case record == nil || expired(record, time.Now()):
-			return message.ErrNotFound
-		case len(record) > maxReply: // a damaged length may be of gigabytes
-			return fmt.Errorf("the file is damaged: a record of %d bytes", len(record))
-		}
-		value = append(value, record[stampSize:]...)
-		return nil
+func (b *Bolt) Get(ctx context.Context, key message.Key) (record []byte, err error) {
+	err = b.view(ctx, func(tx *bolt.Tx) error {
+		record, err = find(tx, key[:])
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
-	return value, nil
+	return record, nil
+}
+
+// GetText implements [message.Store].
+func (b *Bolt) GetText(ctx context.Context, key message.Key) (record, text []byte, err error) {
+	err = b.view(ctx, func(tx *bolt.Tx) error {
+		if record, err = find(tx, key[:]); err != nil {
+			return err
+		}
+		text, err = find(tx, textOf(key))
+		if errors.Is(err, message.ErrNotFound) {
+			return nil
+		}
+		return err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	return record, text, nil
+}
+
+// find returns a copy of what is stored under a key and has not expired.
+func find(tx *bolt.Tx, key []byte) ([]byte, error) {
+	stored := tx.Bucket(messagesBucket).Get(key)
+	switch {
+	case stored == nil || expired(stored, time.Now()):
+		return nil, message.ErrNotFound
+	case len(stored) > maxReply: // a damaged length may be of gigabytes
+		return nil, fmt.Errorf("the file is damaged: a record of %d bytes", len(stored))
+	}
+	return append([]byte{}, stored[stampSize:]...), nil
+}
+
+// Swap implements [message.Store]. It works on a full disk: what it adds is small,
+// and it is how texts are deleted.
+func (b *Bolt) Swap(ctx context.Context, key message.Key, old, record []byte, text message.TextLife) error {
+	return b.change(ctx, 0, func(tx *bolt.Tx) error {
+		messages := tx.Bucket(messagesBucket)
+		stored := messages.Get(key[:])
+		switch {
+		case stored == nil || expired(stored, time.Now()):
+			return message.ErrNotFound
+		case !bytes.Equal(stored[stampSize:], old):
+			return message.ErrConflict
+		}
+		if err := messages.Put(key[:], append(bytes.Clone(stored[:stampSize]), record...)); err != nil {
+			return err
+		}
+		return limitText(tx, key, text)
+	})
 }
 
 // Ping reports whether the file can be read.

@@ -160,7 +160,7 @@ func writeAndRead(t *testing.T, s messageStore, writers, each int) {
 		all.Go(func() {
 			for range each {
 				key := randomKey()
-				if err := s.Put(t.Context(), key, key[:], time.Hour); err != nil {
+				if err := s.Put(t.Context(), key, key[:], nil, time.Hour); err != nil {
 					t.Errorf("Put: %v", err)
 				}
 				if got, err := s.Get(t.Context(), key); err != nil || !bytes.Equal(got, key[:]) {

@@ -59,7 +59,7 @@ func TestBoltKeepsExpiredMessagesAfterAStart(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { _ = b.Close() }()
-		if err := b.Put(t.Context(), message.Key{1}, []byte("x"), time.Second); err != nil {
+		if err := b.Put(t.Context(), message.Key{1}, []byte("x"), nil, time.Second); err != nil {
 			t.Fatal(err)
 		}
 		for _, step := range []struct {

@@ -57,7 +57,7 @@ func writeUntilKilled(path string, out io.Writer) {
 		writers.Go(func() {
 			for {
 				key := randomKey()
-				if err := b.Put(context.Background(), key, valueOf(key), time.Hour); err != nil {
+				if err := b.Put(context.Background(), key, valueOf(key), nil, time.Hour); err != nil {
 					panic(err)
 				}
 				_, _ = fmt.Fprintln(out, key.Hex()) // one write, so lines stay whole

@@ -331,7 +331,7 @@ func read(out io.Writer, s messageStore, key message.Key) (found bool) {
 // write puts a message, and says what goes wrong beyond what the contract allows.
 func write(out io.Writer, s messageStore) {
 	start := time.Now()
-	err := s.Put(context.Background(), randomKey(), []byte("x"), time.Hour)
+	err := s.Put(context.Background(), randomKey(), []byte("x"), nil, time.Hour)
 	late(out, "Put", start)
 	if err != nil && !errors.Is(err, message.ErrUnavailable) {
 		_, _ = fmt.Fprintf(out, "wrong\tPut: %v\n", err)
@@ -437,7 +437,7 @@ func fill(s messageStore, keys []message.Key) {
 	var all sync.WaitGroup
 	for i, key := range keys {
 		all.Go(func() {
-			if err := s.Put(context.Background(), key, make([]byte, 20*i), time.Hour); err != nil {
+			if err := s.Put(context.Background(), key, make([]byte, 20*i), nil, time.Hour); err != nil {
 				panic(err)
 			}
 		})

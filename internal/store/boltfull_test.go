@@ -33,7 +33,7 @@ func TestBoltOnAFullDisk(t *testing.T) {
 					}
 					expire = putUntilFull(t, b, size)
 					fillDisk(t, dir, 100<<10)
-					wantError(t, "Put", b.Put(t.Context(), randomKey(), make([]byte, size), time.Hour), message.ErrFull)
+					wantError(t, "Put", b.Put(t.Context(), randomKey(), make([]byte, size), nil, time.Hour), message.ErrFull)
 					for i, key := range stay {
 						if got, err := b.Get(t.Context(), key); err != nil || len(got) != size {
 							t.Errorf("message %d while the disk is full: got %d bytes and %v", i, len(got), err)
@@ -53,7 +53,7 @@ func TestBoltOnAFullDisk(t *testing.T) {
 				time.Sleep(sweepGrace) //nolint:forbidigo // in a synctest bubble
 				for range len(expire) / 10 {
 					eventually(t, "room", func() error {
-						err := b.Put(t.Context(), randomKey(), make([]byte, size), time.Hour)
+						err := b.Put(t.Context(), randomKey(), make([]byte, size), nil, time.Hour)
 						if err != nil && !errors.Is(err, message.ErrFull) {
 							t.Fatalf("Put: %v", err)
 						}
@@ -108,7 +108,7 @@ func smallDisk(t *testing.T, size int) string {
 func mustPut(t *testing.T, s messageStore, size int) message.Key {
 	t.Helper()
 	key := randomKey()
-	if err := s.Put(t.Context(), key, make([]byte, size), time.Hour); err != nil {
+	if err := s.Put(t.Context(), key, make([]byte, size), nil, time.Hour); err != nil {
 		t.Fatalf("Put of %d bytes: %v", size, err)
 	}
 	return key
@@ -123,7 +123,7 @@ func putUntilFull(t *testing.T, s messageStore, size int) []message.Key {
 	put := func() {
 		for {
 			key := randomKey()
-			if err := s.Put(t.Context(), key, make([]byte, size), 3*time.Second); err != nil {
+			if err := s.Put(t.Context(), key, make([]byte, size), nil, 3*time.Second); err != nil {
 				wantError(t, "Put where there is no room", err, message.ErrFull)
 				return
 			}

@@ -72,7 +72,8 @@ func sample(t testing.TB, pageSize int) []byte {
 	db := newDatabase(t, path, pageSize)
 	for i := range 4 {
 		err := db.Update(func(tx *bolt.Tx) error {
-			return insert(tx, message.Key{byte(i)}, make([]byte, 3*pageSize), noon)
+			key := message.Key{byte(i)}
+			return insert(tx, key[:], make([]byte, 3*pageSize), noon)
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -25,7 +25,7 @@ func TestBoltSpaceCountsPagesOfTheFile(t *testing.T) {
 	}
 	defer func() { _ = b.Close() }()
 	const size = 32 << 20
-	if err := b.Put(t.Context(), message.Key{1}, make([]byte, size), time.Second); err != nil {
+	if err := b.Put(t.Context(), message.Key{1}, make([]byte, size), nil, time.Second); err != nil {
 		t.Fatal(err)
 	}
 	full, _ := b.Space()
@@ -50,7 +50,7 @@ func TestBoltSpace(t *testing.T) {
 	}
 	const size, count = 1 << 20, 8
 	for i := range count {
-		if err := b.Put(context.Background(), message.Key{byte(i)}, make([]byte, size), time.Hour); err != nil {
+		if err := b.Put(context.Background(), message.Key{byte(i)}, make([]byte, size), nil, time.Hour); err != nil {
 			t.Fatal(err)
 		}
 	}

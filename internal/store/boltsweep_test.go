@@ -36,7 +36,7 @@ func (b *Bolt) store(t *testing.T, key message.Key, expires time.Time, size int)
 // putting is the change that puts a message.
 func putting(key message.Key, size int, expires time.Time) *change {
 	return &change{
-		apply: func(tx *bolt.Tx) error { return insert(tx, key, make([]byte, size), expires) },
+		apply: func(tx *bolt.Tx) error { return insert(tx, key[:], make([]byte, size), expires) },
 		size:  size,
 		done:  make(chan error, 1),
 	}
@@ -137,5 +137,39 @@ func TestSweepMakesRoom(t *testing.T) {
 		case cycle > 10 && info.Size() > settled:
 			t.Fatalf("cycle %d: the file has grown from %d to %d bytes", cycle, settled, info.Size())
 		}
+	}
+}
+
+// A text that is no longer needed goes before its record does.
+func TestSweepDeletesTexts(t *testing.T) {
+	b, _ := quietBolt(t)
+	key := message.Key{1}
+	apply := func(f func(*bolt.Tx) error) {
+		t.Helper()
+		if err := b.db.Update(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	apply(func(tx *bolt.Tx) error { return insert(tx, key[:], []byte("record"), time.Now().Add(time.Hour)) })
+	apply(func(tx *bolt.Tx) error { return insert(tx, textOf(key), []byte("text"), time.Now().Add(time.Hour)) })
+	apply(func(tx *bolt.Tx) error { return limitText(tx, key, message.TextLife(time.Minute)) })
+	for _, step := range []struct {
+		after        time.Duration
+		record, text bool
+	}{{50 * time.Second, true, true}, {61 * time.Second, true, false}, {61 * time.Minute, false, false}} {
+		b.sweep(time.Now().Add(step.after), sweepBatch)
+		err := b.db.View(func(tx *bolt.Tx) error {
+			record, text := tx.Bucket(messagesBucket).Get(key[:]) != nil, tx.Bucket(messagesBucket).Get(textOf(key)) != nil
+			if record != step.record || text != step.text {
+				t.Errorf("after %v: record %v and text %v, want %v and %v", step.after, record, text, step.record, step.text)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, index, _ := b.keys(t); index != 0 {
+		t.Errorf("%d entries are left in the index", index)
 	}
 }

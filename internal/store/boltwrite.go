@@ -87,7 +87,7 @@ func (b *Bolt) commit(batch []*change) {
 			case c.err == nil:
 				made++
 				room -= c.size
-			case !errors.Is(c.err, message.ErrExists) && !errors.Is(c.err, message.ErrNotFound):
+			case !errors.Is(c.err, message.ErrExists) && !errors.Is(c.err, message.ErrNotFound) && !errors.Is(c.err, message.ErrConflict):
 				return c.err
 			}
 		}
@@ -144,10 +144,13 @@ func (b *Bolt) Space() (used, limit uint64) {
 	return size - min(free, size), size + left
 }
 
-// insert adds one message and its entry in the index.
-func insert(tx *bolt.Tx, key message.Key, value []byte, expires time.Time) error {
+// textOf is the key of the text beside a record.
+func textOf(key message.Key) []byte { return append(key[:], 't') }
+
+// insert adds a record or a text, and its entry in the index.
+func insert(tx *bolt.Tx, key, value []byte, expires time.Time) error {
 	messages, expiry := tx.Bucket(messagesBucket), tx.Bucket(expiryBucket)
-	if old := messages.Get(key[:]); old != nil {
+	if old := messages.Get(key); old != nil {
 		if !expired(old, time.Now()) {
 			return message.ErrExists
 		}
@@ -155,12 +158,31 @@ func insert(tx *bolt.Tx, key message.Key, value []byte, expires time.Time) error
 			return err
 		}
 	}
-	record := make([]byte, stampSize, stampSize+len(value))
-	binary.BigEndian.PutUint64(record, uint64(expires.UnixMilli()))
-	if err := expiry.Put(indexKey(record, key), nil); err != nil {
+	stamp := stampOf(expires)
+	if err := expiry.Put(indexKey(stamp, key), nil); err != nil {
 		return err
 	}
-	return messages.Put(key[:], append(record, value...))
+	return messages.Put(key, append(stamp, value...))
+}
+
+// limitText lets a text go at once, or has the sweeper delete it later.
+func limitText(tx *bolt.Tx, key message.Key, life message.TextLife) error {
+	messages, expiry := tx.Bucket(messagesBucket), tx.Bucket(expiryBucket)
+	text := textOf(key)
+	switch stored := messages.Get(text); {
+	case stored == nil || life == message.KeepText:
+		return nil
+	case life == message.DropText:
+		if err := expiry.Delete(indexKey(stored[:stampSize], text)); err != nil {
+			return err
+		}
+		return messages.Delete(text)
+	}
+	return expiry.Put(indexKey(stampOf(time.Now().Add(time.Duration(life))), text), nil)
+}
+
+func stampOf(t time.Time) []byte {
+	return binary.BigEndian.AppendUint64(nil, uint64(t.UnixMilli()))
 }
 
 // update runs f in a write transaction. Its errors are the contract's.
@@ -187,7 +209,6 @@ func isFull(err error) bool {
 	return false
 }
 
-func indexKey(stamp []byte, key message.Key) []byte {
-	k := make([]byte, 0, indexSize)
-	return append(append(k, stamp[:stampSize]...), key[:]...)
+func indexKey(stamp, key []byte) []byte {
+	return append(append(make([]byte, 0, stampSize+len(key)), stamp[:stampSize]...), key...)
 }

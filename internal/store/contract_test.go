@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -60,10 +61,7 @@ func openBolt(t testing.TB, path string) *store.Bolt {
 
 // testContract runs the suite. It closes the store.
 func testContract(t *testing.T, s messageStore) {
-	for _, test := range []struct {
-		name string
-		run  func(*testing.T, messageStore)
-	}{
+	for _, test := range slices.Concat(swaps, []part{
 		{"gets what was put", getsWhatWasPut},
 		{"tells absent", tellsAbsent},
 		{"never replaces", neverReplaces},
@@ -72,7 +70,7 @@ func testContract(t *testing.T, s messageStore) {
 		{"one of many writers wins", oneOfManyWritersWins},
 		{"obeys the context", obeysTheContext},
 		{"is unavailable once closed", unavailableOnceClosed},
-	} {
+	}) {
 		t.Run(test.name, func(t *testing.T) { test.run(t, s) })
 	}
 }
@@ -83,7 +81,7 @@ func getsWhatWasPut(t *testing.T, s messageStore) {
 	}
 	for _, size := range []int{0, 1, 100, 4096, 64 << 10, 256 << 10, 1 << 20} {
 		key, value := randomKey(), randomBytes(size)
-		if err := s.Put(t.Context(), key, bytes.Clone(value), time.Hour); err != nil {
+		if err := s.Put(t.Context(), key, bytes.Clone(value), nil, time.Hour); err != nil {
 			t.Fatalf("Put of %d bytes: %v", size, err)
 		}
 		got, err := s.Get(t.Context(), key)
@@ -103,10 +101,10 @@ func tellsAbsent(t *testing.T, s messageStore) {
 
 func neverReplaces(t *testing.T, s messageStore) {
 	key := randomKey()
-	if err := s.Put(t.Context(), key, []byte("first"), time.Hour); err != nil {
+	if err := s.Put(t.Context(), key, []byte("first"), nil, time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	wantError(t, "second Put", s.Put(t.Context(), key, []byte("second"), time.Hour), message.ErrExists)
+	wantError(t, "second Put", s.Put(t.Context(), key, []byte("second"), nil, time.Hour), message.ErrExists)
 	if got, err := s.Get(t.Context(), key); err != nil || string(got) != "first" {
 		t.Errorf("Get: got %q and %v, want the first value", got, err)
 	}
@@ -116,7 +114,7 @@ func forgetsAtExpiry(t *testing.T, s messageStore) {
 	key, stays := randomKey(), randomKey()
 	start := time.Now()
 	for key, ttl := range map[message.Key]time.Duration{key: time.Second, stays: time.Hour} {
-		if err := s.Put(t.Context(), key, []byte("x"), ttl); err != nil {
+		if err := s.Put(t.Context(), key, []byte("x"), nil, ttl); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -138,7 +136,7 @@ func forgetsAtExpiry(t *testing.T, s messageStore) {
 		_, err := s.Get(t.Context(), key)
 		wantError(t, "Get after expiry", err, message.ErrNotFound)
 	}
-	if err := s.Put(t.Context(), key, []byte("again"), time.Hour); err != nil {
+	if err := s.Put(t.Context(), key, []byte("again"), nil, time.Hour); err != nil {
 		t.Errorf("Put under a key that has expired: %v", err)
 	}
 	if got, err := s.Get(t.Context(), key); err != nil || string(got) != "again" {
@@ -151,7 +149,7 @@ func forgetsAtExpiry(t *testing.T, s messageStore) {
 
 func givesValuesAway(t *testing.T, s messageStore) {
 	key := randomKey()
-	if err := s.Put(t.Context(), key, []byte("mine"), time.Hour); err != nil {
+	if err := s.Put(t.Context(), key, []byte("mine"), nil, time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -177,13 +175,13 @@ func oneOfManyWritersWins(t *testing.T, s messageStore) {
 			own := randomKey()
 			value := fmt.Appendf(nil, "writer %d", w)
 			for i, key := range shared {
-				if err := s.Put(t.Context(), key, bytes.Clone(value), time.Hour); err != nil {
+				if err := s.Put(t.Context(), key, bytes.Clone(value), nil, time.Hour); err != nil {
 					wantError(t, "Put of a taken key", err, message.ErrExists)
 				} else {
 					won[i].Add(1)
 				}
 			}
-			if err := s.Put(t.Context(), own, bytes.Clone(value), time.Hour); err != nil {
+			if err := s.Put(t.Context(), own, bytes.Clone(value), nil, time.Hour); err != nil {
 				t.Errorf("Put of a writer's own key: %v", err)
 			}
 			if got, err := s.Get(t.Context(), own); err != nil || !bytes.Equal(got, value) {
@@ -206,7 +204,7 @@ func obeysTheContext(t *testing.T, s messageStore) {
 	defer cancel()
 	for name, ctx := range map[string]context.Context{"cancelled": cancelled, "late": late} {
 		key := randomKey()
-		wantError(t, name+" Put", s.Put(ctx, key, []byte("x"), time.Hour), message.ErrUnavailable)
+		wantError(t, name+" Put", s.Put(ctx, key, []byte("x"), nil, time.Hour), message.ErrUnavailable)
 		_, err := s.Get(ctx, key)
 		wantError(t, name+" Get", err, message.ErrUnavailable)
 		wantError(t, name+" Ping", s.Ping(ctx), message.ErrUnavailable)
@@ -217,14 +215,14 @@ func obeysTheContext(t *testing.T, s messageStore) {
 
 func unavailableOnceClosed(t *testing.T, s messageStore) {
 	key := randomKey()
-	if err := s.Put(t.Context(), key, []byte("x"), time.Hour); err != nil {
+	if err := s.Put(t.Context(), key, []byte("x"), nil, time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	var under sync.WaitGroup // while they write, the store is closed, by two at a time
 	for range 8 {
 		under.Go(func() {
 			for {
-				if err := s.Put(t.Context(), randomKey(), []byte("x"), time.Hour); err != nil {
+				if err := s.Put(t.Context(), randomKey(), []byte("x"), nil, time.Hour); err != nil {
 					wantError(t, "Put while closing", err, message.ErrUnavailable)
 					return
 				}
@@ -242,7 +240,7 @@ func unavailableOnceClosed(t *testing.T, s messageStore) {
 	if err := s.Close(); err != nil {
 		t.Errorf("Close again: %v", err)
 	}
-	wantError(t, "Put", s.Put(t.Context(), randomKey(), []byte("x"), time.Hour), message.ErrUnavailable)
+	wantError(t, "Put", s.Put(t.Context(), randomKey(), []byte("x"), nil, time.Hour), message.ErrUnavailable)
 	_, err := s.Get(t.Context(), key)
 	wantError(t, "Get", err, message.ErrUnavailable)
 	wantError(t, "Ping", s.Ping(t.Context()), message.ErrUnavailable)

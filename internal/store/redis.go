@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"crypto/sha1" //nolint:gosec // see Swap
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,7 +20,8 @@ import (
 const keyPrefix = "msg:"
 
 // A Redis is a [message.Store] in Redis: one server, a Sentinel's master, or a
-// Cluster. Every operation is one command on one key.
+// Cluster. Every operation is one command or one script. What is kept of one
+// message lies in one slot of a Cluster.
 type Redis struct {
 	client redis.UniversalClient
 	reads  *batchReader
@@ -39,12 +42,25 @@ func NewRedis(rawURL string, opts RedisOptions, log *slog.Logger) (*Redis, error
 	return &Redis{client, newBatchReader(client)}, nil
 }
 
-// Put implements [message.Store] with one SET NX EX. It is as durable as Redis
-// is configured to be before it answers (appendfsync always, as shipped).
-func (r *Redis) Put(ctx context.Context, key message.Key, value []byte, ttl time.Duration) error {
+// recordKey names a message's record.
+func recordKey(key message.Key) string { return keyPrefix + key.Hex() }
+
+// textKey names the text beside a record. What stands in braces is all that a
+// Cluster looks at to find the slot: it is the record's name.
+func textKey(key message.Key) string { return keyPrefix + "{" + recordKey(key) + "}" }
+
+// Put implements [message.Store]. It is as durable as Redis is configured to be
+// before it answers (appendfsync always, as shipped).
+func (r *Redis) Put(ctx context.Context, key message.Key, record, text []byte, ttl time.Duration) error {
 	ctx, cancel := withTimeout(ctx)
 	defer cancel()
-	stored, err := r.client.SetNX(ctx, keyPrefix+key.Hex(), value, ttl).Result()
+	var stored bool
+	var err error
+	if text == nil {
+		stored, err = r.client.SetNX(ctx, recordKey(key), record, ttl).Result()
+	} else {
+		stored, err = putBoth.Run(ctx, r.client, []string{recordKey(key), textKey(key)}, record, text, ttl.Milliseconds()).Bool()
+	}
 	switch {
 	case err != nil:
 		return redisError(ctx, err)
@@ -54,11 +70,87 @@ func (r *Redis) Put(ctx context.Context, key message.Key, value []byte, ttl time
 	return nil
 }
 
+// putBoth stores a record and its text, unless the record's key is taken.
+var putBoth = redis.NewScript(`
+if not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[3]) then
+  return 0
+end
+redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
+return 1
+`)
+
+// GetText implements [message.Store].
+func (r *Redis) GetText(ctx context.Context, key message.Key) (record, text []byte, err error) {
+	ctx, cancel := withTimeout(ctx)
+	defer cancel()
+	values, err := r.client.MGet(ctx, recordKey(key), textKey(key)).Result()
+	if err != nil {
+		return nil, nil, redisError(ctx, err)
+	}
+	found, ok := values[0].(string)
+	if !ok {
+		return nil, nil, message.ErrNotFound
+	}
+	if beside, ok := values[1].(string); ok {
+		text = []byte(beside)
+	}
+	return []byte(found), text, nil
+}
+
+// Swap implements [message.Store].
+func (r *Redis) Swap(ctx context.Context, key message.Key, old, record []byte, text message.TextLife) error {
+	ctx, cancel := withTimeout(ctx)
+	defer cancel()
+	sum := sha1.Sum(old) //nolint:gosec // Lua in Redis has no other; what is compared was sealed by us
+	life := time.Duration(text).Milliseconds()
+	if text == message.KeepText {
+		life = -1
+	}
+	outcome, err := swap.Run(ctx, r.client, []string{recordKey(key), textKey(key)}, hex.EncodeToString(sum[:]), record, life).Int()
+	switch {
+	case err != nil:
+		return redisError(ctx, err)
+	case outcome == swapAbsent:
+		return message.ErrNotFound
+	case outcome == swapConflict:
+		return message.ErrConflict
+	}
+	return nil
+}
+
+// What the swap script returns.
+const (
+	swapAbsent   = 0
+	swapConflict = 1
+)
+
+// swap replaces a record if it is the one with this SHA-1, and keeps the time at
+// which it vanishes. The text stays (-1), goes (0), or vanishes after so many
+// milliseconds. It is allowed where Redis is full: a record that is opened or
+// taken back frees more than it takes.
+var swap = redis.NewScript(`#!lua flags=allow-oom
+local record = redis.call('GET', KEYS[1])
+if not record then
+  return 0
+end
+if redis.sha1hex(record) ~= ARGV[1] then
+  return 1
+end
+redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
+local life = tonumber(ARGV[3])
+if life == 0 then
+  redis.call('DEL', KEYS[2])
+elseif life > 0 then
+  redis.call('PEXPIRE', KEYS[2], ARGV[3])
+end
+return 2
+`)
+
 // Get implements [message.Store].
 func (r *Redis) Get(ctx context.Context, key message.Key) ([]byte, error) {
 	ctx, cancel := withTimeout(ctx)
 	defer cancel()
-	value, err := r.reads.get(ctx, keyPrefix+key.Hex())
+	value, err := r.reads.get(ctx, recordKey(key))
 	if err != nil {
 		return nil, redisError(ctx, err)
 	}

@@ -31,7 +31,7 @@ func TestRedisKilledAndRestarted(t *testing.T) {
 				for {
 					key := randomKey()
 					var err error
-					timely(t, "Put", func() { err = s.Put(t.Context(), key, valueOf(key), time.Hour) })
+					timely(t, "Put", func() { err = s.Put(t.Context(), key, valueOf(key), nil, time.Hour) })
 					if err != nil {
 						wantError(t, "Put when Redis is killed", err, message.ErrUnavailable)
 						return
@@ -85,7 +85,7 @@ func wantUnavailable(t *testing.T, s messageStore) {
 	t.Helper()
 	var requests sync.WaitGroup
 	for what, request := range map[string]func() error{
-		"Put":  func() error { return s.Put(t.Context(), randomKey(), []byte("x"), time.Hour) },
+		"Put":  func() error { return s.Put(t.Context(), randomKey(), []byte("x"), nil, time.Hour) },
 		"Get":  func() error { _, err := s.Get(t.Context(), randomKey()); return err },
 		"Ping": func() error { return s.Ping(t.Context()) },
 	} {
@@ -261,7 +261,7 @@ func TestRedisFull(t *testing.T) {
 			var stored []message.Key
 			for len(stored) < 1000 {
 				key := randomKey()
-				err := s.Put(t.Context(), key, make([]byte, 64<<10), time.Hour)
+				err := s.Put(t.Context(), key, make([]byte, 64<<10), nil, time.Hour)
 				if err != nil {
 					wantError(t, "Put where there is no room", err, message.ErrFull)
 					break
@@ -269,7 +269,7 @@ func TestRedisFull(t *testing.T) {
 				stored = append(stored, key)
 			}
 			timely(t, "Put", func() {
-				wantError(t, "one more", s.Put(t.Context(), randomKey(), make([]byte, 64<<10), time.Hour), message.ErrFull)
+				wantError(t, "one more", s.Put(t.Context(), randomKey(), make([]byte, 64<<10), nil, time.Hour), message.ErrFull)
 			})
 			for i, key := range stored {
 				if got, err := s.Get(t.Context(), key); err != nil || len(got) != 64<<10 {
@@ -362,7 +362,7 @@ func TestSentinelFailsOver(t *testing.T) {
 	wantUnavailable(t, s)
 	eventually(t, "the store finds the new master", func() error {
 		var err error
-		timely(t, "Put", func() { err = s.Put(t.Context(), randomKey(), []byte("x"), time.Hour) })
+		timely(t, "Put", func() { err = s.Put(t.Context(), randomKey(), []byte("x"), nil, time.Hour) })
 		return err
 	})
 	if got, err := s.Get(t.Context(), key); err != nil || len(got) != 100 {
@@ -380,7 +380,7 @@ func TestRedisTellsNoSecrets(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = s.Close() })
 	key, value := randomKey(), []byte("the value")
-	putErr := s.Put(t.Context(), key, value, time.Hour)
+	putErr := s.Put(t.Context(), key, value, nil, time.Hour)
 	_, getErr := s.Get(t.Context(), key)
 	server.kill()
 	pingErr := s.Ping(t.Context())

@@ -50,7 +50,7 @@ func TestRedisSpace(t *testing.T) {
 			}
 			stored, refused := 0, false
 			for i := 0; i < 1000 && !refused; i++ {
-				err := s.Put(t.Context(), randomKey(), make([]byte, 64<<10), time.Hour)
+				err := s.Put(t.Context(), randomKey(), make([]byte, 64<<10), nil, time.Hour)
 				if refused = err != nil; refused {
 					wantError(t, "Put where there is no room", err, message.ErrFull)
 					break
@@ -149,7 +149,7 @@ func TestRedisInfoShowsNothingOfMessages(t *testing.T) {
 	s := server.open()
 	const value = "the sealed value of a message"
 	key := randomKey()
-	if err := s.Put(t.Context(), key, []byte(value), time.Hour); err != nil {
+	if err := s.Put(t.Context(), key, []byte(value), nil, time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Get(t.Context(), key); err != nil {

@@ -28,7 +28,19 @@ const (
 // only the weight counts. A malformed element is skipped, so that it cannot turn
 // the rest of the list into a refusal. What is not looked at counts as "*/*".
 func negotiate(accept []string) offer {
-	var json, text preference
+	json, text := preferences(accept)
+	switch {
+	case json.weight == 0 && text.weight == 0:
+		return asNothing
+	case text.weight > json.weight, text.weight == json.weight && text.specific > json.specific:
+		return asText
+	}
+	return asJSON
+}
+
+// preferences returns what the fields say of each of our types. A client that says
+// nothing takes anything.
+func preferences(accept []string) (json, text preference) {
 	empty := true
 	left, elements := acceptBytes, 0
 	for _, field := range accept {
@@ -61,15 +73,16 @@ func negotiate(accept []string) offer {
 			break
 		}
 	}
-	switch {
-	case empty:
-		return asJSON
-	case json.weight == 0 && text.weight == 0:
-		return asNothing
-	case text.weight > json.weight, text.weight == json.weight && text.specific > json.specific:
-		return asText
+	if empty {
+		return preference{1, fullWeight}, preference{1, fullWeight}
 	}
-	return asJSON
+	return json, text
+}
+
+// admitsJSON reports whether a client takes JSON, if not at first.
+func admitsJSON(accept []string) bool {
+	json, _ := preferences(accept)
+	return json.weight > 0
 }
 
 // negotiated returns the form in which this request is answered. It negotiates

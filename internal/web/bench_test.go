@@ -20,11 +20,19 @@ import (
 // it keeps the first value, and lends it to one reader at a time.
 type shelf struct{ value, lent []byte }
 
-func (s *shelf) Put(_ context.Context, _ message.Key, value []byte, _ time.Duration) error {
+func (s *shelf) Put(_ context.Context, _ message.Key, value, _ []byte, _ time.Duration) error {
 	if s.value == nil {
 		s.value = value
 	}
 	return nil
+}
+
+func (*shelf) GetText(context.Context, message.Key) (record, text []byte, err error) {
+	return nil, nil, message.ErrNotFound
+}
+
+func (*shelf) Swap(context.Context, message.Key, []byte, []byte, message.TextLife) error {
+	return message.ErrNotFound
 }
 
 func (s *shelf) Get(context.Context, message.Key) ([]byte, error) {
@@ -69,7 +77,7 @@ func BenchmarkHandler(b *testing.B) {
 	box := message.NewBox(store)
 	log := slog.New(ops.NewLines(io.Discard, slog.LevelInfo, ops.ClientPrefix)) // what a line costs belongs to it
 	handler := web.Serve(web.Log{Logger: log, Sender: named}, unobserved{}, roomy(), web.Hosts([]string{"example.com"}, web.Origin("", web.Routes(box, limits, free{}))))
-	id, _, err := box.Create(b.Context(), []byte(strings.Repeat("A text as people write it. ", 10)), time.Hour, time.Now())
+	created, err := box.Create(b.Context(), message.Draft{Text: []byte(strings.Repeat("A text as people write it. ", 10)), TTL: time.Hour}, time.Now())
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -105,5 +113,5 @@ func BenchmarkHandler(b *testing.B) {
 	run("create/json", "POST", "/", "application/json", `{"message":"`+text+`","ttl":3600}`)
 	run("create/text", "POST", "/?ttl=3600", "text/plain", text)
 	run("create/form", "POST", "/", "application/x-www-form-urlencoded", "message="+url.QueryEscape(text)+"&ttl=3600")
-	run("read", "GET", "/msg/"+id.Reveal(), "", "")
+	run("read", "GET", "/msg/"+created.ID.Reveal(), "", "")
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"messaging_api/internal/message"
 )
 
 // Limits are the bounds of what a client may create.
@@ -22,10 +24,14 @@ type Limits struct {
 	Grace    time.Duration // before a body must come at the least rate; 0: only the server's deadlines hold
 }
 
-// A creation is what a client asks for with POST.
+// members are those of a creation, in the words of the API.
+var members = []string{"message", "ttl", "reads", "proof_hash"}
+
+// A creation is what a client asks for with POST, as it is written; "" where a
+// member is absent.
 type creation struct {
-	text []byte
-	ttl  time.Duration
+	text                  []byte
+	ttl, reads, proofHash string
 }
 
 // The media types that POST takes, in the words of Accept-Post.
@@ -37,52 +43,75 @@ const (
 
 // readCreation reads and judges the request to create a message. Every error
 // is a refusal that names the input and the rule.
-func (l Limits) readCreation(x *Exchange, r *http.Request) (creation, error) {
+func (l Limits) readCreation(x *Exchange, r *http.Request) (message.Draft, error) {
 	media, err := mediaType(r.Header)
 	if err != nil {
 		if e, ok := errors.AsType[refusal](err); ok {
 			e.detail += x.hint(r)
 			err = e
 		}
-		return creation{}, err
+		return message.Draft{}, err
 	}
 	query := r.URL.RawQuery
 	if query != "" && media != mediaText {
-		return creation{}, badRequest("A query is only taken with text/plain; put the members into the body.")
+		return message.Draft{}, badRequest("A query is only taken with text/plain; put the members into the body.")
 	}
 	body, err := l.readBody(x, r)
 	if err != nil {
-		return creation{}, err
+		return message.Draft{}, err
 	}
 	if !utf8.Valid(body) {
-		return creation{}, badRequest("The body is not UTF-8.")
+		return message.Draft{}, badRequest("The body is not UTF-8.")
 	}
 	var c creation
-	var ttl string
 	switch media {
 	case mediaText:
 		if fetchedJSON(r.Header, body) {
-			return creation{}, errFetchedJSON
+			return message.Draft{}, errFetchedJSON
 		}
+		c, err = parseQuery(query)
 		c.text = body
-		ttl, err = parseQuery(query)
 	case mediaForm:
-		c.text, ttl, err = parseForm(string(body))
+		c, err = parseForm(string(body))
 		if e, ok := errors.AsType[refusal](err); ok && !bytes.Contains(body, []byte("message=")) {
 			e.detail += x.hint(r) // a text was sent where a form was announced
 			err = e
 		}
 	default:
-		c.text, ttl, err = parseJSON(body)
+		c, err = parseJSON(body)
 	}
 	if err != nil {
-		return creation{}, err
+		return message.Draft{}, err
 	}
+	return l.judge(c)
+}
+
+// judge holds a creation to the rules of its members.
+func (l Limits) judge(c creation) (d message.Draft, err error) {
 	if len(c.text) == 0 {
-		return creation{}, badRequest(`The message is missing or empty.`)
+		return d, badRequest(`The message is missing or empty.`)
 	}
-	c.ttl, err = l.parseTTL(ttl)
-	return c, err
+	d.Text = c.text
+	if d.TTL, err = l.parseTTL(c.ttl); err != nil {
+		return d, err
+	}
+	if c.reads != "" {
+		d.Reads, err = strconv.Atoi(c.reads)
+		if err != nil || d.Reads < 1 || d.Reads > message.MaxReads || c.reads[0] == '+' {
+			return d, badRequest(`"reads" is %s; it must be a whole number from 1 to %d.`, quote(c.reads), message.MaxReads)
+		}
+	}
+	if c.proofHash != "" {
+		if d.Reads == 0 {
+			return d, badRequest(`"proof_hash" is only taken with "reads".`)
+		}
+		hash, err := parseProof("proof_hash", c.proofHash)
+		if err != nil {
+			return d, err
+		}
+		d.ProofHash = (*message.Hash)(hash)
+	}
+	return d, nil
 }
 
 func badRequest(format string, args ...any) error {

@@ -115,7 +115,7 @@ func TestCreate(t *testing.T) {
 			if a.StatusCode != http.StatusOK || a.Header.Get("Content-Type") != typeJSON {
 				t.Fatalf("got %d %s %s", a.StatusCode, a.Header.Get("Content-Type"), a.body)
 			}
-			got := decode(t, a.body, "status", "message_id", "url", "expires_at")
+			got := decode(t, a.body, "status", "message_id", "url", "owner_token", "expires_at")
 			id, _ := got["message_id"].(string)
 			if got["status"] != 200.0 || !uuid4.MatchString(id) {
 				t.Errorf("body %s: want status 200 and a UUID", a.body)
@@ -262,7 +262,7 @@ func TestCreateDefaultsTTL(t *testing.T) {
 	s := newService(web.Limits{MaxBytes: 1024, TTL: 30 * time.Second, TTLMax: time.Minute})
 	before := time.Now()
 	a := s.ask("POST", "/", nil, strings.NewReader(`{"message":"x"}`))
-	expires, err := time.Parse(time.RFC3339, decode(t, a.body, "status", "message_id", "url", "expires_at")["expires_at"].(string))
+	expires, err := time.Parse(time.RFC3339, decode(t, a.body, "status", "message_id", "url", "owner_token", "expires_at")["expires_at"].(string))
 	if err != nil || expires.Before(before.Add(30*time.Second).Truncate(time.Millisecond)) || expires.After(time.Now().Add(30*time.Second)) {
 		t.Errorf("expires %v, %v, want half a minute after %v", expires, err, before)
 	}

@@ -2,12 +2,14 @@ package web_test
 
 import (
 	"bufio"
+	"encoding/json"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"messaging_api/internal/api"
 	"messaging_api/internal/message"
 )
 
@@ -33,7 +35,7 @@ func emissions(w *wire, t testing.TB) []emission {
 	unknown := "/msg/" + message.NewID().Reveal()
 	asText := fields("Accept", typeText)
 	textBody := fields("Content-Type", typeText)
-	return []emission{
+	return append(limitedEmissions(w, t), []emission{
 		{name: "description", status: 200, method: "GET", target: "/"},
 		{name: "description as text", status: 200, method: "GET", target: "/", header: asText},
 		{name: "description without body", status: 200, method: "HEAD", target: "/"},
@@ -102,6 +104,63 @@ func emissions(w *wire, t testing.TB) []emission {
 		{name: "transfer coding", status: 501, method: "POST", target: "/", raw: "POST / HTTP/1.1\r\nHost: example.com\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"},
 		{name: "version", status: 505, method: "GET", target: "/", raw: "GET / HTTP/3.0\r\nHost: example.com\r\n\r\n"},
 		{name: "version 0.9", status: 505, method: "GET", target: "/", raw: "GET / HTTP/0.9\r\nHost: example.com\r\n\r\n"},
+	}...)
+}
+
+// limitedEmissions are those of limited messages, and of taking messages back.
+func limitedEmissions(w *wire, t testing.TB) []emission {
+	create := func(body string) (path, token string) {
+		t.Helper()
+		a := w.ask("POST", "/", fields("Host", "example.com"), strings.NewReader(body))
+		var created api.Created
+		if err := json.Unmarshal([]byte(a.body), &created); err != nil || a.StatusCode != http.StatusOK {
+			t.Fatalf("POST %s: %d %s", body, a.StatusCode, a.body)
+		}
+		return "/msg/" + created.MessageID, "Bearer " + created.OwnerToken
+	}
+	_, hash := proofOf("p")
+	fresh, token := create(`{"message":"hello","reads":100}`)
+	locked, _ := create(`{"message":"hello","reads":1,"proof_hash":"` + hash + `"}`)
+	withdrawn, owner := create(`{"message":"hello"}`)
+	spent, late := create(`{"message":"hello","reads":1}`)
+	if a := w.ask("POST", spent, fields("Host", "example.com"), nil); a.StatusCode != http.StatusOK {
+		t.Fatalf("POST: %d %s", a.StatusCode, a.body)
+	}
+	unknown := "/msg/" + message.NewID().Reveal()
+	asText := fields("Accept", typeText)
+	bearer := func(token string) http.Header { return fields("Authorization", token) }
+	unavailable, broken := func() error { return message.ErrUnavailable }, func() error { return errBroken }
+	return []emission{
+		{name: "state", status: 200, method: "GET", target: fresh},
+		{name: "state without body", status: 200, method: "HEAD", target: fresh},
+		{name: "state as text", status: 406, method: "GET", target: fresh, header: asText},
+		{name: "opening", status: 200, method: "POST", target: fresh, header: fields("Content-Type", typeJSON), body: strings.NewReader(`{"claim":"` + claimA + `"}`)},
+		{name: "opening again", status: 200, method: "POST", target: fresh, header: fields("Content-Type", typeJSON), body: strings.NewReader(`{"claim":"` + claimA + `"}`)},
+		{name: "opening as text", status: 200, method: "POST", target: fresh, header: asText},
+		{name: "bad opening", status: 400, method: "POST", target: fresh, header: fields("Content-Type", typeJSON), body: strings.NewReader(`{"claim":1}`), outlaw: true},
+		{name: "wrong proof", status: 403, method: "POST", target: locked},
+		{name: "unknown opening", status: 404, method: "POST", target: unknown},
+		{name: "Accept for opening", status: 406, method: "POST", target: fresh, header: fields("Accept", "image/png")},
+		{name: "opened out", status: 410, method: "GET", target: spent},
+		{name: "opened out, as text", status: 410, method: "GET", target: spent, header: asText},
+		{name: "opening what is opened out", status: 410, method: "POST", target: spent},
+		{name: "large opening", status: 413, method: "POST", target: fresh, header: fields("Content-Type", typeJSON), body: endless{}},
+		{name: "type of an opening", status: 415, method: "POST", target: fresh, header: fields("Content-Type", typeText), body: strings.NewReader("x"), outlaw: true},
+		{name: "no reads left to open", status: 429, method: "POST", target: fresh, deny: "read"},
+		{name: "store broken for opening", status: 500, method: "POST", target: fresh, fault: broken},
+		{name: "store unavailable for opening", status: 503, method: "POST", target: fresh, fault: unavailable},
+		{name: "newer message", status: 503, method: "GET", target: fresh, fault: func() error { return message.ErrNewer }},
+
+		{name: "not Bearer", status: 401, method: "DELETE", target: fresh, header: bearer("Basic eDp5")},
+		{name: "wrong token", status: 403, method: "DELETE", target: fresh, header: bearer("Bearer x")},
+		{name: "unknown to take back", status: 404, method: "DELETE", target: unknown, header: bearer(token)},
+		{name: "Accept for taking back", status: 406, method: "DELETE", target: fresh, header: fields("Authorization", token, "Accept", "image/png")},
+		{name: "too late to take back", status: 410, method: "DELETE", target: spent, header: bearer(late)},
+		{name: "no reads left to take back", status: 429, method: "DELETE", target: fresh, header: bearer(token), deny: "read"},
+		{name: "store broken for taking back", status: 500, method: "DELETE", target: fresh, header: bearer(token), fault: broken},
+		{name: "store unavailable for taking back", status: 503, method: "DELETE", target: fresh, header: bearer(token), fault: unavailable},
+		{name: "taken back", status: 204, method: "DELETE", target: withdrawn, header: bearer(owner)},
+		{name: "read after that", status: 410, method: "GET", target: withdrawn},
 	}
 }
 
@@ -131,7 +190,7 @@ func slow(t testing.TB) (*wire, emission) {
 	w := newService(limits, "example.com").listen(t, func(s *http.Server) { s.ReadTimeout = 200 * time.Millisecond })
 	never, end := io.Pipe()
 	t.Cleanup(func() { _ = end.Close() })
-	return w, emission{name: "slow body", status: 408, method: "POST", target: "/", header: fields("Content-Type", typeText), body: never}
+	return w, emission{name: "slow body", status: 408, method: "POST", target: "/", header: fields("Content-Type", typeJSON), body: never}
 }
 
 // plainOnTLS asks in plain HTTP where TLS is spoken.

@@ -12,13 +12,15 @@ import (
 	"testing"
 	"time"
 	"unicode/utf8"
+
+	"messaging_api/internal/message"
 )
 
 var fuzzLimits = Limits{MaxBytes: 1 << 20, TTL: time.Hour, TTLMax: 24 * time.Hour}
 
 // judge reads a creation and checks what holds for all of them: either a text
 // and a lifetime within the rules, or a refusal that can be shown.
-func judge(t *testing.T, contentType, query, body string) (creation, bool) {
+func judge(t *testing.T, contentType, query, body string) (message.Draft, bool) {
 	t.Helper()
 	w := httptest.NewRecorder()
 	r := &http.Request{
@@ -30,13 +32,16 @@ func judge(t *testing.T, contentType, query, body string) (creation, bool) {
 	c, err := fuzzLimits.readCreation(&Exchange{w: w, load: load}, r)
 	if err != nil {
 		expectShowable(t, err)
-		return creation{}, false
+		return message.Draft{}, false
 	}
-	if len(c.text) == 0 || !utf8.Valid(c.text) {
-		t.Errorf("accepted the text %q", c.text)
+	if len(c.Text) == 0 || !utf8.Valid(c.Text) {
+		t.Errorf("accepted the text %q", c.Text)
 	}
-	if c.ttl < time.Second || c.ttl > fuzzLimits.TTLMax || c.ttl%time.Second != 0 {
-		t.Errorf("accepted the ttl %v", c.ttl)
+	if c.TTL < time.Second || c.TTL > fuzzLimits.TTLMax || c.TTL%time.Second != 0 {
+		t.Errorf("accepted the ttl %v", c.TTL)
+	}
+	if c.Reads < 0 || c.Reads > message.MaxReads || c.Reads == 0 && c.ProofHash != nil {
+		t.Errorf("accepted %d reads with a proof: %v", c.Reads, c.ProofHash != nil)
 	}
 	return c, true
 }
@@ -61,7 +66,7 @@ func expectShowable(t *testing.T, err error) {
 func FuzzJSON(f *testing.F) {
 	for _, body := range []string{
 		`{"message":"hello","ttl":3600}`, `{"message":"\ud83d\ude00\u0000"}`, `{"message":"\ud800"}`, `{"m\u0065ssage":"x"}`,
-		`{"message":"x","message":"y"}`, `{"message":"x","ttl":1e3}`, `{"message":"x"} `, `{"message":"x"}x`, `{"":[[[[`, "{\"message\":\"\xff\"}", `null`, ``, `{"message":"\é"}`,
+		`{"message":"x","message":"y"}`, `{"message":"x","ttl":1e3}`, `{"message":"x"} `, `{"message":"x","reads":3,"proof_hash":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}`, `{"message":"x"}x`, `{"":[[[[`, "{\"message\":\"\xff\"}", `null`, ``, `{"message":"\é"}`,
 	} {
 		f.Add(body)
 	}
@@ -73,16 +78,20 @@ func FuzzJSON(f *testing.F) {
 		var other struct {
 			Message string
 			TTL     *int64
+			Reads   *int
 		}
-		if err := json.Unmarshal([]byte(body), &other); err != nil || other.Message != string(c.text) {
-			t.Errorf("%q: read %q, encoding/json %q, %v", body, c.text, other.Message, err)
+		if err := json.Unmarshal([]byte(body), &other); err != nil || other.Message != string(c.Text) {
+			t.Errorf("%q: read %q, encoding/json %q, %v", body, c.Text, other.Message, err)
 		}
-		if other.TTL != nil && time.Duration(*other.TTL)*time.Second != c.ttl {
-			t.Errorf("%q: read a ttl of %v, encoding/json %d", body, c.ttl, *other.TTL)
+		if other.TTL != nil && time.Duration(*other.TTL)*time.Second != c.TTL {
+			t.Errorf("%q: read a ttl of %v, encoding/json %d", body, c.TTL, *other.TTL)
 		}
-		again := string(append(appendString([]byte(`{"message":`), c.text), '}'))
-		if back, ok := judge(t, mediaJSON, "", again); !ok || string(back.text) != string(c.text) {
-			t.Errorf("%q: written as %q, read as %q", c.text, again, back.text)
+		if other.Reads != nil && *other.Reads != c.Reads {
+			t.Errorf("%q: read %d reads, encoding/json %d", body, c.Reads, *other.Reads)
+		}
+		again := string(append(appendString([]byte(`{"message":`), c.Text), '}'))
+		if back, ok := judge(t, mediaJSON, "", again); !ok || string(back.Text) != string(c.Text) {
+			t.Errorf("%q: written as %q, read as %q", c.Text, again, back.Text)
 		}
 	})
 }
@@ -99,13 +108,13 @@ func FuzzForm(f *testing.F) {
 			return
 		}
 		if !strings.Contains(body, ";") { // which url.ParseQuery refuses
-			if other, err := url.ParseQuery(body); err != nil || other.Get("message") != string(c.text) {
-				t.Errorf("%q: read %q, net/url %q, %v", body, c.text, other.Get("message"), err)
+			if other, err := url.ParseQuery(body); err != nil || other.Get("message") != string(c.Text) {
+				t.Errorf("%q: read %q, net/url %q, %v", body, c.Text, other.Get("message"), err)
 			}
 		}
-		again := url.Values{"message": {string(c.text)}}.Encode()
-		if back, ok := judge(t, mediaForm, "", again); !ok || string(back.text) != string(c.text) {
-			t.Errorf("%q: written as %q, read as %q", c.text, again, back.text)
+		again := url.Values{"message": {string(c.Text)}}.Encode()
+		if back, ok := judge(t, mediaForm, "", again); !ok || string(back.Text) != string(c.Text) {
+			t.Errorf("%q: written as %q, read as %q", c.Text, again, back.Text)
 		}
 	})
 }
@@ -118,8 +127,8 @@ func FuzzText(f *testing.F) {
 	f.Add("x", "ttl=%31")
 	f.Add("x", "%ff=1")
 	f.Fuzz(func(t *testing.T, body, query string) {
-		if c, ok := judge(t, mediaText, query, body); ok && string(c.text) != body {
-			t.Errorf("%q became %q", body, c.text)
+		if c, ok := judge(t, mediaText, query, body); ok && string(c.Text) != body {
+			t.Errorf("%q became %q", body, c.Text)
 		}
 	})
 }
@@ -209,6 +218,32 @@ func FuzzHost(f *testing.F) {
 		link, err := url.Parse((&Exchange{host: name, port: port}).link("id"))
 		if err != nil || link.Hostname() != name || ":"+link.Port() != port && port != "" || link.Path != "/msg/id" || link.User != nil {
 			t.Errorf("ParseHost(%q): the link is %v, %v", s, link, err)
+		}
+	})
+}
+
+// Whatever opening is accepted holds to the rules of its members.
+func FuzzOpening(f *testing.F) {
+	for _, body := range []string{
+		`{"proof":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","claim":"0123456789abcdef"}`, `{}`, `{"claim":""}`, `{"claim":null}`,
+		`{"proof":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB"}`, `{"claim":"0123456789abcde\u0066"}`, `{"claim":1}`, `[]`, ``,
+	} {
+		f.Add(body)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		s := &routes{limits: fuzzLimits}
+		r := &http.Request{
+			Method: http.MethodPost, URL: &url.URL{Path: "/msg/x"}, Header: http.Header{},
+			Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)),
+		}
+		load := NewInFlight(1, 0, fuzzLimits.MaxBytes, func(netip.Addr) Client { return Client{} })
+		o, err := s.readOpening(&Exchange{w: httptest.NewRecorder(), load: load}, r)
+		if err != nil {
+			expectShowable(t, err)
+			return
+		}
+		if o.Proof != nil && len(o.Proof) != 32 || o.Claim != "" && !validClaim(o.Claim) {
+			t.Errorf("%q: read %+v", body, o)
 		}
 	})
 }

@@ -34,7 +34,7 @@ var security = map[string]string{
 }
 
 // expected are the other fields that an answer may have.
-var expected = []string{"Accept-Encoding", "Accept-Post", "Allow", "Connection", "Content-Length", "Content-Type", "Date", "Location", "Ratelimit", "Ratelimit-Policy", "Retry-After", "X-Request-Id"}
+var expected = []string{"Accept-Encoding", "Accept-Post", "Allow", "Connection", "Content-Length", "Content-Type", "Date", "Location", "Ratelimit", "Ratelimit-Policy", "Retry-After", "Www-Authenticate", "X-Request-Id"}
 
 // An auditor checks answers, and that no request id comes twice.
 type auditor struct{ seen map[string]bool }
@@ -61,6 +61,12 @@ func (c *auditor) audit(t *testing.T, a answer) {
 		t.Errorf("X-Request-Id %q: want a fresh version 4 UUID", id)
 	}
 	c.seen[id] = true
+	if a.StatusCode == http.StatusNoContent {
+		if a.body != "" || a.Header.Get("Content-Type") != "" {
+			t.Errorf("a 204 with the type %q and the body %q", a.Header.Get("Content-Type"), a.body)
+		}
+		return
+	}
 	if got := a.Header.Get("Content-Type"); got != typeJSON && got != typeProblem && got != typeUTF8 {
 		t.Errorf("Content-Type %q", got)
 	}
@@ -82,7 +88,7 @@ func (c *auditor) audit(t *testing.T, a answer) {
 var http1Only = []int{417, 431, 501, 505}
 
 // all are the statuses that the service can emit.
-var all = []int{200, 400, 403, 404, 405, 406, 408, 413, 415, 417, 421, 429, 431, 500, 501, 503, 505, 507}
+var all = []int{200, 204, 400, 401, 403, 404, 405, 406, 408, 410, 413, 415, 417, 421, 429, 431, 500, 501, 503, 505, 507}
 
 func TestEveryStatusHasEveryHeader(t *testing.T) {
 	headers := newAuditor()

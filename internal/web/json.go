@@ -4,34 +4,43 @@ import (
 	"bytes"
 	"errors"
 	"net/http"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// parseJSON reads {"message": "…", "ttl": 3600}. Unlike encoding/json, this
-// library refuses repeated names, names in other capitals, invalid UTF-8 and lone
-// surrogates: each would silently change what is stored. A ttl is returned as it
-// is written, so that parseTTL refuses 3600.0 and 1e3.
-func parseJSON(body []byte) (text []byte, ttl string, err error) {
+// parseJSON reads {"message": "…", "ttl": 3600} and so on. Unlike encoding/json,
+// this library refuses repeated names, names in other capitals, invalid UTF-8 and
+// lone surrogates: each would silently change what is stored. Numbers are returned
+// as they are written, so that judge refuses 3600.0 and 1e3.
+func parseJSON(body []byte) (c creation, err error) {
 	body = bytes.TrimPrefix(body, []byte("\ufeff")) // RFC 8259, section 8.1
 	var in struct {
-		Message jsontext.Value `json:"message"`
-		TTL     jsontext.Value `json:"ttl"`
+		Message   jsontext.Value `json:"message"`
+		TTL       jsontext.Value `json:"ttl"`
+		Reads     jsontext.Value `json:"reads"`
+		ProofHash jsontext.Value `json:"proof_hash"`
 	}
 	if err := json.Unmarshal(body, &in, json.RejectUnknownMembers(true)); err != nil {
-		return nil, "", jsonError(err)
+		return c, jsonError(err, strings.Join(members, ", "), `send {"message": "…"}, or the bare text with Content-Type: text/plain`)
 	}
 	switch {
 	case in.Message != nil && in.Message.Kind() != jsontext.KindString:
-		return nil, "", badRequest(`"message" must be a string.`)
+		return c, badRequest(`"message" must be a string.`)
 	case in.TTL != nil && in.TTL.Kind() != jsontext.KindNumber:
-		return nil, "", badRequest(`"ttl" must be a number.`)
-	case in.Message == nil:
-		return nil, string(in.TTL), nil
+		return c, badRequest(`"ttl" must be a number.`)
+	case in.Reads != nil && in.Reads.Kind() != jsontext.KindNumber:
+		return c, badRequest(`"reads" must be a number.`)
 	}
-	text, err = jsontext.AppendUnquote(nil, in.Message)
-	return text, string(in.TTL), err
+	if c.proofHash, err = nonEmptyString("proof_hash", in.ProofHash); err != nil {
+		return c, err
+	}
+	c.ttl, c.reads = string(in.TTL), string(in.Reads)
+	if in.Message != nil {
+		c.text, err = jsontext.AppendUnquote(nil, in.Message)
+	}
+	return c, err
 }
 
 // fetchedJSON reports whether a body of text/plain is JSON for us that lacks its
@@ -42,14 +51,15 @@ func fetchedJSON(h http.Header, body []byte) bool {
 	if h.Get("Content-Type") != ofFetch || !bytes.HasPrefix(body, []byte("{")) {
 		return false
 	}
-	text, _, err := parseJSON(body)
-	return err == nil && len(text) > 0
+	c, err := parseJSON(body)
+	return err == nil && len(c.text) > 0
 }
 
 var errFetchedJSON = badRequest("The body is JSON, sent as text: set Content-Type: application/json. To store this JSON as a text, set Content-Type: text/plain, without a charset.")
 
-// jsonError says where and why a body is not what parseJSON reads.
-func jsonError(err error) error {
+// jsonError says where and why a body is not an object of the known members, and
+// what would be one.
+func jsonError(err error, known, instead string) error {
 	var syntax *jsontext.SyntacticError
 	var meaning *json.SemanticError
 	switch {
@@ -58,8 +68,8 @@ func jsonError(err error) error {
 	case errors.As(err, &syntax):
 		return badRequest("The body is not valid JSON, after %d bytes: %v.", syntax.ByteOffset, syntax.Err)
 	case errors.As(err, &meaning) && errors.Is(err, json.ErrUnknownName):
-		return badRequest("The member %s is not known; known are: message, ttl.", quote(meaning.JSONPointer.LastToken()))
+		return badRequest("The member %s is not known; known are: %s.", quote(meaning.JSONPointer.LastToken()), known)
 	default:
-		return badRequest(`The body is not a JSON object; send {"message": "…"}, or the bare text with Content-Type: text/plain.`)
+		return badRequest("The body is not a JSON object; %s.", instead)
 	}
 }

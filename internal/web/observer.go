@@ -11,6 +11,8 @@ type Observer interface {
 	// Refused counts a request that was refused because of a limit: the budget
 	// that a [Denial] names, or [LimitInFlight].
 	Refused(limit string)
+	// Message counts one of [MessageEvents].
+	Message(event string)
 	// Handshake counts a TLS handshake that was completed, with the version as
 	// in tls.ConnectionState.
 	Handshake(version uint16, resumed bool)

@@ -18,6 +18,7 @@ type unobserved struct{}
 
 func (unobserved) Request(string, string, int, time.Duration) {}
 func (unobserved) Refused(string)                             {}
+func (unobserved) Message(string)                             {}
 func (unobserved) Handshake(uint16, bool)                     {}
 func (unobserved) HandshakeFailed(string)                     {}
 
@@ -41,6 +42,8 @@ func (o *tally) Request(route, protocol string, status int, took time.Duration) 
 	}
 	o.add("request", route, protocol, status)
 }
+func (o *tally) Message(event string) { o.add("message", event) }
+
 func (o *tally) Refused(limit string)                   { o.add("refused", limit) }
 func (o *tally) Handshake(version uint16, resumed bool) { o.add(tls.VersionName(version), resumed) }
 func (o *tally) HandshakeFailed(text string)            { o.add("failed", strings.Contains(text, "EOF")) }

@@ -57,8 +57,8 @@ func TestDescribe(t *testing.T) {
 	s := newService(limits)
 	for _, target := range []string{"/", "/?", "/?x=y"} {
 		a := s.ask("GET", target, nil, nil)
-		got := decode(t, a.body, "status", "service", "create", "read", "limits")
-		want := map[string]any{"max_bytes": 262144.0, "message_overhead": 512.0, "ttl_default": 604800.0, "ttl_max": 604800.0}
+		got := decode(t, a.body, "status", "service", "create", "read", "open", "withdraw", "limits")
+		want := map[string]any{"max_bytes": 262144.0, "message_overhead": 512.0, "reads_max": 100.0, "ttl_default": 604800.0, "ttl_max": 604800.0}
 		if a.StatusCode != http.StatusOK || got["service"] != "messaging_api" || !maps.Equal(got["limits"].(map[string]any), want) {
 			t.Errorf("GET %s: got %d %s", target, a.StatusCode, a.body)
 		}
@@ -118,7 +118,7 @@ func TestNotFoundIsOneAnswer(t *testing.T) {
 	w := newService(limits).listen(t)
 	tampered := w.post(t, "x")
 	w.store.tamper()
-	expired, _, err := message.NewBox(w.store).Create(t.Context(), []byte("x"), time.Second, time.Now().Add(-time.Hour))
+	expired, err := message.NewBox(w.store).Create(t.Context(), message.Draft{Text: []byte("x"), TTL: time.Second}, time.Now().Add(-time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestNotFoundIsOneAnswer(t *testing.T) {
 	fresh := message.NewID().Reveal()
 	targets := map[string]string{
 		"unknown":            "/msg/" + fresh,
-		"expired":            "/msg/" + expired.Reveal(),
+		"expired":            "/msg/" + expired.ID.Reveal(),
 		"of another service": elsewhere,
 		"malformed":          "/msg/x",
 		"empty":              "/msg/",
@@ -226,7 +226,7 @@ func TestOtherPaths(t *testing.T) {
 			answers := w.raw(t, method+" "+target+" HTTP/1.1\r\nHost: example.com\r\nContent-Length: 0\r\n\r\n")
 			want := http.StatusNotFound
 			switch {
-			case strings.HasPrefix(target, "/msg/") && method != "GET":
+			case strings.HasPrefix(target, "/msg/") && method == "BREW":
 				want = http.StatusMethodNotAllowed // the path is known, whatever the id
 			case target == "/%" || target == "/%zz":
 				want = http.StatusBadRequest // not a URL at all
@@ -263,8 +263,8 @@ func TestMethods(t *testing.T) {
 	}{
 		"/":                                {"GET, HEAD, POST", refused},
 		path:                               {"GET, HEAD", append(slices.Clone(refused), "POST")},
-		"/msg/" + message.NewID().Reveal(): {"GET, HEAD", append(slices.Clone(refused), "POST")},
-		"/msg/malformed":                   {"GET, HEAD", append(slices.Clone(refused), "POST")},
+		"/msg/" + message.NewID().Reveal(): {"GET, HEAD", refused},
+		"/msg/malformed":                   {"GET, HEAD", refused},
 	} {
 		for _, method := range methods.refused {
 			for _, protocol := range protocols {
@@ -282,8 +282,9 @@ func TestMethods(t *testing.T) {
 			t.Errorf("%s: got %s, want 405 with Allow", line, statuses(answers))
 		}
 	}
-	if calls, values := w.store.count(); calls != 1 || values != 1 {
-		t.Errorf("%d calls of the store and %d values, want one of each", calls, values)
+	// A POST to a message asks whether it is limited, and nothing else asks.
+	if calls, values := w.store.count(); calls != 1+len(protocols) || values != 1 {
+		t.Errorf("%d calls of the store and %d values, want %d and one", calls, values, 1+len(protocols))
 	}
 }
 

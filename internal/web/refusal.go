@@ -31,6 +31,12 @@ func (e refusal) Error() string { return e.detail }
 // same answer.
 var errNotFound = constant(http.StatusNotFound, "There is nothing here. A link works until its message expires.")
 
+// Refusals of limited messages. Neither uses anything up.
+var (
+	errProof = constant(http.StatusForbidden, "The proof is missing or wrong. Nothing was used up.")
+	errToken = constant(http.StatusForbidden, "The token is neither the message's owner_token nor a live claim.")
+)
+
 // ourFault is the one 500.
 const ourFault = "Something went wrong on our side; it has been logged."
 
@@ -38,15 +44,35 @@ const ourFault = "Something went wrong on our side; it has been logged."
 // statuses.
 func refusalOf(err error) refusal {
 	e, ok := errors.AsType[refusal](err)
-	switch {
-	case ok:
+	if ok {
 		return e
+	}
+	if e, ok := errors.AsType[*message.GoneError](err); ok {
+		return gone(e)
+	}
+	switch {
 	case errors.Is(err, message.ErrNotFound):
 		return errNotFound
 	case errors.Is(err, message.ErrTampered):
 		e = errNotFound
 		e.cause = err
 		return e
+	case errors.Is(err, message.ErrPlain):
+		return refusal{
+			status: http.StatusMethodNotAllowed,
+			detail: "The method is not one of " + messageMethods + ".",
+			header: header{"Allow", []string{messageMethods}},
+		}
+	case errors.Is(err, message.ErrProof):
+		return errProof
+	case errors.Is(err, message.ErrToken):
+		return errToken
+	case errors.Is(err, message.ErrNewer):
+		return refusal{
+			status: http.StatusServiceUnavailable, cause: err,
+			detail: "A newer version of the service stored the message, and this one cannot judge it. Try again.",
+			header: retryAfter(storeRetry),
+		}
 	case errors.Is(err, message.ErrFull):
 		return refusal{
 			status: http.StatusInsufficientStorage, cause: err,

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -52,10 +53,7 @@ func (s *routes) route(x *Exchange, r *http.Request) error {
 	path := sentPath(r)
 	if id, found := strings.CutPrefix(path, messagePath); found {
 		x.route = messageRoute
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			return x.methodNotAllowed(r, messageMethods)
-		}
-		return s.read(x, r, withoutPunctuation(id))
+		return s.routeMessage(x, r, withoutPunctuation(id))
 	}
 	if !isRoot(r, path) {
 		if r.Method == http.MethodPut { // curl -T appends the file's name to the path
@@ -72,6 +70,20 @@ func (s *routes) route(x *Exchange, r *http.Request) error {
 	default:
 		return x.methodNotAllowed(r, rootMethods)
 	}
+}
+
+// routeMessage finds the handler for a method. A plain message can only be read:
+// a POST to it is a 405 once that is known, and so is a DELETE without credentials.
+func (s *routes) routeMessage(x *Exchange, r *http.Request, id string) error {
+	switch {
+	case r.Method == http.MethodGet, r.Method == http.MethodHead:
+		return s.read(x, r, id)
+	case r.Method == http.MethodPost:
+		return s.open(x, r, id)
+	case r.Method == http.MethodDelete && r.Header.Get("Authorization") != "":
+		return s.withdraw(x, r, id)
+	}
+	return x.methodNotAllowed(r, messageMethods)
 }
 
 // longestPath is more than a link's path has. What is longer names nothing, and
@@ -135,12 +147,12 @@ func (x *Exchange) methodNotAllowed(r *http.Request, allow string) error {
 
 // create stores a message and answers with its link.
 func (s *routes) create(x *Exchange, r *http.Request) error {
-	id, expires, err := s.store(x, r)
+	created, err := s.store(x, r)
 	x.load.release(x, requestCost) // the body is no more
 	if err != nil {
 		return err
 	}
-	name := id.Reveal()
+	name := created.ID.Reveal()
 	link := x.link(name)
 	x.w.Header()["Location"] = []string{link}
 	if x.as == asText {
@@ -152,38 +164,40 @@ func (s *routes) create(x *Exchange, r *http.Request) error {
 	b = appendString(b, name)
 	b = append(b, `,"url":`...)
 	b = appendString(b, link)
-	b = appendExpiry(b, expires)
+	b = append(b, `,"owner_token":`...)
+	b = appendString(b, created.Owner.Reveal())
+	b = appendExpiry(b, created.Expires)
 	x.send(r, http.StatusOK, jsonType, b)
 	return nil
 }
 
 // store takes a message through the client's budgets to the store.
-func (s *routes) store(x *Exchange, r *http.Request) (id message.ID, expires time.Time, err error) {
+func (s *routes) store(x *Exchange, r *http.Request) (created message.Created, err error) {
 	answer := x.w.Header()
 	// The budgets are judged before the body is read, as far as its length is known:
 	// a refusal has to cost less than the request.
 	if denial := s.limiter.Create(x.client, s.limits.announced(r)+MessageOverhead, answer); denial != nil {
-		return id, expires, x.tooMany(denial)
+		return created, x.tooMany(denial)
 	}
 	x.granted = true
 	if _, err := x.accepted(r); err != nil {
-		return id, expires, err
+		return created, err
 	}
-	c, err := s.limits.readCreation(x, r)
+	draft, err := s.limits.readCreation(x, r)
 	if err != nil {
-		return id, expires, err
+		return created, err
 	}
-	size := len(c.text) + MessageOverhead
+	size := len(draft.Text) + MessageOverhead
 	if denial := s.limiter.Fits(x.client, size, answer); denial != nil {
-		return id, expires, x.tooMany(denial)
+		return created, x.tooMany(denial)
 	}
-	id, expires, err = s.write(x, r, c)
+	created, err = s.write(x, r, draft)
 	if err != nil {
 		x.granted = false // so that an outage does not flood the log
-		return id, expires, err
+		return created, err
 	}
 	s.limiter.Stored(x.client, size, answer)
-	return id, expires, nil
+	return created, nil
 }
 
 // storeContext is the context of store calls, which have their own deadline. They
@@ -193,23 +207,36 @@ func (s *routes) store(x *Exchange, r *http.Request) (id message.ID, expires tim
 func storeContext() context.Context { return context.Background() }
 
 // write stores a message. It holds a slot of the store meanwhile.
-func (s *routes) write(x *Exchange, r *http.Request, c creation) (message.ID, time.Time, error) {
+func (s *routes) write(x *Exchange, r *http.Request, d message.Draft) (message.Created, error) {
 	if err := x.load.acquire(x, r); err != nil {
-		return message.ID{}, time.Time{}, err
+		return message.Created{}, err
 	}
 	defer x.load.free()
-	return s.messages.Create(storeContext(), c.text, c.ttl, time.Now())
+	return s.messages.Create(storeContext(), d, time.Now())
 }
 
-// read answers with a message.
+// read answers with a message, or with the state of a limited one.
 func (s *routes) read(x *Exchange, r *http.Request, id string) error {
-	m, err := s.fetch(x, r, id)
+	if err := s.admit(x, r); err != nil {
+		return err
+	}
+	m, err := s.ask(x, r, func() (message.Message, error) {
+		return s.messages.Read(storeContext(), id, time.Now())
+	})
 	if err != nil {
 		return err
 	}
+	if m.Limited {
+		return s.sendState(x, r, m)
+	}
+	return s.sendMessage(x, r, m)
+}
+
+// sendMessage answers with a text.
+func (s *routes) sendMessage(x *Exchange, r *http.Request, m message.Message) error {
 	size := len(m.Text)
 	if x.as == asJSON {
-		size = messageSize(m.Text)
+		size = messageSize(m)
 	}
 	if size > smallAnswer && !x.load.reserve(x, size) {
 		return x.tooBusy()
@@ -227,27 +254,32 @@ func (s *routes) read(x *Exchange, r *http.Request, id string) error {
 	return nil
 }
 
-// fetch takes a read through the client's budgets. A miss is charged after the
-// answer is known. Too many of them refuse further reads before the store is
-// asked: that is what stops guessing.
-func (s *routes) fetch(x *Exchange, r *http.Request, id string) (m message.Message, err error) {
+// admit takes a request for a message through the client's budgets.
+func (s *routes) admit(x *Exchange, r *http.Request) error {
 	if denial := s.limiter.Read(x.client, x.w.Header()); denial != nil {
-		return m, x.tooMany(denial)
+		return x.tooMany(denial)
 	}
 	x.granted = true
-	if _, err := x.accepted(r); err != nil {
-		return m, err
-	}
+	_, err := x.accepted(r)
+	return err
+}
+
+// misses are the errors of a client that guesses.
+var misses = []error{message.ErrNotFound, message.ErrTampered, message.ErrProof, message.ErrToken}
+
+// ask asks the store, as one of those in flight. A miss is charged after the answer
+// is known. Too many of them refuse further requests before the store is asked:
+// that is what stops guessing.
+func (s *routes) ask(x *Exchange, r *http.Request, f func() (message.Message, error)) (m message.Message, err error) {
 	if err := x.load.acquire(x, r); err != nil {
 		return m, err
 	}
 	defer x.load.free()
-	m, err = s.messages.Read(storeContext(), id, time.Now())
-	missed := errors.Is(err, message.ErrNotFound) || errors.Is(err, message.ErrTampered)
-	if missed {
+	m, err = f()
+	if slices.ContainsFunc(misses, func(miss error) bool { return errors.Is(err, miss) }) {
 		s.limiter.Missed(x.client, x.w.Header())
 	}
-	x.granted = err == nil || missed // so that an outage does not flood the log
+	x.granted = err == nil || refusalOf(err).status < http.StatusInternalServerError // so that an outage does not flood the log
 	return m, err
 }
 
@@ -255,14 +287,18 @@ func (s *routes) fetch(x *Exchange, r *http.Request, id string) (m message.Messa
 const messageBegin = `{"status":200,"message":`
 
 // messageSize returns the size of the JSON of a message, which must be UTF-8.
-func messageSize(text []byte) int {
-	return len(messageBegin) + quotedSize(text) + len(expiryName) + len(expiryFormat) + len(answerEnd)
+func messageSize(m message.Message) int {
+	reads := 0
+	if m.Limited {
+		reads = len(`,"reads_left":100,"opened":[]`) + len(m.Opened)*len(`"`+expiryFormat+`",`)
+	}
+	return len(messageBegin) + quotedSize(m.Text) + reads + len(expiryName) + len(expiryFormat) + len(answerEnd)
 }
 
 func appendMessage(b []byte, m message.Message) []byte {
 	b = append(b, messageBegin...)
 	b = appendString(b, m.Text)
-	return appendExpiry(b, m.Expires)
+	return appendExpiry(appendReads(b, m), m.Expires)
 }
 
 const (
@@ -298,10 +334,12 @@ func describe(l Limits) (asJSON, asText []byte) {
 		Status: http.StatusOK, Service: "messaging_api",
 		Create: api.Create{
 			Method: http.MethodPost, Path: rootRoute,
-			ContentTypes: []string{mediaJSON, mediaText, mediaForm}, Members: []string{"message", "ttl"},
+			ContentTypes: []string{mediaJSON, mediaText, mediaForm}, Members: members,
 		},
-		Read:   api.Read{Method: http.MethodGet, Path: messageRoute},
-		Limits: api.Limits{MaxBytes: l.MaxBytes, MessageOverhead: MessageOverhead, TTLDefault: ttl, TTLMax: ttlMax},
+		Read:     api.Read{Method: http.MethodGet, Path: messageRoute},
+		Open:     api.Read{Method: http.MethodPost, Path: messageRoute},
+		Withdraw: api.Read{Method: http.MethodDelete, Path: messageRoute},
+		Limits:   api.Limits{MaxBytes: l.MaxBytes, MessageOverhead: MessageOverhead, ReadsMax: message.MaxReads, TTLDefault: ttl, TTLMax: ttlMax},
 	})
 	if err != nil {
 		panic(err) // only a type that JSON does not have

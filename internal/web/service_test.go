@@ -34,11 +34,14 @@ var limits = web.Limits{MaxBytes: 256 << 10, TTL: 168 * time.Hour, TTLMax: 168 *
 type memory struct {
 	mu     sync.Mutex
 	values map[message.Key][]byte
+	texts  map[message.Key][]byte
 	fault  func() error // where set, it runs in the place of Put and Get
 	calls  int
 }
 
-func newMemory() *memory { return &memory{values: make(map[message.Key][]byte)} }
+func newMemory() *memory {
+	return &memory{values: make(map[message.Key][]byte), texts: make(map[message.Key][]byte)}
+}
 
 // failWith makes the store fail, until it is called with nil.
 func (s *memory) failWith(fault func() error) {
@@ -55,7 +58,7 @@ func (s *memory) enter() error {
 	return nil
 }
 
-func (s *memory) Put(_ context.Context, key message.Key, value []byte, ttl time.Duration) error {
+func (s *memory) Put(_ context.Context, key message.Key, record, text []byte, ttl time.Duration) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.enter(); err != nil {
@@ -64,21 +67,48 @@ func (s *memory) Put(_ context.Context, key message.Key, value []byte, ttl time.
 	if ttl < time.Second || ttl%time.Second != 0 {
 		return errors.New("the ttl is not whole seconds")
 	}
-	s.values[key] = bytes.Clone(value)
+	s.values[key] = bytes.Clone(record)
+	if text != nil {
+		s.texts[key] = bytes.Clone(text)
+	}
 	return nil
 }
 
-func (s *memory) Get(_ context.Context, key message.Key) ([]byte, error) {
+func (s *memory) Get(ctx context.Context, key message.Key) ([]byte, error) {
+	record, _, err := s.GetText(ctx, key)
+	return record, err
+}
+
+func (s *memory) GetText(_ context.Context, key message.Key) (record, text []byte, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.enter(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	value, ok := s.values[key]
+	record, ok := s.values[key]
 	if !ok {
-		return nil, message.ErrNotFound
+		return nil, nil, message.ErrNotFound
 	}
-	return bytes.Clone(value), nil
+	return bytes.Clone(record), bytes.Clone(s.texts[key]), nil
+}
+
+func (s *memory) Swap(_ context.Context, key message.Key, old, record []byte, text message.TextLife) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.enter(); err != nil {
+		return err
+	}
+	switch now, ok := s.values[key]; {
+	case !ok:
+		return message.ErrNotFound
+	case !bytes.Equal(now, old):
+		return message.ErrConflict
+	}
+	s.values[key] = bytes.Clone(record)
+	if text == message.DropText {
+		delete(s.texts, key)
+	}
+	return nil
 }
 
 // tamper flips a bit of everything that is stored.

@@ -37,6 +37,7 @@ type Exchange struct {
 	as        offer      // how the client wants its answer, once that was looked at
 	status    int        // 0: nothing has been answered yet
 	bytes     int        // of the body
+	message   string     // what happened to a limited message, if something did
 	event     string     // for the log: the request was refused for what it is
 	granted   bool       // a budget let the request through, and was charged
 	limit     string     // that refused the request, if one did
@@ -130,6 +131,9 @@ func (x *Exchange) count(observer Observer, r *http.Request, took time.Duration)
 	observer.Request(x.route, r.Proto, x.status, took)
 	if x.limit != "" {
 		observer.Refused(x.limit)
+	}
+	if x.message != "" {
+		observer.Message(x.message)
 	}
 }
 

@@ -1,0 +1,257 @@
+package web
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"messaging_api/internal/message"
+)
+
+// What happened to limited messages, for an [Observer].
+const (
+	EventOpened    = "opened"    // a reader got the text
+	EventRepeated  = "repeated"  // a claim got its answer again
+	EventWithdrawn = "withdrawn" // a sender took a message back, or a reader ended a claim
+	EventProof     = "proof"     // an opening without the proof that it needs
+	EventToken     = "token"     // neither an owner token nor a live claim
+)
+
+// MessageEvents are all of them.
+func MessageEvents() []string {
+	return []string{EventOpened, EventRepeated, EventWithdrawn, EventProof, EventToken}
+}
+
+// openingBytes is how large the body of an opening may be.
+const openingBytes = 4 << 10
+
+// open opens a limited message: it uses up a read, so it is a POST, which no
+// program that only looks at links sends.
+func (s *routes) open(x *Exchange, r *http.Request, id string) error {
+	if err := s.admit(x, r); err != nil {
+		return err
+	}
+	opening, malformed := s.readOpening(x, r)
+	m, err := s.ask(x, r, func() (message.Message, error) {
+		if malformed != nil {
+			// What the message is comes first: a POST to a plain one is a 405
+			// whatever its body is.
+			m, err := s.messages.Read(storeContext(), id, time.Now())
+			if err == nil && !m.Limited {
+				err = message.ErrPlain
+			}
+			return m, err
+		}
+		return s.messages.Open(storeContext(), id, opening, time.Now())
+	})
+	switch {
+	case errors.Is(err, message.ErrProof):
+		x.message = EventProof
+	case err == nil && malformed != nil:
+		return malformed
+	case err == nil && m.Repeat:
+		x.message = EventRepeated
+	case err == nil:
+		x.message = EventOpened
+	}
+	if err != nil {
+		return err
+	}
+	return s.sendMessage(x, r, m)
+}
+
+// readOpening reads {"proof": "…", "claim": "…"}, both optional, or nothing.
+func (s *routes) readOpening(x *Exchange, r *http.Request) (o message.Opening, err error) {
+	media, err := mediaType(r.Header)
+	if err == nil && media != mediaJSON && r.ContentLength != 0 {
+		err = refusal{
+			status: http.StatusUnsupportedMediaType,
+			detail: "The Content-Type of an opening is " + mediaJSON + ".",
+			header: header{"Accept-Post", []string{mediaJSON}},
+		}
+	}
+	if err != nil {
+		return o, err
+	}
+	limits := Limits{MaxBytes: openingBytes, Grace: s.limits.Grace}
+	body, err := limits.readBody(x, r)
+	if err != nil || len(body) == 0 {
+		return o, err
+	}
+	proof, claim, err := parseOpening(body)
+	if err != nil {
+		return o, err
+	}
+	if proof != "" {
+		if o.Proof, err = parseProof("proof", proof); err != nil {
+			return o, err
+		}
+	}
+	if claim != "" && !validClaim(claim) {
+		return o, badRequest(`"claim" must be 16 to 64 characters of A-Z, a-z, 0-9, - and _.`)
+	}
+	o.Claim = claim
+	return o, nil
+}
+
+// parseOpening returns the members of an opening, "" where one is absent.
+func parseOpening(body []byte) (proof, claim string, err error) {
+	var in struct {
+		Proof jsontext.Value `json:"proof"`
+		Claim jsontext.Value `json:"claim"`
+	}
+	body = bytes.TrimPrefix(body, []byte("\ufeff")) // RFC 8259, section 8.1
+	if err := json.Unmarshal(body, &in, json.RejectUnknownMembers(true)); err != nil {
+		return "", "", jsonError(err, "proof, claim", `send {"claim": "…"}`)
+	}
+	if proof, err = nonEmptyString("proof", in.Proof); err != nil {
+		return "", "", err
+	}
+	claim, err = nonEmptyString("claim", in.Claim)
+	return proof, claim, err
+}
+
+// nonEmptyString returns a member that must be a string, "" if it is absent.
+func nonEmptyString(name string, v jsontext.Value) (string, error) {
+	if v == nil {
+		return "", nil
+	}
+	text := ""
+	if v.Kind() == jsontext.KindString {
+		unquoted, err := jsontext.AppendUnquote(nil, v)
+		if err != nil {
+			return "", err
+		}
+		text = string(unquoted)
+	}
+	if text == "" {
+		return "", badRequest("%q must be a string that is not empty.", name)
+	}
+	return text, nil
+}
+
+// parseProof reads the 32 bytes of a proof or of its hash.
+func parseProof(name, text string) ([]byte, error) {
+	b, err := base64.RawURLEncoding.Strict().DecodeString(text)
+	if err != nil || len(b) != sha256.Size || strings.ContainsAny(text, "\r\n") {
+		return nil, badRequest("%q must be 32 bytes as base64url: 43 characters, without padding, the last one without spare bits.", name)
+	}
+	return b, nil
+}
+
+func validClaim(claim string) bool {
+	if len(claim) < 16 || len(claim) > 64 {
+		return false
+	}
+	for _, c := range []byte(claim) {
+		letter := c|0x20 >= 'a' && c|0x20 <= 'z'
+		if !letter && (c < '0' || c > '9') && c != '-' && c != '_' {
+			return false
+		}
+	}
+	return true
+}
+
+// withdraw takes a message back for its sender, or ends a claim of a reader.
+func (s *routes) withdraw(x *Exchange, r *http.Request, id string) error {
+	if err := s.admit(x, r); err != nil {
+		return err
+	}
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if token = strings.TrimSpace(token); !strings.EqualFold(scheme, "Bearer") || token == "" || len(r.Header["Authorization"]) > 1 {
+		return refusal{
+			status: http.StatusUnauthorized,
+			detail: "The Authorization field is not one of Bearer and the message's owner_token or a claim.",
+			header: header{"Www-Authenticate", []string{"Bearer"}},
+		}
+	}
+	_, err := s.ask(x, r, func() (m message.Message, err error) {
+		return m, s.messages.Withdraw(storeContext(), id, token, time.Now())
+	})
+	switch {
+	case errors.Is(err, message.ErrToken):
+		x.message = EventToken
+	case err == nil:
+		x.message = EventWithdrawn
+		x.sendNothing()
+	}
+	return err
+}
+
+// sendNothing answers 204.
+func (x *Exchange) sendNothing() {
+	x.status = http.StatusNoContent
+	x.w.WriteHeader(http.StatusNoContent)
+}
+
+// sendState answers with what is known of a limited message before it is opened.
+// It is JSON, also for a client that would rather have text.
+func (s *routes) sendState(x *Exchange, r *http.Request, m message.Message) error {
+	if x.as == asText && !admitsJSON(r.Header["Accept"]) {
+		return refusal{
+			status: http.StatusNotAcceptable,
+			detail: "The message has to be opened with POST. What is known of it before that is application/json.",
+		}
+	}
+	b := append(make([]byte, 0, 128), `{"status":200`...)
+	b = appendReads(b, m)
+	b = appendExpiry(b, m.Expires)
+	x.send(r, http.StatusOK, jsonType, b)
+	return nil
+}
+
+// appendReads appends the members that only limited messages have.
+func appendReads(b []byte, m message.Message) []byte {
+	if !m.Limited {
+		return b
+	}
+	b = append(b, `,"reads_left":`...)
+	b = strconv.AppendInt(b, int64(m.Left), 10)
+	return appendOpened(b, m.Opened)
+}
+
+func appendOpened(b []byte, times []time.Time) []byte {
+	b = append(b, `,"opened":[`...)
+	for i, t := range times {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = append(b, '"')
+		b = t.UTC().AppendFormat(b, expiryFormat)
+		b = append(b, '"')
+	}
+	return append(b, ']')
+}
+
+// gone is the refusal of what was opened as often as it could be, taken back or
+// taken down.
+func gone(e *message.GoneError) refusal {
+	r := refusal{status: http.StatusGone}
+	var since time.Time
+	member := ""
+	switch {
+	case !e.TakenDown.IsZero():
+		r.detail, member, since = "The operator removed the message.", "taken_down_at", e.TakenDown
+	case !e.Withdrawn.IsZero():
+		r.detail, member, since = "The sender took the message back.", "withdrawn_at", e.Withdrawn
+	default:
+		r.detail = "The message was opened as often as it could be, and is deleted."
+	}
+	b := problem(r.status, r.detail)
+	b = appendOpened(b[:len(b)-len("}\n")], e.Opened)
+	if member != "" {
+		b = append(b, `,"`+member+`":"`...)
+		b = since.UTC().AppendFormat(b, expiryFormat)
+		b = append(b, '"')
+	}
+	r.json = append(b, "}\n"...)
+	return r
+}
