@@ -56,9 +56,11 @@ func TestImportGraph(t *testing.T) {
 		"internal/api":       {},
 		"internal/flags":     {},
 		"internal/limit":     {},
+		"internal/link":      {},
 		"internal/logfile":   {},
 		"internal/message":   {},
 		"internal/ops":       {},
+		"internal/page":      {},
 		"internal/redistest": {}, // for tests
 		"internal/store":     {"internal/message"},
 		"internal/tlscert":   {},
