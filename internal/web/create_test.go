@@ -84,6 +84,8 @@ func TestCreate(t *testing.T) {
 		{"JSON with the longest ttl", typeJSON, "/", `{"message":"hello","ttl":604800}`, "hello", week},
 		{"JSON without Content-Type", "", "/", `{"message":"hello"}`, "hello", week},
 		{"JSON with a charset", "application/json; charset=UTF-8", "/", `{"message":"ż"}`, "ż", week},
+		{"JSON with a byte order mark", typeJSON, "/", "\ufeff" + `{"message":"\ufeffhello"}`, "\ufeffhello", week}, // RFC 8259, section 8.1
+		{"JSON with WHATWG's name of UTF-8", "application/json; charset=utf8", "/", `{"message":"ż"}`, "ż", week},
 		{"JSON in capitals", "Application/JSON", "/", `{"message":"hello"}`, "hello", week},
 		{"JSON with escapes", typeJSON, "/", `{"m\u0065ssage":"\u0000\n\"\\\/\u00e9\ud83d\ude00"}`, "\x00\n\"\\/é😀", week},
 		{"JSON with line separators and HTML", typeJSON, "/", `{"message":"<b>&\u2028\u2029</b>"}`, "<b>&\u2028\u2029</b>", week},
@@ -94,6 +96,7 @@ func TestCreate(t *testing.T) {
 		{"text of one space", typeText, "/", " ", " ", week},
 		{"text with everything", typeText, "/", "\x00\r\n\ufeffzażółć 👋\n", "\x00\r\n\ufeffzażółć 👋\n", week},
 		{"text with charset", "text/plain; charset=utf-8", "/", "ż", "ż", week},
+		{"text with WHATWG's name of UTF-8", "text/plain; charset=UTF8", "/", "ż", "ż", week},
 		{"text with charset in quotes", `text/plain;charset="UTF-8"`, "/", "ż", "ż", week},
 		{"text in ASCII", "text/plain; charset=us-ascii", "/", "z", "z", week},
 		{"text with another parameter", "text/plain; format=flowed", "/", "z", "z", week},
