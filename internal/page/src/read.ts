@@ -1,0 +1,228 @@
+// Reading a message: judge the link, ask for the passphrase, open, decrypt, show.
+
+import { type API, Failure, type Message } from "./api.ts";
+import { randomBytes, toBase64url } from "./bytes.ts";
+import { button, field, h, heading, note, phrase, type Phrase, show, t } from "./dom.ts";
+import { derive, type Keys } from "./keys.ts";
+import { type Name, time, times, type Values } from "./language.ts";
+import type { Key, Link } from "./link.ts";
+import { failureName, patiently } from "./patience.ts";
+import { isSealed, open } from "./seal.ts";
+import { copyText } from "./sent.ts";
+
+/** A Reader takes one link from the address bar to the text, or to the words for why not. */
+export class Reader {
+  private readonly id: string;
+  private readonly key: Key;
+  private readonly claim: Claim;
+  private keys: Keys | undefined;
+  /** The person has asked to open the message: a passphrase that was wrong does not ask for that again. */
+  private asked = false;
+
+  constructor(private readonly api: API, link: Link & { id: string }) {
+    this.id = link.id;
+    this.key = link.key;
+    this.claim = new Claim(link.id);
+  }
+
+  /** start asks nothing of the service before the link has been judged. */
+  async start(): Promise<void> {
+    if (this.key.kind === "damaged") return fail("linkDamaged");
+    if (this.id === "") return fail("gone");
+    if (this.key.kind === "secret" && this.key.passphrase) return this.askPassphrase();
+    return this.look();
+  }
+
+  /** askPassphrase comes first for a link that needs one. */
+  private askPassphrase(wrong = false): void {
+    const input = h("input", { type: "text", "data-focus": true, autocomplete: "off", autocapitalize: "off", spellcheck: "false", required: true });
+    const status = phrase(wrong ? "passphraseWrong" : "opening");
+    const state = h("p", { role: "alert", class: "problem" }, wrong ? status.node : null);
+    const submit = h("button", { class: "primary" }, t("continue"));
+    const form = h("form", { onsubmit: (event) => {
+      event.preventDefault();
+      submit.disabled = true;
+      status.set("opening");
+      state.replaceChildren(status.node);
+      void this.look(input.value);
+    } }, field("passphrase", input), h("div", { class: "actions" }, submit), state);
+    show(heading("readTitle"), h("p", {}, t("passphraseNeeded")), form);
+  }
+
+  /** look asks what there is at the link. A tab that has opened the message before goes on with its claim. */
+  private async look(passphrase?: string): Promise<void> {
+    const status = phrase("looking");
+    if (passphrase === undefined) show(heading("readTitle"), note(status.node));
+    try {
+      if (this.key.kind === "secret") this.keys = await derive(this.key.secret, passphrase);
+      if (this.claim.held || this.asked) return await this.open(status);
+      const message = await patiently(status, "looking", () => this.api.look(this.id));
+      if (message.text === null) this.offer(message);
+      else await this.decrypt(message, message.text);
+    } catch (error) {
+      this.failed(error, () => void this.look(passphrase));
+    }
+  }
+
+  /** offer waits for the person: opening uses up a read. */
+  private offer(state: Message): void {
+    const status = phrase("opening");
+    const line = note();
+    const press = h("button", { class: "primary", type: "button", "data-focus": true, onclick: () => {
+      this.asked = true;
+      press.disabled = true;
+      line.replaceChildren(status.node);
+      void this.open(status).catch((error: unknown) => this.failed(error, () => void this.look()));
+    } }, t("open"));
+    show(
+      heading("readTitle"),
+      state.opened.length > 0 ? h("p", { class: "warning" }, t("openedBefore", { times: times(state.opened) })) : null,
+      h("p", {}, state.readsLeft === 1 ? t("canOpenOnce") : t("canOpenMore", { n: state.readsLeft ?? 0 })),
+      h("div", { class: "actions" }, press),
+      line);
+  }
+
+  /** open uses up a read, under a claim that was stored before: after a lost answer it gets the same one again. */
+  private async open(status: Phrase): Promise<void> {
+    const claim = this.claim.take();
+    const message = await patiently(status, "opening", () => this.api.open(this.id, claim, this.keys?.proof));
+    await this.decrypt(message, message.text ?? "");
+  }
+
+  private async decrypt(message: Message, text: string): Promise<void> {
+    if (!this.keys) return isSealed(text) ? fail("keyMissing") : this.reveal(message, text, true);
+    let plain: string;
+    try {
+      plain = await open(text, this.keys.identity);
+    } catch {
+      if (this.key.kind === "secret" && this.key.passphrase) return this.askPassphrase(true);
+      return fail("keyWrong");
+    }
+    this.reveal(message, plain, false);
+  }
+
+  /** reveal shows the text, as text. The key leaves the address bar. */
+  private reveal(message: Message, text: string, plain: boolean): void {
+    history.replaceState(null, "", location.pathname);
+    const copied = phrase("copy");
+    const last = phrase("lastRead");
+    const status = note();
+    const remove = button("deleteNow", () => void this.remove(remove, status));
+    remove.hidden = !this.claim.held;
+    show(
+      heading("message"),
+      message.opened.length > 0 ? h("p", { class: "warning" }, t("openedBefore", { times: times(message.opened) })) : null,
+      h("pre", { tabindex: "0" }, text),
+      h("div", { class: "actions" },
+        h("button", { type: "button", class: "primary", onclick: () => void copyText(text, copied) }, copied.node),
+        button("save", () => save(text)),
+        remove),
+      plain ? h("p", { class: "hint" }, t("notEncrypted")) : null,
+      h("p", { class: "hint" }, message.readsLeft === 0 ? last.node : t("keptUntil", { time: time(message.expires) })),
+      status);
+  }
+
+  /** remove ends the claim: the text is deleted where no read is left. */
+  private async remove(press: HTMLButtonElement, line: HTMLElement): Promise<void> {
+    press.disabled = true;
+    const status = phrase("deleteNow");
+    line.replaceChildren(status.node);
+    try {
+      await patiently(status, "deleteNow", () => this.api.remove(this.id, this.claim.take()));
+      this.claim.end();
+      press.remove();
+      status.set("deleted");
+    } catch (error) {
+      press.disabled = false;
+      status.set(failureName(error));
+    }
+  }
+
+  /** failed says why there is no text. */
+  private failed(error: unknown, again: () => void): void {
+    const failure = error instanceof Failure ? error : new Failure("other");
+    switch (failure.reason) {
+      case "gone":
+        this.claim.end();
+        return fail("gone");
+      case "opened":
+        this.claim.end();
+        return failure.opened.length > 0 ? fail("wasOpened", { times: times(failure.opened) }) : fail("wasRead");
+      case "withdrawn":
+        return fail("wasWithdrawn", { time: time(failure.since) });
+      case "removed":
+        return fail("wasRemoved", { time: time(failure.since) });
+      case "proof":
+        this.claim.end();
+        if (this.key.kind === "none") return fail("keyMissing");
+        return this.key.kind === "secret" && this.key.passphrase ? this.askPassphrase(true) : fail("keyWrong");
+      default:
+        show(heading("failedTitle"), h("p", { role: "alert", class: "problem" }, t(failureName(failure))),
+          h("div", { class: "actions" }, h("button", { class: "primary", type: "button", "data-focus": true, onclick: again }, t("tryAgain"))));
+    }
+  }
+}
+
+/** fail shows why the message cannot be read, where another try would not help. */
+function fail(name: Name, values?: Values): void {
+  show(heading("failedTitle"), h("p", { role: "alert", class: "problem" }, t(name, values)));
+}
+
+/** save hands the text to the person as a file. */
+function save(text: string): void {
+  const url = URL.createObjectURL(new Blob([text], { type: "text/plain;charset=utf-8" }));
+  h("a", { href: url, download: "message.txt" }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}
+
+/** How long the service keeps a claim, in milliseconds. */
+const claimLife = 10 * 60_000;
+
+/**
+ * A Claim is the name under which this tab opens a message. It is kept in the tab's session, so that a reload after
+ * a lost answer asks for the same answer instead of using up another read.
+ */
+class Claim {
+  private readonly key: string;
+  private value = "";
+
+  constructor(id: string) {
+    this.key = "claim " + id;
+    const [value, since] = stored(this.key).split(" ");
+    if (value && Date.now() - Number(since) < claimLife) this.value = value;
+  }
+
+  get held(): boolean {
+    return this.value !== "";
+  }
+
+  /** take returns the claim, a fresh random one at first. */
+  take(): string {
+    if (this.value === "") {
+      this.value = toBase64url(randomBytes(16));
+      store(this.key, `${this.value} ${Date.now()}`);
+    }
+    return this.value;
+  }
+
+  end(): void {
+    this.value = "";
+    store(this.key, "");
+  }
+}
+
+function stored(key: string): string {
+  try {
+    return sessionStorage.getItem(key) ?? "";
+  } catch {
+    return ""; // storage is off
+  }
+}
+
+function store(key: string, value: string): void {
+  try {
+    sessionStorage.setItem(key, value);
+  } catch {
+    // Storage is off: a reload cannot repeat the claim.
+  }
+}

@@ -1,0 +1,114 @@
+// Writing a message: the form, its encryption, and what is sent.
+
+import { type API, type Created, type Limits } from "./api.ts";
+import { type Bytes, randomBytes, utf8 } from "./bytes.ts";
+import { button, field, h, heading, list, note, phrase, show, t } from "./dom.ts";
+import { derive, secretSize } from "./keys.ts";
+import type { Name } from "./language.ts";
+import { failureName, patiently } from "./patience.ts";
+import { seal, sealedSize } from "./seal.ts";
+import { passphrase as suggestion } from "./words.ts";
+
+/** A message that was created, with what its sender needs. */
+export interface Sent extends Created {
+  secret: Bytes;
+  passphrase: boolean;
+  reads: number | null;
+}
+
+/** What the members around the text take of a request's body, at most, in bytes. */
+const membersSize = 160;
+
+/** unsent asks before the page is left with a text that was not sent. */
+const unsent = (event: BeforeUnloadEvent): void => event.preventDefault();
+
+/** write shows the form. sent is called with what was created. */
+export function write(api: API, sent: (message: Sent) => void): void {
+  const text = h("textarea", { rows: "8", "data-focus": true, autocomplete: "off", spellcheck: "true", required: true });
+  const ttl = list(lifetimes(Infinity), "86400");
+  const reads = list([["1", "once"], ["5", "fiveTimes"], ["", "anyTimes"]], "1");
+  const passphrase = h("input", { type: "text", autocomplete: "off", autocapitalize: "off", spellcheck: "false", "aria-describedby": "hint" });
+  const submit = h("button", { class: "primary" }, t("create"));
+  const counter = phrase("bytesLeft", { n: 0 });
+  const count = h("p", { class: "count", hidden: true }, counter.node);
+  const status = phrase("encrypting");
+  const state = note();
+  let limits: Limits | null = null;
+
+  const measure = (): void => {
+    removeEventListener("beforeunload", unsent);
+    if (text.value !== "") addEventListener("beforeunload", unsent);
+    if (!limits) return;
+    const left = bytesLeft(utf8(text.value).length, limits);
+    counter.set(left < 0 ? "bytesOver" : "bytesLeft", { n: Math.abs(left) });
+    count.hidden = text.value === "";
+    count.classList.toggle("over", left < 0);
+    submit.disabled = left < 0;
+  };
+  const send = async (): Promise<void> => {
+    if (text.value === "" || submit.disabled) return;
+    submit.disabled = true;
+    state.replaceChildren(status.node);
+    try {
+      const message = await patiently(status, "encrypting", () =>
+        create(api, text.value, Number(ttl.value), reads.value === "" ? null : Number(reads.value), passphrase.value));
+      removeEventListener("beforeunload", unsent);
+      sent(message);
+    } catch (error) {
+      status.set(failureName(error));
+      submit.disabled = false;
+    }
+  };
+
+  const form = h("form", { onsubmit: (event) => { event.preventDefault(); void send(); } },
+    field("message", text),
+    count,
+    h("div", { class: "columns" }, field("deleteAfter", ttl), field("canBeOpened", reads)),
+    field("passphraseOptional", passphrase),
+    h("p", { id: "hint", class: "hint" }, t("passphraseHint"), " ",
+      button("suggest", () => { passphrase.value = suggestion(); passphrase.focus(); }, "plain")),
+    h("div", { class: "actions" }, submit),
+    state);
+  form.addEventListener("input", measure);
+  form.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
+  });
+  show(heading("writeTitle"), h("p", {}, t("writeLead")), form);
+
+  void api.limits().then((answer) => {
+    limits = answer;
+    const chosen = ttl.value;
+    const options = lifetimes(limits.ttlMax);
+    ttl.replaceChildren(...list(options, "").children);
+    ttl.value = options.some(([value]) => value === chosen) ? chosen : options.at(-1)![0];
+    measure();
+  }, () => undefined); // the service judges when the message is sent
+}
+
+/** lifetimes are those to choose from that the service grants. */
+function lifetimes(longest: number): [string, Name][] {
+  const all: [string, Name][] = [["300", "minutes5"], ["3600", "hour1"], ["86400", "day1"], ["604800", "days7"]];
+  const granted = all.filter(([seconds]) => Number(seconds) <= longest);
+  return granted.length > 0 ? granted : [[String(longest), "longest"]];
+}
+
+/** bytesLeft is how much longer a text of this size may be, once it is encrypted. */
+function bytesLeft(size: number, limits: Limits): number {
+  const fits = (n: number): boolean => sealedSize(n) + membersSize <= limits.maxBytes;
+  let low = 0;
+  let high = limits.maxBytes;
+  while (low < high) {
+    const middle = Math.ceil((low + high) / 2);
+    if (fits(middle)) low = middle;
+    else high = middle - 1;
+  }
+  return low - size;
+}
+
+/** create encrypts a text under a fresh secret and stores it. */
+async function create(api: API, text: string, ttl: number, reads: number | null, passphrase: string): Promise<Sent> {
+  const secret = randomBytes(secretSize);
+  const keys = await derive(secret, passphrase === "" ? undefined : passphrase);
+  const created = await api.create(await seal(text, keys.identity), ttl, reads, keys.proofHash);
+  return { ...created, secret, passphrase: passphrase !== "", reads };
+}
