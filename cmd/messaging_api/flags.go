@@ -24,6 +24,7 @@ type options struct {
 	ListenOps    string
 	Host         []string
 	PublicURL    string
+	Page         bool
 	TrustedProxy prefixes
 
 	Store             string
@@ -90,6 +91,7 @@ func (o *options) addressFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.ListenOps, "listen-ops", "127.0.0.1:8081", "Health and metrics address, plain HTTP; never public.")
 	f.StringSliceVar(&o.Host, "host", nil, "A name that the service answers to; repeatable. Others get a 421. None: any.")
 	f.StringVar(&o.PublicURL, "public-url", "", "What links begin with, https://HOST[:PORT][/PREFIX], where a proxy changes it; implies --host HOST.")
+	f.BoolVar(&o.Page, "page", true, "Answer browsers with a page to write and read messages; without it the service is an API alone.")
 	f.Var(&o.TrustedProxy, "trusted-proxy", "Address or range (10.0.0.0/8) of proxies whose X-Forwarded-For is believed; repeatable. With --tls off, a --listen that is not loopback needs it.")
 }
 

@@ -79,7 +79,7 @@ func TestPanicsHoldNoSecrets(t *testing.T) {
 	admitted.Observer = connMetrics{metrics, floods}
 	handler := web.Serve(requests, observer, o.inFlight(resolver), web.Hosts(o.Host, web.Routes(
 		message.NewBox(countedStore{panicking{kept, faults}, metrics, &outageLog{log: log, explain: o.explainStore}}), o.limits(),
-		limiter{table, metrics.Missed})))
+		limiter{table, metrics.Missed}, o.page())))
 	config := o.tlsConfig(source, floods, resolver)
 	certificate := config.GetCertificate
 	config.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {

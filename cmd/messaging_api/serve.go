@@ -14,6 +14,7 @@ import (
 	"messaging_api/internal/limit"
 	"messaging_api/internal/message"
 	"messaging_api/internal/ops"
+	"messaging_api/internal/page"
 	"messaging_api/internal/store"
 	"messaging_api/internal/web"
 )
@@ -125,7 +126,7 @@ func (o *options) wire(r *resources) *servers {
 		web.Hosts(o.Host,
 			web.Origin(o.PublicURL,
 				web.Routes(messages, o.limits(),
-					limiter{limits, metrics.Missed}))))
+					limiter{limits, metrics.Missed}, o.page()))))
 	public := newPublic(admitted[0], o.tlsConfig(r.source, floods, r.resolver), handler, lines, errorLog, observer)
 	plain := o.newPlain(admitted[1], r.source, lines, errorLog, observer)
 
@@ -237,6 +238,15 @@ func (o *options) rates() limit.Limits {
 		Create: o.LimitCreate, Read: o.LimitRead, Miss: o.LimitMiss,
 		Bytes: o.LimitBytes, ReadBytes: o.LimitReadBytes, Handshake: o.HandshakesPerClient,
 	}
+}
+
+// page is what browsers get, nil where it is off.
+func (o *options) page() *web.Page {
+	if !o.Page {
+		return nil
+	}
+	p := web.Page(page.New())
+	return &p
 }
 
 // inFlight bounds the requests under way.

@@ -34,8 +34,8 @@ type Document struct {
 }
 
 // New returns the page.
-func New() *Document {
-	return &Document{
+func New() Document {
+	return Document{
 		HTML:   []byte(document),
 		Gzip:   []byte(gzipped),
 		Brotli: []byte(brotli),

@@ -22,37 +22,64 @@ const (
 	acceptElements = 32
 )
 
-// negotiate chooses by the client's Accept fields (RFC 9110, section 12.5.1):
-// the higher weight wins, then the more specific range, then JSON, which is also
-// the answer where there is no preference at all. Of an element's parameters
-// only the weight counts. A malformed element is skipped, so that it cannot turn
-// the rest of the list into a refusal. What is not looked at counts as "*/*".
-func negotiate(accept []string) offer {
-	json, text := preferences(accept)
+// A ranking is what a client's Accept fields say of each of our types.
+type ranking struct{ json, text, html preference }
+
+// choose returns the form of an answer (RFC 9110, section 12.5.1): the higher
+// weight wins, then the more specific range, then JSON, which is also the answer
+// where there is no preference at all. A page is never chosen here.
+func (k ranking) choose() offer {
 	switch {
-	case json.weight == 0 && text.weight == 0:
+	case k.json.weight == 0 && k.text.weight == 0:
 		return asNothing
-	case text.weight > json.weight, text.weight == json.weight && text.specific > json.specific:
+	case k.text.above(k.json):
 		return asText
 	}
 	return asJSON
 }
 
-// preferences returns what the fields say of each of our types. A client that says
-// nothing takes anything.
-func preferences(accept []string) (json, text preference) {
-	empty := true
+// page reports whether the client names HTML and would rather have it than JSON
+// and text, as browsers do.
+func (k ranking) page() bool {
+	return k.html.specific == 3 && k.html.above(k.json) && k.html.above(k.text)
+}
+
+// rank reads the Accept fields. A client that says nothing takes anything. What is
+// not looked at counts as "*/*".
+func rank(accept []string) (k ranking) {
+	everything := preference{1, fullWeight}
+	empty, cut := eachElement(accept, func(name string, weight int) {
+		k.json.consider(name, "application/json", "application/*", weight)
+		k.text.consider(name, "text/plain", "text/*", weight)
+		k.html.consider(name, "text/html", "text/*", weight)
+	})
+	if empty {
+		return ranking{everything, everything, everything}
+	}
+	if cut {
+		for _, p := range []*preference{&k.json, &k.text, &k.html} {
+			p.consider("*/*", "", "", fullWeight)
+		}
+	}
+	return k
+}
+
+// eachElement calls f with the elements of a list and their weights. Of an
+// element's parameters only the weight counts. A malformed element is skipped, so
+// that it cannot turn the rest of the list into a refusal. It reports whether the
+// list has no element, and whether it is too long and was cut.
+func eachElement(fields []string, f func(name string, weight int)) (empty, cut bool) {
+	empty = true
 	left, elements := acceptBytes, 0
-	for _, field := range accept {
-		cut := len(field) > left
+	for _, field := range fields {
+		cut = len(field) > left
 		if cut {
 			field = field[:strings.LastIndexByte(field[:left], ',')+1]
 		}
 		left -= len(field)
 		for element := range strings.SplitSeq(field, ",") {
 			if elements++; elements > acceptElements {
-				cut = true
-				break
+				return empty, true
 			}
 			name, params, _ := strings.Cut(element, ";")
 			name = strings.TrimSpace(name)
@@ -60,36 +87,26 @@ func preferences(accept []string) (json, text preference) {
 				continue
 			}
 			empty = false
-			weight, ok := parseWeight(params)
-			if !ok {
-				continue
+			if weight, ok := parseWeight(params); ok {
+				f(name, weight)
 			}
-			json.consider(name, "application/json", "application/*", weight)
-			text.consider(name, "text/plain", "text/*", weight)
 		}
 		if cut {
-			json.consider("*/*", "", "", fullWeight)
-			text.consider("*/*", "", "", fullWeight)
-			break
+			return false, true
 		}
 	}
-	if empty {
-		return preference{1, fullWeight}, preference{1, fullWeight}
-	}
-	return json, text
+	return empty, false
 }
 
 // admitsJSON reports whether a client takes JSON, if not at first.
-func admitsJSON(accept []string) bool {
-	json, _ := preferences(accept)
-	return json.weight > 0
-}
+func admitsJSON(accept []string) bool { return rank(accept).json.weight > 0 }
 
 // negotiated returns the form in which this request is answered. It negotiates
 // once.
 func (x *Exchange) negotiated(r *http.Request) offer {
 	if x.as == notNegotiated {
-		x.as = negotiate(r.Header["Accept"])
+		k := rank(r.Header["Accept"])
+		x.as, x.html = k.choose(), k.page()
 	}
 	return x.as
 }
@@ -111,6 +128,12 @@ func (x *Exchange) accepted(r *http.Request) (offer, error) {
 type preference struct {
 	specific int // 3: the type itself, 2: its family, 1: anything, 0: not named
 	weight   int // 0 to fullWeight
+}
+
+// above reports whether a client would rather have p: by weight, then by the more
+// specific range.
+func (p preference) above(other preference) bool {
+	return p.weight > other.weight || p.weight == other.weight && p.specific > other.specific
 }
 
 func (p *preference) consider(name, exact, family string, weight int) {

@@ -174,8 +174,8 @@ func FuzzAccept(f *testing.F) {
 		f.Add(s, "text/plain")
 	}
 	f.Fuzz(func(t *testing.T, a, b string) {
-		want := negotiate([]string{a, b})
-		if got := negotiate([]string{a + "," + b}); got != want {
+		want := rank([]string{a, b}).choose()
+		if got := rank([]string{a + "," + b}).choose(); got != want {
 			t.Errorf("%q and %q: %d in one field, %d in two", a, b, got, want)
 		}
 		capitals := strings.Map(func(r rune) rune {
@@ -184,11 +184,11 @@ func FuzzAccept(f *testing.F) {
 			}
 			return r
 		}, a)
-		if got := negotiate([]string{capitals, b}); utf8.ValidString(a) && got != want {
+		if got := rank([]string{capitals, b}).choose(); utf8.ValidString(a) && got != want {
 			t.Errorf("%q and %q: %d in capitals, want %d", a, b, got, want)
 		}
 		// Only a list that names nothing changes: from the default to a refusal.
-		if got := negotiate([]string{a, b, "image/png"}); got != want && (want != asJSON || got != asNothing) {
+		if got := rank([]string{a, b, "image/png"}).choose(); got != want && (want != asJSON || got != asNothing) {
 			t.Errorf("%q and %q: %d with a type that we do not have, want %d", a, b, got, want)
 		}
 	})

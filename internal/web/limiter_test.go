@@ -154,7 +154,7 @@ func TestInFlight(t *testing.T) {
 	s := newStack(nil)
 	load := web.NewInFlight(1, 50*time.Millisecond, limits.MaxBytes, oneClient)
 	o := newTally()
-	s.handler = web.Serve(s.lines(), o, load, web.Hosts(nil, web.Routes(message.NewBox(s.store), limits, s.limiter)))
+	s.handler = web.Serve(s.lines(), o, load, web.Hosts(nil, web.Routes(message.NewBox(s.store), limits, s.limiter, testPage)))
 	entered, leave := make(chan struct{}), make(chan struct{})
 	s.store.failWith(func() error {
 		entered <- struct{}{}

@@ -240,7 +240,7 @@ func TestLogSuppressesLines(t *testing.T) {
 		got = append(got, spared{sender, status, limit})
 		return status != http.StatusMethodNotAllowed
 	}
-	handler := web.Hosts([]string{"example.com"}, web.Routes(message.NewBox(s.store), limits, s.limiter))
+	handler := web.Hosts([]string{"example.com"}, web.Routes(message.NewBox(s.store), limits, s.limiter, testPage))
 	s.handler = web.Serve(s.lines(), unobserved{}, roomy(), handler)
 	sender := netip.MustParseAddr("192.0.2.1")
 	ask := func(method, target, host string, line bool, want ...spared) {
@@ -302,7 +302,7 @@ func TestLogLineOfTampering(t *testing.T) {
 func TestLogLevel(t *testing.T) {
 	s := newStack(nil)
 	log := slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelError}))
-	s.handler = web.Serve(web.Log{Logger: log}, unobserved{}, roomy(), web.Hosts(nil, web.Routes(message.NewBox(s.store), limits, s.limiter)))
+	s.handler = web.Serve(web.Log{Logger: log}, unobserved{}, roomy(), web.Hosts(nil, web.Routes(message.NewBox(s.store), limits, s.limiter, testPage)))
 	path := s.post(t, "x")
 	s.ask("GET", path, nil, nil)
 	if s.log.String() != "" {

@@ -31,9 +31,10 @@ const (
 const expiryFormat = "2006-01-02T15:04:05.000Z"
 
 // Routes returns the handler of the service's two URLs. Every other path is a 404.
-// net/http's ServeMux is not used because it redirects paths to a cleaned form.
-func Routes(messages *message.Box, limits Limits, limiter Limiter) Handler {
-	s := &routes{messages: messages, limits: limits, limiter: limiter}
+// Browsers get the page, unless it is nil. net/http's ServeMux is not used because
+// it redirects paths to a cleaned form.
+func Routes(messages *message.Box, limits Limits, limiter Limiter, page *Page) Handler {
+	s := &routes{messages: messages, limits: limits, limiter: limiter, page: newPageAnswer(page)}
 	s.json, s.text = describe(limits)
 	return s.route
 }
@@ -42,7 +43,8 @@ type routes struct {
 	messages   *message.Box
 	limits     Limits
 	limiter    Limiter
-	json, text []byte // the description of the service
+	page       *pageAnswer // nil: there is none
+	json, text []byte      // the description of the service
 }
 
 // route finds the handler for a path and a method, in this order: an unknown
@@ -64,6 +66,9 @@ func (s *routes) route(x *Exchange, r *http.Request) error {
 	x.route = rootRoute
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
+		if s.wantsPage(x, r) {
+			return s.sendPage(x, r)
+		}
 		return s.describe(x, r)
 	case http.MethodPost:
 		return s.create(x, r)
@@ -77,6 +82,9 @@ func (s *routes) route(x *Exchange, r *http.Request) error {
 func (s *routes) routeMessage(x *Exchange, r *http.Request, id string) error {
 	switch {
 	case r.Method == http.MethodGet, r.Method == http.MethodHead:
+		if s.wantsPage(x, r) {
+			return s.sendPage(x, r)
+		}
 		return s.read(x, r, id)
 	case r.Method == http.MethodPost:
 		return s.open(x, r, id)
@@ -256,12 +264,20 @@ func (s *routes) sendMessage(x *Exchange, r *http.Request, m message.Message) er
 
 // admit takes a request for a message through the client's budgets.
 func (s *routes) admit(x *Exchange, r *http.Request) error {
+	if err := s.charge(x); err != nil {
+		return err
+	}
+	_, err := x.accepted(r)
+	return err
+}
+
+// charge takes a read from the client's budget.
+func (s *routes) charge(x *Exchange) error {
 	if denial := s.limiter.Read(x.client, x.w.Header()); denial != nil {
 		return x.tooMany(denial)
 	}
 	x.granted = true
-	_, err := x.accepted(r)
-	return err
+	return nil
 }
 
 // misses are the errors of a client that guesses.

@@ -218,7 +218,7 @@ func oneClient(netip.Addr) web.Client { return web.Client{} }
 // newService returns a service for these hosts, or any.
 func newService(limits web.Limits, hosts ...string) *service {
 	s := newStack(nil)
-	s.handler = web.Serve(s.lines(), unobserved{}, roomy(), web.Hosts(hosts, web.Origin("", web.Routes(message.NewBox(s.store), limits, s.limiter))))
+	s.handler = web.Serve(s.lines(), unobserved{}, roomy(), web.Hosts(hosts, web.Origin("", web.Routes(message.NewBox(s.store), limits, s.limiter, testPage))))
 	return s
 }
 

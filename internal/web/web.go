@@ -35,6 +35,7 @@ type Exchange struct {
 	publicURL string     // what links begin with; empty: the host that was asked
 	route     string     // the pattern, never the path
 	as        offer      // how the client wants its answer, once that was looked at
+	html      bool       // it would rather have a page, known once as is
 	status    int        // 0: nothing has been answered yet
 	bytes     int        // of the body
 	message   string     // what happened to a limited message, if something did
@@ -187,4 +188,5 @@ var (
 	jsonType    = []string{"application/json"}
 	problemType = []string{"application/problem+json"}
 	textType    = []string{"text/plain; charset=utf-8"}
+	htmlType    = []string{"text/html; charset=utf-8"}
 )
