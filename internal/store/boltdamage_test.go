@@ -55,13 +55,12 @@ func TestBoltMeetsDamagedFiles(t *testing.T) {
 
 	outcomes := openAll(t, dir)
 	for name, o := range outcomes {
-		length := 0
-		switch _, err := fmt.Sscanf(name, "cut to %d", &length); {
-		case name == "empty", name == "whole", length == len(good):
+		switch {
+		case name == "empty", name == "whole", name == fmt.Sprintf("cut to %d", len(good)):
 			if o.refusal != "" {
 				t.Errorf("%s: refused: %s", name, o.refusal)
 			}
-		case err == nil && length >= boltLength(t, good), strings.HasPrefix(name, "damage"):
+		case strings.HasPrefix(name, "damage"):
 		case o.refusal == "":
 			t.Errorf("%s: accepted", name)
 		}
@@ -149,7 +148,7 @@ func TestBoltRefusesForeignFiles(t *testing.T) {
 
 func TestBoltRefusesWhatItCannotUse(t *testing.T) {
 	dir := t.TempDir()
-	wantRefusal(t, dir, "directory")
+	wantRefusal(t, dir, "not a regular file")
 
 	fifo := filepath.Join(dir, "fifo")
 	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
@@ -413,7 +412,8 @@ func endure(path string, out io.Writer) {
 	late(out, "Close", start)
 }
 
-// sampleFile returns the file of a store with that many messages.
+// sampleFile returns the file of a store with that many messages, as far as bbolt
+// uses it: the rest is empty, and many pages long.
 func sampleFile(t *testing.T, messages int) []byte {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "messages.db")
@@ -429,7 +429,7 @@ func sampleFile(t *testing.T, messages int) []byte {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return content
+	return content[:boltLength(t, content)]
 }
 
 // fill puts a value under each key, from several writers.

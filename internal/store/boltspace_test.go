@@ -68,3 +68,17 @@ func TestBoltSpace(t *testing.T) {
 		t.Errorf("a closed store: got %d of %d bytes, want 0 of 0", used, room)
 	}
 }
+
+// newDatabase returns an empty store's database.
+func newDatabase(t testing.TB, path string, pageSize int) *bolt.DB {
+	t.Helper()
+	db, err := bolt.Open(path, 0o600, &bolt.Options{PageSize: pageSize, NoSync: true, FreelistType: bolt.FreelistMapType})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	if err := format(db, filepath.Dir(path)); err != nil {
+		t.Fatal(err)
+	}
+	return db
+}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"strings"
 	"syscall"
 	"time"
@@ -72,7 +71,7 @@ var errUnchanged = errors.New("nothing to write")
 // commit makes a batch of changes in one transaction and tells each its outcome.
 func (b *Bolt) commit(batch []*change) {
 	err := b.update(func(tx *bolt.Tx) error {
-		room, err := b.room(tx)
+		room, err := b.room()
 		if err != nil {
 			return err
 		}
@@ -106,16 +105,22 @@ func (b *Bolt) commit(batch []*change) {
 
 // room returns how many bytes may still be written, to free pages of the file or
 // by growing it.
-func (b *Bolt) room(tx *bolt.Tx) (int, error) {
+func (b *Bolt) room() (int, error) {
+	left, err := diskLeft(b.db.Path())
+	return b.freeInside() + left - diskReserve, err
+}
+
+// diskLeft returns how many bytes the disk of a file has left for others than
+// root.
+func diskLeft(path string) (int, error) {
 	var disk syscall.Statfs_t
-	if err := syscall.Statfs(tx.DB().Path(), &disk); err != nil {
+	if err := syscall.Statfs(path, &disk); err != nil {
 		return 0, err
 	}
-	outside := math.MaxInt / 2 // where the file system does not say
-	if disk.Blocks > 0 {
-		outside = int(disk.Bavail) * int(disk.Bsize) //nolint:gosec // no disk has 2^63 bytes
+	if disk.Blocks == 0 { // the file system does not say
+		return math.MaxInt / 2, nil
 	}
-	return b.freeInside() + outside - diskReserve, nil
+	return int(disk.Bavail) * int(disk.Bsize), nil //nolint:gosec // no disk has 2^63 bytes
 }
 
 // freeInside returns the bytes of the file that are free.
@@ -126,22 +131,20 @@ func (b *Bolt) freeInside() int {
 
 // Space returns how many bytes of the disk messages take up, and how many they
 // could: with the pages that are free in the file, which never shrinks, and what
-// the disk has left for others than root. Where the file or the disk cannot be
-// asked both are zero.
+// the disk has left. Where the file or the disk cannot be asked both are zero.
 func (b *Bolt) Space() (used, limit uint64) {
 	path := b.db.Path()
-	info, err := os.Stat(path)
+	var file syscall.Stat_t
+	if err := syscall.Stat(path, &file); err != nil {
+		return 0, 0
+	}
+	left, err := diskLeft(path)
 	if err != nil {
 		return 0, 0
 	}
-	var disk syscall.Statfs_t
-	if err := syscall.Statfs(path, &disk); err != nil {
-		return 0, 0
-	}
-	size, free := uint64(info.Size()), uint64(b.freeInside()) //nolint:gosec // never negative
-	// The two fields have other types on other systems.
-	left := uint64(disk.Bavail) * uint64(disk.Bsize) //nolint:gosec,unconvert // never negative
-	return size - min(free, size), size + left
+	// Not its length: bbolt makes the file longer before it writes there.
+	size := int(file.Blocks) * 512
+	return uint64(max(size-b.freeInside(), 0)), uint64(size + left) //nolint:gosec // never negative
 }
 
 // textOf is the key of the text beside a record.
