@@ -1,0 +1,78 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// completion prints a script that completes commands and flags.
+func completion(operands []string, w io.Writer) error {
+	if len(operands) != 1 {
+		return failf(exitUsage, "name a shell: bash, zsh or fish")
+	}
+	var text string
+	switch operands[0] {
+	case "bash":
+		text = bashCompletion()
+	case "zsh":
+		text = "#compdef msg\nautoload -U +X bashcompinit && bashcompinit\n" + bashCompletion()
+	case "fish":
+		text = fishCompletion()
+	default:
+		return failf(exitUsage, "%q is not one of bash, zsh and fish", operands[0])
+	}
+	_, err := io.WriteString(w, text)
+	return err
+}
+
+// flagsOf returns the flags of a command, with their descriptions.
+func flagsOf(c command) (flags []*pflag.Flag) {
+	newOptions().flagSet(c).VisitAll(func(f *pflag.Flag) { flags = append(flags, f) })
+	return flags
+}
+
+func bashCompletion() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, `_msg() {
+  local word=${COMP_WORDS[COMP_CWORD]}
+  if [ "$COMP_CWORD" -eq 1 ]; then
+    COMPREPLY=($(compgen -W %q -- "$word"))
+    return
+  fi
+  local flags
+  case ${COMP_WORDS[1]} in
+`, strings.Join(commandNames(), " "))
+	for _, c := range commands() {
+		var names []string
+		for _, f := range flagsOf(c) {
+			names = append(names, "--"+f.Name)
+		}
+		if c.name == "completion" {
+			names = []string{"bash", "zsh", "fish"}
+		}
+		fmt.Fprintf(&b, "    %s) flags=%q ;;\n", c.name, strings.Join(names, " "))
+	}
+	b.WriteString(`  esac
+  case $word in
+    -*) COMPREPLY=($(compgen -W "$flags" -- "$word")) ;;
+    *) COMPREPLY=($(compgen -f -- "$word")) ;;
+  esac
+}
+complete -F _msg msg
+`)
+	return b.String()
+}
+
+func fishCompletion() string {
+	var b strings.Builder
+	for _, c := range commands() {
+		fmt.Fprintf(&b, "complete -c msg -n __fish_use_subcommand -a %s -d %q\n", c.name, c.what)
+		for _, f := range flagsOf(c) {
+			fmt.Fprintf(&b, "complete -c msg -n '__fish_seen_subcommand_from %s' -l %s -d %q\n", c.name, f.Name, f.Usage)
+		}
+	}
+	return b.String()
+}
