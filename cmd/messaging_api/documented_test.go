@@ -6,7 +6,6 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"os"
 	"os/exec"
 	"regexp"
 	"slices"
@@ -17,7 +16,7 @@ import (
 	"messaging_api/internal/redistest"
 )
 
-// documentedVisit has the service do what the documents' lines and scrapes show: messages
+// documentedVisit has the service do what the lines and scrapes of docs/OPERATIONS.md show: messages
 // created, read and missed, one creation too many, and connections too many. The
 // client's connection is the last that its address may have.
 func documentedVisit(t *testing.T) (*service, *http.Client) {
@@ -44,16 +43,6 @@ func documentedVisit(t *testing.T) (*service, *http.Client) {
 	}
 	eventually(t, 10*time.Second, "the event admission", func() bool { return strings.Contains(s.stdout.String(), `"admission"`) })
 	return s, c
-}
-
-// documents returns what the README and docs/OPERATIONS.md say.
-func documents(t *testing.T) map[string]string {
-	t.Helper()
-	readme, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return map[string]string{"README.md": string(readme), "docs/OPERATIONS.md": operations(t)}
 }
 
 // A shape is what is constant about a line: its members' names in their order, the
@@ -83,41 +72,37 @@ func shape(t *testing.T, line string) string {
 	return b.String()
 }
 
-// The lines in the documents are such as the program writes.
+// The program writes lines like those in docs/OPERATIONS.md.
 func TestDocumentedLinesAreWhatIsWritten(t *testing.T) {
 	s, _ := documentedVisit(t)
 	written := make(map[string]bool)
 	for line := range strings.Lines(s.stdout.String()) {
 		written[shape(t, line)] = true
 	}
-	for name, text := range documents(t) {
-		lines := regexp.MustCompile(`(?m)^\{"time":.*$`).FindAllString(text, -1)
-		if len(lines) < 2 {
-			t.Errorf("%s shows %d lines of the log, want a request's and another", name, len(lines))
-		}
-		for _, line := range lines {
-			if got := shape(t, line); !written[got] {
-				t.Errorf("%s shows a line like %s which is none of those written:\n%s", name, got,
-					strings.Join(slices.Sorted(maps.Keys(written)), "\n"))
-			}
+	lines := regexp.MustCompile(`(?m)^\{"time":.*$`).FindAllString(operations(t), -1)
+	if len(lines) < 2 {
+		t.Errorf("docs/OPERATIONS.md shows %d lines of the log, want a request's and another", len(lines))
+	}
+	for _, line := range lines {
+		if got := shape(t, line); !written[got] {
+			t.Errorf("docs/OPERATIONS.md shows a line like %s which is none of those written:\n%s", got,
+				strings.Join(slices.Sorted(maps.Keys(written)), "\n"))
 		}
 	}
 }
 
-// The series in the documents' scrapes are exported, and the answer of /readyz is as
-// it is shown.
+// The program exports the series that docs/OPERATIONS.md shows, and answers /readyz as it
+// shows.
 func TestDocumentedScrapeIsWhatIsExported(t *testing.T) {
 	s, _ := documentedVisit(t)
 	series := s.scrape()
-	for name, text := range documents(t) {
-		lines := regexp.MustCompile(`(?m)^messaging_api_(\S+) [0-9.e+]+$`).FindAllStringSubmatch(text, -1)
-		if len(lines) < 5 {
-			t.Errorf("%s shows %d lines of a scrape", name, len(lines))
-		}
-		for _, line := range lines {
-			if _, there := series[line[1]]; !there {
-				t.Errorf("%s shows %s, which is not exported", name, line[0])
-			}
+	lines := regexp.MustCompile(`(?m)^messaging_api_(\S+) [0-9.e+]+$`).FindAllStringSubmatch(operations(t), -1)
+	if len(lines) < 5 {
+		t.Errorf("docs/OPERATIONS.md shows %d lines of a scrape", len(lines))
+	}
+	for _, line := range lines {
+		if _, there := series[line[1]]; !there {
+			t.Errorf("docs/OPERATIONS.md shows %s, which is not exported", line[0])
 		}
 	}
 	digits := regexp.MustCompile(`\d+`)

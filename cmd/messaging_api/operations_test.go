@@ -17,11 +17,7 @@ import (
 // operations is what docs/OPERATIONS.md says.
 func operations(t *testing.T) string {
 	t.Helper()
-	text, err := os.ReadFile("../../docs/OPERATIONS.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
+	return document(t, "docs/OPERATIONS.md")
 }
 
 // Each alert has its section, and each section its alert.

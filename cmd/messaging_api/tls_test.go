@@ -44,6 +44,7 @@ func selfIssuedFor(t testing.TB, pair tlscert.Pair, host string, serial int64, e
 	}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(serial),
+		Subject:      pkix.Name{CommonName: host}, // curl wants an issuer's name
 		DNSNames:     []string{host},
 		NotBefore:    time.Now().Add(-48 * time.Hour),
 		NotAfter:     expires,

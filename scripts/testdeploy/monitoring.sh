@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Part of scripts/test-deploy: the profile "monitoring", started as README says.
+# Part of scripts/test-deploy: the profile "monitoring", started as docs/OPERATIONS.md says.
 
 test_monitoring() {
   start_ready_engine
@@ -7,9 +7,9 @@ test_monitoring() {
   # As a clone under a strict umask is: scripts/setup sees to it.
   chmod -R go= "$clone/deploy/prometheus" "$clone/deploy/grafana"
   stack_up -f docker-compose.yml
-  follow README.md COMPOSE_PROFILES
+  follow docs/OPERATIONS.md "s/^#(COMPOSE_PROFILES"
   all_healthy
-  ok "$(in_stack ps -aq | wc -l) containers are healthy after README's commands for watching"
+  ok "$(in_stack ps -aq | wc -l) containers are healthy after docs/OPERATIONS.md's commands for monitoring"
   test_message
   test_scrape
   test_rules

@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -19,24 +18,10 @@ import (
 	"messaging_api/internal/web"
 )
 
-// readmeBlock returns the README's code block in that language.
-func readmeBlock(t *testing.T, language string) string {
-	t.Helper()
-	readme, err := os.ReadFile("../../README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	found := regexp.MustCompile("(?s)```"+language+"\n(.*?)```").FindAllStringSubmatch(string(readme), -1)
-	if len(found) != 1 {
-		t.Fatalf("README.md has %d blocks in %s, want 1", len(found), language)
-	}
-	return found[0][1]
-}
-
-// The proxies' configurations in the README start as they are printed, but for
+// The proxies' configurations in docs/CONFIGURATION.md start as they are printed, except for
 // addresses and paths. They pass on the client's address and the name that the links
 // carry.
-func TestReadmeProxies(t *testing.T) {
+func TestDocumentedProxies(t *testing.T) {
 	for _, proxy := range []struct {
 		name      string
 		configure func(dir, block string) string // prints the whole file
@@ -56,7 +41,7 @@ func TestReadmeProxies(t *testing.T) {
 			redistest.Need(t, proxy.name)
 			s := startWith(t, nil, "--tls=off", "--trusted-proxy=127.0.0.1/32", "--host=msg.example", "--log-client=whole")
 			dir, address := t.TempDir(), redistest.FreeAddr(t)
-			block := proxyCertificate(t, dir, readmeBlock(t, proxy.name))
+			block := proxyCertificate(t, dir, onlyBlock(t, "docs/CONFIGURATION.md", proxy.name))
 			_, port, _ := net.SplitHostPort(address)
 			for from, to := range map[string]string{"10.0.0.5:8080": s.address, "listen 443 ": "listen " + address + " ", "bind :443 ": "bind " + address + " "} {
 				block = strings.ReplaceAll(block, from, to)
