@@ -45,23 +45,27 @@ type Opening struct {
 	// Claim is a random text of the reader's. While it is live, a repetition gets
 	// the same answer and uses up nothing. Empty: the read is spent at once.
 	Claim string
+	// Malformed is what is wrong with the request, if anything is. Open fails with
+	// it where there is something to open: what the message is comes first.
+	Malformed error
 }
 
 // Open opens the limited message with the id that is written in s: it uses up a
 // read and returns the text. Exactly as many openings succeed as the message has
-// reads. Errors are those of Read, ErrPlain and ErrProof. After ErrUnavailable
-// the read may be used up; the same claim gets the text then.
-func (b *Box) Open(ctx context.Context, s string, o Opening, now time.Time) (m Message, err error) {
+// reads. Errors are those of Read, ErrPlain, ErrProof, ErrFull and o.Malformed.
+// After ErrUnavailable the read may be used up; the same claim gets the text then.
+func (b *Box) Open(ctx context.Context, s string, o Opening, now time.Time) (Message, error) {
 	id, err := ParseID(s)
 	if err != nil {
 		return Message{}, ErrNotFound
 	}
 	keys := id.derive()
+	old, sealed, err := b.store.GetText(ctx, keys.store)
+	if err != nil {
+		return Message{}, err
+	}
+	var text []byte
 	for range maxSwaps {
-		old, sealed, err := b.store.GetText(ctx, keys.store)
-		if err != nil {
-			return Message{}, err
-		}
 		r, err := keys.openRecord(slices.Clone(old), now)
 		if err != nil {
 			return Message{}, err
@@ -71,50 +75,67 @@ func (b *Box) Open(ctx context.Context, s string, o Opening, now time.Time) (m M
 			b.dropSpent(ctx, keys.store, old, sealed, &r)
 			return Message{}, err
 		}
-		if sealed == nil && !fresh && r.left() == 0 {
-			return Message{}, r.gone() // the store was a moment ahead of the claim's end
+		if text == nil {
+			if text, err = keys.textFor(&r, sealed, fresh); err != nil {
+				return Message{}, err
+			}
+			sealed = nil // it was used up
 		}
-		text, err := keys.openText(sealed)
-		if err != nil {
-			return Message{}, err
+		if !fresh {
+			return r.answer(text, place, true), nil
 		}
-		if fresh {
-			err = b.store.Swap(ctx, keys.store, old, keys.seal(r), r.textLife(now))
-		}
+		err = b.store.Swap(ctx, keys.store, old, keys.seal(r), r.textLife(now))
 		if err == nil {
-			return r.answer(text, place, !fresh), nil
+			return r.answer(text, place, false), nil
 		}
-		if !errors.Is(err, ErrConflict) {
+		if errors.Is(err, ErrConflict) {
+			// The text never changes. To read it again for each lost try would let
+			// many openers at once multiply its size.
+			old, err = b.store.Get(ctx, keys.store)
+		}
+		if err != nil {
 			return Message{}, err
 		}
 	}
 	return Message{}, fmt.Errorf("%w: too many changes of one message at once", ErrUnavailable)
 }
 
+// textFor opens the text for an opening.
+func (k *keys) textFor(r *record, sealed []byte, fresh bool) ([]byte, error) {
+	if sealed == nil && !fresh && r.left() == 0 {
+		return nil, r.gone() // the store was a moment ahead of the claim's end
+	}
+	return k.openText(sealed)
+}
+
 // dropSpent removes a text that should be gone already: the store was restored
-// from a backup, say. It is not served in any case. A text with a claim is left
-// to the store, because a wrong clock must not delete anything at once.
+// from a backup, say. It is not served in any case. A text with a claim that
+// ends by the clock is left to the store: a wrong clock must not delete at once.
 func (b *Box) dropSpent(ctx context.Context, key Key, old, text []byte, r *record) {
-	if text != nil && r.limited() && (r.over() || r.left() == 0 && len(r.claims) == 0) {
+	if text != nil && r.limited() && (r.over() || r.left() == 0 && len(r.live(r.created)) == 0) {
 		_ = b.store.Swap(ctx, key, old, bytes.Clone(old), DropText) // the next opening tries again
 	}
 }
 
 // Withdraw takes a message back for who has its owner token: the text is deleted
-// at once. With a live claim in the place of the token it ends that claim only.
-// A second time changes nothing. Errors are those of Read, and ErrToken.
-func (b *Box) Withdraw(ctx context.Context, s, token string, now time.Time) error {
+// at once, and taken is true. With a claim in the place of the token it ends that
+// claim only. A second time changes nothing. Errors are those of Read, and
+// ErrToken.
+func (b *Box) Withdraw(ctx context.Context, s, token string, now time.Time) (taken bool, err error) {
 	hash := sha256.Sum256([]byte(token))
-	return b.change(ctx, s, now, func(r *record) (bool, error) {
-		switch i := r.claimOf(hash, now); {
-		case r.owner != (Hash{}) && equal(r.owner, hash):
+	err = b.change(ctx, s, now, func(r *record) (bool, error) {
+		if taken = r.owner != (Hash{}) && equal(r.owner, hash); taken {
 			return r.withdraw(now)
-		case i >= 0:
-			r.claims = slices.Delete(r.claims, i, i+1)
-			return true, nil
 		}
-		return false, ErrToken
+		i := slices.IndexFunc(r.claims, func(c claim) bool { return equal(c.hash, hash) })
+		if i < 0 {
+			return false, ErrToken
+		}
+		live := now.Before(r.claims[i].end)
+		r.claims[i].end = r.created // stays over, even if the clock steps back
+		return live, nil
 	})
+	return taken, err
 }
 
 // TakeDown removes a message for the operator, who need not read it. A second
@@ -208,6 +229,9 @@ func (r *record) open(o Opening, now time.Time) (place int, fresh bool, err erro
 	}
 	if repeated < 0 && r.left() == 0 {
 		return 0, false, r.gone()
+	}
+	if o.Malformed != nil {
+		return 0, false, o.Malformed
 	}
 	if r.proof != nil && !equal(*r.proof, sha256.Sum256(o.Proof)) {
 		return 0, false, ErrProof

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -94,8 +95,14 @@ func TestTextGoesWithTheLastRead(t *testing.T) {
 		if !tc.stays {
 			continue
 		}
-		if err := box.Withdraw(t.Context(), c.ID.Reveal(), "A", noon); err != nil {
-			t.Errorf("%s: ending claim A: %v", name, err)
+		for range 2 { // a lost answer is asked for again
+			if taken, err := box.Withdraw(t.Context(), c.ID.Reveal(), "A", noon); err != nil || taken {
+				t.Errorf("%s: ending claim A: %v, taken back %v", name, err, taken)
+			}
+		}
+		var gone *message.GoneError
+		if _, err := box.Open(t.Context(), c.ID.Reveal(), message.Opening{Proof: []byte("p"), Claim: "A"}, noon); !errors.As(err, &gone) {
+			t.Errorf("%s: claim A after its end: %v, want a GoneError", name, err)
 		}
 		if len(store.texts) > 0 {
 			t.Errorf("%s: the text is stored although its last claim has ended", name)
@@ -110,6 +117,7 @@ func TestOpenRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := limited(t, box, 1, []byte("p"))
+	malformed := errors.New("malformed")
 	var gone *message.GoneError
 	for _, tc := range []struct {
 		name  string
@@ -117,13 +125,19 @@ func TestOpenRefuses(t *testing.T) {
 		proof string
 		is    error
 	}{
-		{"malformed", "x", "p", message.ErrNotFound},
+		{"a malformed id", "x", "p", message.ErrNotFound},
 		{"unknown", message.NewID().Reveal(), "p", message.ErrNotFound},
 		{"plain", plain.ID.Reveal(), "p", message.ErrPlain},
+		{"malformed, plain", plain.ID.Reveal(), "p", message.ErrPlain},
+		{"malformed", c.ID.Reveal(), "p", malformed},
 		{"no proof", c.ID.Reveal(), "", message.ErrProof},
 		{"wrong proof", c.ID.Reveal(), "q", message.ErrProof},
 	} {
-		if _, err := box.Open(t.Context(), tc.id, message.Opening{Proof: []byte(tc.proof), Claim: "A"}, noon); !errors.Is(err, tc.is) {
+		o := message.Opening{Proof: []byte(tc.proof), Claim: "A"}
+		if strings.HasPrefix(tc.name, "malformed") {
+			o.Malformed = malformed
+		}
+		if _, err := box.Open(t.Context(), tc.id, o, noon); !errors.Is(err, tc.is) {
 			t.Errorf("%s: got %v, want %v", tc.name, err, tc.is)
 		}
 	}
@@ -133,8 +147,10 @@ func TestOpenRefuses(t *testing.T) {
 	if _, err := box.Open(t.Context(), c.ID.Reveal(), message.Opening{Proof: []byte("q"), Claim: "A"}, noon); !errors.Is(err, message.ErrProof) {
 		t.Errorf("the claim with a wrong proof: %v, want ErrProof", err)
 	}
-	if _, err := box.Open(t.Context(), c.ID.Reveal(), message.Opening{Proof: []byte("q"), Claim: "B"}, noon); !errors.As(err, &gone) {
-		t.Errorf("a wrong proof of a spent message: %v, want a GoneError", err)
+	for _, o := range []message.Opening{{Proof: []byte("q"), Claim: "B"}, {Malformed: malformed}} {
+		if _, err := box.Open(t.Context(), c.ID.Reveal(), o, noon); !errors.As(err, &gone) {
+			t.Errorf("%+v of a spent message: %v, want a GoneError", o, err)
+		}
 	}
 }
 
@@ -154,12 +170,12 @@ func TestWithdraw(t *testing.T) {
 			}
 		}
 		for _, wrong := range []string{"", "x", c.ID.Reveal(), message.Token{}.Reveal()} {
-			if err := box.Withdraw(t.Context(), id, wrong, noon); !errors.Is(err, message.ErrToken) {
+			if _, err := box.Withdraw(t.Context(), id, wrong, noon); !errors.Is(err, message.ErrToken) {
 				t.Errorf("%s: Withdraw with %q: %v, want ErrToken", name, wrong, err)
 			}
 		}
 		for range 2 {
-			if err := box.Withdraw(t.Context(), id, c.Owner.Reveal(), noon.Add(time.Minute)); err != nil {
+			if _, err := box.Withdraw(t.Context(), id, c.Owner.Reveal(), noon.Add(time.Minute)); err != nil {
 				t.Errorf("%s: Withdraw: %v", name, err)
 			}
 		}
@@ -174,7 +190,7 @@ func TestWithdraw(t *testing.T) {
 				t.Errorf("%s: a live claim after it: %v, want a GoneError", name, err)
 			}
 		}
-		if err := box.Withdraw(t.Context(), id, c.Owner.Reveal(), c.Expires); !errors.Is(err, message.ErrNotFound) {
+		if _, err := box.Withdraw(t.Context(), id, c.Owner.Reveal(), c.Expires); !errors.Is(err, message.ErrNotFound) {
 			t.Errorf("%s: Withdraw at its end: %v, want ErrNotFound", name, err)
 		}
 	}
@@ -189,10 +205,10 @@ func TestWithdrawAfterReading(t *testing.T) {
 	if _, err := box.Open(t.Context(), c.ID.Reveal(), message.Opening{Proof: []byte("p"), Claim: "A"}, noon); err != nil {
 		t.Fatal(err)
 	}
-	if err := box.Withdraw(t.Context(), c.ID.Reveal(), c.Owner.Reveal(), noon.Add(message.ClaimLife)); !errors.As(err, &gone) || !gone.Withdrawn.IsZero() {
+	if _, err := box.Withdraw(t.Context(), c.ID.Reveal(), c.Owner.Reveal(), noon.Add(message.ClaimLife)); !errors.As(err, &gone) || !gone.Withdrawn.IsZero() {
 		t.Errorf("Withdraw after the claim's end: %v, want a GoneError", err)
 	}
-	if err := box.Withdraw(t.Context(), c.ID.Reveal(), c.Owner.Reveal(), noon.Add(time.Minute)); err != nil {
+	if _, err := box.Withdraw(t.Context(), c.ID.Reveal(), c.Owner.Reveal(), noon.Add(time.Minute)); err != nil {
 		t.Errorf("Withdraw while the claim lives: %v", err)
 	}
 }
@@ -362,7 +378,8 @@ func TestAgainstReference(t *testing.T) {
 			var got, want string
 			switch random.IntN(12) {
 			case 0:
-				got, want = outcome(box.Withdraw(t.Context(), c.ID.Reveal(), c.Owner.Reveal(), now)), r.withdraw(now)
+				_, err := box.Withdraw(t.Context(), c.ID.Reveal(), c.Owner.Reveal(), now)
+				got, want = outcome(err), r.withdraw(now)
 			case 1:
 				_, err := box.Open(t.Context(), c.ID.Reveal(), message.Opening{Claim: claim}, now)
 				_, want = r.open(claim, false, now)

@@ -237,7 +237,7 @@ func FuzzOpening(f *testing.F) {
 			Body: io.NopCloser(strings.NewReader(body)), ContentLength: int64(len(body)),
 		}
 		load := NewInFlight(1, 0, fuzzLimits.MaxBytes, func(netip.Addr) Client { return Client{} })
-		o, err := s.readOpening(&Exchange{w: httptest.NewRecorder(), load: load}, r)
+		o, err := s.parseOpening(&Exchange{w: httptest.NewRecorder(), load: load}, r)
 		if err != nil {
 			expectShowable(t, err)
 			return

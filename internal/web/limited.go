@@ -20,14 +20,15 @@ import (
 const (
 	EventOpened    = "opened"    // a reader got the text
 	EventRepeated  = "repeated"  // a claim got its answer again
-	EventWithdrawn = "withdrawn" // a sender took a message back, or a reader ended a claim
+	EventEnded     = "ended"     // a reader ended a claim
+	EventWithdrawn = "withdrawn" // a sender took a message back
 	EventProof     = "proof"     // an opening without the proof that it needs
 	EventToken     = "token"     // neither an owner token nor a live claim
 )
 
 // MessageEvents are all of them.
 func MessageEvents() []string {
-	return []string{EventOpened, EventRepeated, EventWithdrawn, EventProof, EventToken}
+	return []string{EventOpened, EventRepeated, EventEnded, EventWithdrawn, EventProof, EventToken}
 }
 
 // openingBytes is how large the body of an opening may be.
@@ -39,24 +40,13 @@ func (s *routes) open(x *Exchange, r *http.Request, id string) error {
 	if err := s.admit(x, r); err != nil {
 		return err
 	}
-	opening, malformed := s.readOpening(x, r)
+	opening := s.readOpening(x, r)
 	m, err := s.ask(x, r, func() (message.Message, error) {
-		if malformed != nil {
-			// What the message is comes first: a POST to a plain one is a 405
-			// whatever its body is.
-			m, err := s.messages.Read(storeContext(), id, time.Now())
-			if err == nil && !m.Limited {
-				err = message.ErrPlain
-			}
-			return m, err
-		}
 		return s.messages.Open(storeContext(), id, opening, time.Now())
 	})
 	switch {
 	case errors.Is(err, message.ErrProof):
 		x.message = EventProof
-	case err == nil && malformed != nil:
-		return malformed
 	case err == nil && m.Repeat:
 		x.message = EventRepeated
 	case err == nil:
@@ -68,8 +58,20 @@ func (s *routes) open(x *Exchange, r *http.Request, id string) error {
 	return s.sendMessage(x, r, m)
 }
 
-// readOpening reads {"proof": "…", "claim": "…"}, both optional, or nothing.
-func (s *routes) readOpening(x *Exchange, r *http.Request) (o message.Opening, err error) {
+// readOpening reads what a reader shows. What is wrong with it is a part of it: a
+// POST to a plain message is a 405, whatever it asks for.
+func (s *routes) readOpening(x *Exchange, r *http.Request) message.Opening {
+	_, err := x.accepted(r)
+	if err != nil {
+		return message.Opening{Malformed: err}
+	}
+	o, err := s.parseOpening(x, r)
+	o.Malformed = err
+	return o
+}
+
+// parseOpening reads {"proof": "…", "claim": "…"}, both optional, or nothing.
+func (s *routes) parseOpening(x *Exchange, r *http.Request) (o message.Opening, err error) {
 	media, err := mediaType(r.Header)
 	if err == nil && media != mediaJSON && r.ContentLength != 0 {
 		err = refusal{
@@ -86,7 +88,7 @@ func (s *routes) readOpening(x *Exchange, r *http.Request) (o message.Opening, e
 	if err != nil || len(body) == 0 {
 		return o, err
 	}
-	proof, claim, err := parseOpening(body)
+	proof, claim, err := openingMembers(body)
 	if err != nil {
 		return o, err
 	}
@@ -102,8 +104,8 @@ func (s *routes) readOpening(x *Exchange, r *http.Request) (o message.Opening, e
 	return o, nil
 }
 
-// parseOpening returns the members of an opening, "" where one is absent.
-func parseOpening(body []byte) (proof, claim string, err error) {
+// openingMembers returns the members of an opening, "" where one is absent.
+func openingMembers(body []byte) (proof, claim string, err error) {
 	var in struct {
 		Proof jsontext.Value `json:"proof"`
 		Claim jsontext.Value `json:"claim"`
@@ -165,6 +167,9 @@ func (s *routes) withdraw(x *Exchange, r *http.Request, id string) error {
 	if err := s.admit(x, r); err != nil {
 		return err
 	}
+	if _, err := x.accepted(r); err != nil {
+		return err
+	}
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if token = strings.TrimSpace(token); !strings.EqualFold(scheme, "Bearer") || token == "" || len(r.Header["Authorization"]) > 1 {
 		return refusal{
@@ -173,14 +178,20 @@ func (s *routes) withdraw(x *Exchange, r *http.Request, id string) error {
 			header: header{"Www-Authenticate", []string{"Bearer"}},
 		}
 	}
+	taken := false
 	_, err := s.ask(x, r, func() (m message.Message, err error) {
-		return m, s.messages.Withdraw(storeContext(), id, token, time.Now())
+		taken, err = s.messages.Withdraw(storeContext(), id, token, time.Now())
+		return m, err
 	})
 	switch {
 	case errors.Is(err, message.ErrToken):
 		x.message = EventToken
-	case err == nil:
+	case err != nil:
+	case taken:
 		x.message = EventWithdrawn
+		x.sendNothing()
+	default:
+		x.message = EventEnded
 		x.sendNothing()
 	}
 	return err

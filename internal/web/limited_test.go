@@ -112,10 +112,13 @@ func TestPlainMessageTakesNoOtherMethod(t *testing.T) {
 		if tc.contentType != "" {
 			h = fields("Content-Type", tc.contentType)
 		}
-		a := s.ask(tc.method, path, h, strings.NewReader(tc.body))
-		expectProblem(t, a, http.StatusMethodNotAllowed, "GET, HEAD")
-		if got := a.Header.Get("Allow"); got != "GET, HEAD" {
-			t.Errorf("%s %.20q: Allow is %q", tc.method, tc.body, got)
+		for _, accept := range []string{"*/*", "image/png"} {
+			h.Set("Accept", accept)
+			a := s.ask(tc.method, path, h, strings.NewReader(tc.body))
+			expectProblem(t, a, http.StatusMethodNotAllowed, "GET, HEAD")
+			if got := a.Header.Get("Allow"); got != "GET, HEAD" {
+				t.Errorf("%s %.20q: Allow is %q", tc.method, tc.body, got)
+			}
 		}
 	}
 	if a := s.ask("GET", path, nil, nil); a.StatusCode != http.StatusOK {
@@ -166,6 +169,7 @@ func TestOpeningRefusals(t *testing.T) {
 			t.Errorf("%.60q: %d %s, want %d and %q", tc.body, a.StatusCode, a.body, tc.status, tc.detail)
 		}
 	}
+	expectProblem(t, s.ask("POST", path, fields("Accept", "image/png"), strings.NewReader(`{"proof":"`+proof+`"}`)), http.StatusNotAcceptable, "Accept")
 	if a := s.ask("POST", path, nil, strings.NewReader(`{"proof":"`+proof+`"}`)); a.StatusCode != http.StatusOK {
 		t.Errorf("after all refusals: %d %s", a.StatusCode, a.body)
 	}

@@ -228,6 +228,9 @@ func (s *routes) read(x *Exchange, r *http.Request, id string) error {
 	if err := s.admit(x, r); err != nil {
 		return err
 	}
+	if _, err := x.accepted(r); err != nil {
+		return err
+	}
 	m, err := s.ask(x, r, func() (message.Message, error) {
 		return s.messages.Read(storeContext(), id, time.Now())
 	})
