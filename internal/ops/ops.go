@@ -103,7 +103,7 @@ func (h *handler) route(path string) http.HandlerFunc {
 func (h *handler) serveRemove(w http.ResponseWriter, r *http.Request, id string) {
 	switch found, err := h.remove(r.Context(), id); {
 	case err != nil:
-		writeStatus(w, http.StatusServiceUnavailable, "the store does not answer; try again")
+		writeStatus(w, http.StatusServiceUnavailable, "the message is not removed: "+err.Error())
 	case !found:
 		writeStatus(w, http.StatusNotFound, "there is no such message")
 	default:

@@ -95,7 +95,7 @@ func OpenBolt(path string, log *slog.Logger) (*Bolt, error) {
 // is full when less than about 4 MiB are left.
 func (b *Bolt) Put(ctx context.Context, key message.Key, record, text []byte, ttl time.Duration) error {
 	expires := time.Now().Add(ttl)
-	return b.change(ctx, 2*stampSize+len(record)+len(text), func(tx *bolt.Tx) error {
+	return b.change(ctx, 2*stampSize+len(record)+len(text), diskReserve, func(tx *bolt.Tx) error {
 		if err := insert(tx, key[:], record, expires); err != nil || text == nil {
 			return err
 		}
@@ -106,7 +106,7 @@ func (b *Bolt) Put(ctx context.Context, key message.Key, record, text []byte, tt
 // Get implements [message.Store].
 func (b *Bolt) Get(ctx context.Context, key message.Key) (record []byte, err error) {
 	err = b.view(ctx, func(tx *bolt.Tx) error {
-		record, err = find(tx, key[:])
+		record, err = find(tx, key[:], time.Now())
 		return err
 	})
 	if err != nil {
@@ -118,10 +118,11 @@ func (b *Bolt) Get(ctx context.Context, key message.Key) (record []byte, err err
 // GetText implements [message.Store].
 func (b *Bolt) GetText(ctx context.Context, key message.Key) (record, text []byte, err error) {
 	err = b.view(ctx, func(tx *bolt.Tx) error {
-		if record, err = find(tx, key[:]); err != nil {
+		now := time.Now()
+		if record, err = find(tx, key[:], now); err != nil {
 			return err
 		}
-		text, err = find(tx, textOf(key))
+		text, err = find(tx, textOf(key), now)
 		if errors.Is(err, message.ErrNotFound) {
 			return nil
 		}
@@ -133,11 +134,11 @@ func (b *Bolt) GetText(ctx context.Context, key message.Key) (record, text []byt
 	return record, text, nil
 }
 
-// find returns a copy of what is stored under a key and has not expired.
-func find(tx *bolt.Tx, key []byte) ([]byte, error) {
+// find returns a copy of what is stored under a key and has not expired by now.
+func find(tx *bolt.Tx, key []byte, now time.Time) ([]byte, error) {
 	stored := tx.Bucket(messagesBucket).Get(key)
 	switch {
-	case stored == nil || expired(stored, time.Now()):
+	case stored == nil || expired(stored, now):
 		return nil, message.ErrNotFound
 	case len(stored) > maxReply: // a damaged length may be of gigabytes
 		return nil, fmt.Errorf("the file is damaged: a record of %d bytes", len(stored))
@@ -145,10 +146,14 @@ func find(tx *bolt.Tx, key []byte) ([]byte, error) {
 	return append([]byte{}, stored[stampSize:]...), nil
 }
 
-// Swap implements [message.Store]. It works on a full disk: what it adds is small,
-// and it is how texts are deleted.
+// Swap implements [message.Store]. It works on a full disk, because it is how texts
+// are deleted. Where it only adds, it leaves half of diskReserve to what deletes.
 func (b *Bolt) Swap(ctx context.Context, key message.Key, old, record []byte, text message.TextLife) error {
-	return b.change(ctx, 0, func(tx *bolt.Tx) error {
+	size, leave := max(len(record)-len(old), 0), 0
+	if text == message.KeepText && size > 0 {
+		leave = diskReserve / 2
+	}
+	return b.change(ctx, size, leave, func(tx *bolt.Tx) error {
 		messages := tx.Bucket(messagesBucket)
 		stored := messages.Get(key[:])
 		switch {

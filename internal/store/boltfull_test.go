@@ -32,7 +32,7 @@ func TestBoltOnAFullDisk(t *testing.T) {
 						stay = append(stay, mustPut(t, b, size))
 					}
 					expire = putUntilFull(t, b, size)
-					fillDisk(t, dir, 100<<10)
+					fillDisk(t, dir, "ballast", 100<<10)
 					wantError(t, "Put", b.Put(t.Context(), randomKey(), make([]byte, size), nil, time.Hour), message.ErrFull)
 					for i, key := range stay {
 						if got, err := b.Get(t.Context(), key); err != nil || len(got) != size {
@@ -71,7 +71,7 @@ func TestBoltOnAFullDisk(t *testing.T) {
 }
 
 // fillDisk writes a file that leaves so many bytes of a disk.
-func fillDisk(t *testing.T, dir string, leave uint64) {
+func fillDisk(t *testing.T, dir, name string, leave uint64) {
 	t.Helper()
 	var disk syscall.Statfs_t
 	if err := syscall.Statfs(dir, &disk); err != nil {
@@ -81,7 +81,7 @@ func fillDisk(t *testing.T, dir string, leave uint64) {
 	if free < leave {
 		t.Fatalf("%d bytes are left, want at least %d", free, leave)
 	}
-	writeFile(t, filepath.Join(dir, "ballast"), make([]byte, free-leave))
+	writeFile(t, filepath.Join(dir, name), make([]byte, free-leave))
 }
 
 // smallDisk mounts a file system of that size, which goes with the test.
@@ -139,4 +139,40 @@ func putUntilFull(t *testing.T, s messageStore, size int) []message.Key {
 	all.Wait()
 	put()
 	return taken
+}
+
+// On a full disk messages are opened, but what that adds leaves room to delete:
+// otherwise many openings could fill the disk for ever.
+func TestBoltSwapsOnAFullDisk(t *testing.T) {
+	dir := smallDisk(t, 16<<20)
+	b := openBolt(t, filepath.Join(dir, "messages.db"))
+	key := randomKey()
+	if err := b.Put(t.Context(), key, []byte("record"), make([]byte, 1<<20), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	old := []byte("record")
+	swap := func(life message.TextLife) error {
+		record := append([]byte("longer "), old...)
+		err := b.Swap(t.Context(), key, old, record, life)
+		if err == nil {
+			old = record
+		}
+		return err
+	}
+	fillDisk(t, dir, "ballast", 3<<20)
+	wantError(t, "Put", b.Put(t.Context(), randomKey(), []byte("x"), nil, time.Hour), message.ErrFull)
+	if err := swap(message.KeepText); err != nil {
+		t.Errorf("an opening on a full disk: %v", err)
+	}
+	fillDisk(t, dir, "more", 512<<10)
+	wantError(t, "an opening when only the room to delete is left", swap(message.KeepText), message.ErrFull)
+	if err := swap(message.TextLife(time.Minute)); err != nil {
+		t.Errorf("the last opening: %v", err)
+	}
+	if err := swap(message.DropText); err != nil {
+		t.Errorf("deleting the text: %v", err)
+	}
+	if _, text, err := b.GetText(t.Context(), key); err != nil || text != nil {
+		t.Errorf("after that: a text of %d bytes, %v", len(text), err)
+	}
 }

@@ -30,7 +30,7 @@ func TestBoltSpaceCountsPagesOfTheFile(t *testing.T) {
 	}
 	full, _ := b.Space()
 	key := message.Key{1}
-	if err := b.change(t.Context(), 0, func(tx *bolt.Tx) error { return tx.Bucket(messagesBucket).Delete(key[:]) }); err != nil {
+	if err := b.change(t.Context(), 0, 0, func(tx *bolt.Tx) error { return tx.Bucket(messagesBucket).Delete(key[:]) }); err != nil {
 		t.Fatal(err)
 	}
 	if after, _ := b.Space(); full < size || after > full-size {

@@ -38,6 +38,7 @@ func putting(key message.Key, size int, expires time.Time) *change {
 	return &change{
 		apply: func(tx *bolt.Tx) error { return insert(tx, key[:], make([]byte, size), expires) },
 		size:  size,
+		leave: diskReserve,
 		done:  make(chan error, 1),
 	}
 }

@@ -32,17 +32,18 @@ type change struct {
 	// apply makes the change. An error of the contract means that it has changed
 	// nothing; then the other changes of its transaction go on.
 	apply func(*bolt.Tx) error
-	size  int        // bytes that it adds; 0: none, and it is made on a full disk too
+	size  int        // bytes that it adds
+	leave int        // bytes of the disk that it leaves free; 0: it is made on a full disk too
 	err   error      // of this change alone; the writer's
 	done  chan error // gets the outcome, once
 }
 
 func (c *change) cost() int { return c.size + changeCost }
 
-// change has the writer apply a change that adds so many bytes. nil means that it
-// is on disk. After ErrUnavailable it may still be made.
-func (b *Bolt) change(ctx context.Context, size int, apply func(*bolt.Tx) error) error {
-	c := &change{apply: apply, size: size, done: make(chan error, 1)}
+// change has the writer apply a change that adds size bytes and leaves so many of
+// the disk. nil means that it is on disk. After ErrUnavailable it may still be made.
+func (b *Bolt) change(ctx context.Context, size, leave int, apply func(*bolt.Tx) error) error {
+	c := &change{apply: apply, size: size, leave: leave, done: make(chan error, 1)}
 	return await(ctx, b, b.changes, c, c.done)
 }
 
@@ -77,8 +78,8 @@ func (b *Bolt) commit(batch []*change) {
 		}
 		made := 0
 		for _, c := range batch {
-			if c.size > max(room, 0) {
-				c.err = fmt.Errorf("%w: the disk has room for %d bytes", message.ErrFull, max(room, 0))
+			if c.leave > 0 && c.size+c.leave > room {
+				c.err = fmt.Errorf("%w: the disk has room for %d bytes", message.ErrFull, max(room-c.leave, 0))
 				continue
 			}
 			c.err = c.apply(tx)
@@ -107,7 +108,7 @@ func (b *Bolt) commit(batch []*change) {
 // by growing it.
 func (b *Bolt) room() (int, error) {
 	left, err := diskLeft(b.db.Path())
-	return b.freeInside() + left - diskReserve, err
+	return b.freeInside() + left, err
 }
 
 // diskLeft returns how many bytes the disk of a file has left for others than

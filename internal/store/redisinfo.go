@@ -2,13 +2,17 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"messaging_api/internal/message"
 )
 
 // An Info is what Redis tells of itself.
@@ -17,8 +21,8 @@ type Info struct {
 	// none. Of a Cluster they are those of the fullest master: it refuses the
 	// messages that belong there, however much room the others have.
 	Used, Limit uint64
-	// Risks says why messages that were acknowledged may be lost; empty if no reason
-	// is known. How often the append-only file is synced is not in INFO.
+	// Risks says why messages that were acknowledged may be lost, or why some are
+	// refused; empty if no reason is known. How often the append-only file is synced is not in INFO.
 	Risks []string
 }
 
@@ -32,7 +36,8 @@ func (i Info) fullness() float64 {
 
 // Info asks Redis about itself, or all masters of a Cluster: a master that does
 // not answer is left out if another one does. It takes INFO, which the user may
-// lack the right to: an error like any other.
+// lack the right to: an error like any other. That the user lacks another right is
+// among the risks.
 func (r *Redis) Info(ctx context.Context) (Info, error) {
 	ctx, cancel := withTimeout(ctx)
 	defer cancel()
@@ -40,7 +45,30 @@ func (r *Redis) Info(ctx context.Context) (Info, error) {
 	if err != nil {
 		return Info{}, redisError(ctx, err)
 	}
+	if denied := r.denied(ctx); denied != nil {
+		info.Risks = append(info.Risks, fmt.Sprintf("it refuses limited messages, and to take messages back: %v: users.acl is that of an older version", denied))
+	}
 	return info, nil
+}
+
+// denied returns the answer of Redis where its user lacks a right that limited
+// messages need. It asks for what changes nothing, about a message that is not
+// there.
+func (r *Redis) denied(ctx context.Context) error {
+	var key message.Key
+	_, _ = rand.Read(key[:]) // never fails
+	keys := []string{recordKey(key), textKey(key)}
+	for _, err := range []error{
+		r.client.MGet(ctx, keys...).Err(),
+		r.client.Del(ctx, keys[1]).Err(),
+		r.client.PExpire(ctx, keys[1], time.Minute).Err(),
+		swap.Run(ctx, r.client, keys, "", "", 0).Err(),
+	} {
+		if redis.IsPermissionError(err) {
+			return err
+		}
+	}
+	return nil
 }
 
 func (r *Redis) info(ctx context.Context) (all Info, err error) {

@@ -169,3 +169,21 @@ func TestRedisInfoShowsNothingOfMessages(t *testing.T) {
 		}
 	}
 }
+
+// Rules from before there were limited messages are named: plain messages go on,
+// and limited ones are refused.
+func TestRedisOldRules(t *testing.T) {
+	for _, right := range []string{"mget", "del", "pexpire", "evalsha"} {
+		t.Run(right, func(t *testing.T) {
+			s := startRedis(t, redisSetup{grant: " -" + right}).open()
+			info, err := s.Info(t.Context())
+			if err != nil || len(info.Risks) != 1 || !strings.Contains(info.Risks[0], "NOPERM") || !strings.Contains(info.Risks[0], "users.acl") {
+				t.Errorf("the risks: got %q and %v, want NOPERM and users.acl", info.Risks, err)
+			}
+			writeAndRead(t, s, 4, 4)
+			if right == "evalsha" {
+				wantError(t, "Put with a text", s.Put(t.Context(), randomKey(), []byte("record"), []byte("text"), time.Hour), message.ErrUnavailable)
+			}
+		})
+	}
+}
