@@ -25,8 +25,11 @@ install_missing() {
       printf '#!/bin/sh\nexit 101\n' >"$policy"
       chmod 0755 "$policy"
     fi
-    # Where another apt-get holds the lists it updates them, and we wait for its end.
-    apt-get update -q || true
+    # Another apt-get may hold the lists. For those there is no DPkg::Lock::Timeout.
+    until apt-get update -q; do
+      [ "$SECONDS" -lt 600 ] || die "apt-get update fails"
+      sleep 5
+    done
     DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=600 install -q -y --no-install-recommends "${missing[@]}"
   )
 }
