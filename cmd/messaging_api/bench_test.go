@@ -214,7 +214,7 @@ func spawn(b *testing.B, command *exec.Cmd, address string) int {
 		_ = command.Process.Kill()
 		_ = command.Wait()
 	})
-	eventually(b, 20*time.Second, "the server listens", func() bool {
+	eventually(b, time.Minute, "the server listens", func() bool {
 		conn, err := net.Dial("tcp", address)
 		if err == nil {
 			_ = conn.Close()

@@ -31,7 +31,7 @@ func (s *service) silent(n int, address string) (opened []net.Conn) {
 // full waits until all slots for connections are taken.
 func (s *service) full(conns int) {
 	s.t.Helper()
-	eventually(s.t, 20*time.Second, fmt.Sprintf("%d connections are open", conns), func() bool {
+	eventually(s.t, time.Minute, fmt.Sprintf("%d connections are open", conns), func() bool {
 		return s.scrape()["connections_open"] == float64(conns)
 	})
 }

@@ -41,7 +41,7 @@ func documentedVisit(t *testing.T) (*service, *http.Client) {
 	for range 3 {
 		_, _ = s.post(client(1), "over connections of its own")
 	}
-	eventually(t, 10*time.Second, "the event admission", func() bool { return strings.Contains(s.stdout.String(), `"admission"`) })
+	eventually(t, time.Minute, "the event admission", func() bool { return strings.Contains(s.stdout.String(), `"admission"`) })
 	return s, c
 }
 
@@ -139,7 +139,7 @@ func TestPromtoolAcceptsAScrapeUnderLoad(t *testing.T) {
 	}()
 	const working = `http_requests_total{protocol="HTTP/2.0",route="/",status="200"}`
 	began := s.scrape()[working]
-	eventually(t, 10*time.Second, "the load is on", func() bool { return s.scrape()[working] > began })
+	eventually(t, time.Minute, "the load is on", func() bool { return s.scrape()[working] > began })
 	began = s.scrape()[working]
 	for range 5 {
 		answer, err := http.Get("http://" + s.ops + "/metrics")

@@ -33,12 +33,12 @@ func TestLogDir(t *testing.T) {
 	if _, err := s.post(client(1), "x"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, 10*time.Second, "the request's line in the file", func() bool { return strings.Contains(read(name), `"msg":"request"`) })
+	eventually(t, time.Minute, "the request's line in the file", func() bool { return strings.Contains(read(name), `"msg":"request"`) })
 	if err := os.Rename(name, name+".moved"); err != nil {
 		t.Fatal(err)
 	}
 	s.signal(syscall.SIGHUP)
-	eventually(t, 10*time.Second, "a line in a new file", func() bool {
+	eventually(t, time.Minute, "a line in a new file", func() bool {
 		_, _ = s.post(client(1), "x")
 		return strings.Contains(read(name), `"msg":"request"`)
 	})
@@ -104,7 +104,7 @@ func TestLogOfNetHTTP(t *testing.T) {
 		_, _ = io.WriteString(conn, "\x16\x03\x01") // and no more of a handshake
 		_ = conn.Close()
 	}
-	eventually(t, 20*time.Second, "what net/http said", func() bool {
+	eventually(t, time.Minute, "what net/http said", func() bool {
 		return strings.Contains(s.stdout.String(), `"reason":"http2-preface","count":`) && strings.Contains(s.stdout.String(), `"event":"handshake"`)
 	})
 	s.stop()

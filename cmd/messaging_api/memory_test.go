@@ -81,7 +81,7 @@ func TestStalledBodies(t *testing.T) {
 						<-sent
 					}
 				}
-				eventually(t, 10*time.Second, "stalled bodies are refused with 503", func() bool { return refused.Load() > 0 })
+				eventually(t, time.Minute, "stalled bodies are refused with 503", func() bool { return refused.Load() > 0 })
 				if link, err := s.post(from("127.0.9.8", protocol), strings.Repeat("x", size)); err != nil {
 					t.Errorf("an honest client's large message: %q, %v", link, err)
 				}
@@ -139,7 +139,7 @@ func TestParkedAnswers(t *testing.T) {
 						}
 					}
 				}
-				eventually(t, 20*time.Second, "some make room", func() bool {
+				eventually(t, time.Minute, "some make room", func() bool {
 					resets, closed := int64(0), 0
 					for _, c := range conns {
 						resets += c.resets.Load()

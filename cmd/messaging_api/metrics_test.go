@@ -117,9 +117,13 @@ func TestMetricsHaveCauses(t *testing.T) {
 	if ran < len(parts) {
 		return // by -run, or for want of a tool; what went wrong has been said
 	}
+	// What no test of a process can bring about, and why.
+	untested := map[string]string{
+		"store_clock_jumps_total": "a test must not set the machine's clock; see internal/store/boltclock_test.go",
+	}
 	for name := range seen.exported {
-		if !seen.changed[name] {
-			t.Errorf("messaging_api_%s is exported, and no cause here changes it", name)
+		if seen.changed[name] == (untested[name] != "") {
+			t.Errorf("messaging_api_%s is exported: a cause here changes it: %t, want %t", name, seen.changed[name], untested[name] == "")
 		}
 	}
 }
@@ -342,7 +346,7 @@ func causesInRedis(t *testing.T, seen *coverage) {
 		`check_ok{check="store"}`:                  1,
 	}, func() {
 		redis.Start()
-		eventually(t, 20*time.Second, "creating", func() bool { return creating() == http.StatusOK })
+		eventually(t, time.Minute, "creating", func() bool { return creating() == http.StatusOK })
 	})
 	over := make(chan struct{})
 	var clients sync.WaitGroup

@@ -22,7 +22,7 @@ func TestIdleOpsConnections(t *testing.T) {
 		}
 	}
 	probe := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	eventually(t, 30*time.Second, "a probe is answered", func() bool {
+	eventually(t, time.Minute, "a probe is answered", func() bool {
 		answer, err := probe.Get("http://" + s.ops + "/livez")
 		if err != nil {
 			return false // until the others are no longer new

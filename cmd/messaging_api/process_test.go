@@ -137,7 +137,7 @@ func startWith(t testing.TB, env []string, args ...string) *service {
 	case <-started:
 	case <-s.done:
 		t.Fatalf("the service did not start: %s %s", s.stderr, s.stdout)
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("the service did not start in time: %s", s.stdout)
 	}
 	return s
@@ -169,7 +169,7 @@ func (s *service) wait() {
 	s.t.Helper()
 	select {
 	case <-s.done:
-	case <-time.After(30 * time.Second):
+	case <-time.After(time.Minute):
 		s.t.Fatalf("the service did not end: %s", s.stdout)
 	}
 }
@@ -184,7 +184,7 @@ func client(protocol int) *http.Client {
 	protocols.SetHTTP1(protocol == 1)
 	protocols.SetHTTP2(protocol == 2)
 	transport.Protocols = &protocols
-	return &http.Client{Transport: transport, Timeout: 30 * time.Second}
+	return &http.Client{Transport: transport, Timeout: time.Minute}
 }
 
 // post creates a message and returns its link.
@@ -254,7 +254,7 @@ func TestPrintedCommandWorks(t *testing.T) {
 	for name, args := range map[string][]string{"no host": nil, "host": {"--host", "msg.example"}} {
 		s := start(t, args...)
 		var command string
-		eventually(t, 10*time.Second, "a curl line on stderr", func() (found bool) {
+		eventually(t, time.Minute, "a curl line on stderr", func() (found bool) {
 			_, command, found = strings.Cut(s.stderr.String(), "curl ")
 			return found && strings.HasSuffix(command, "\n")
 		})
@@ -385,7 +385,7 @@ func TestStopWaitsForARequestInFlight(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.signal(syscall.SIGTERM)
-	eventually(t, 10*time.Second, "readiness ends", func() bool { status, _ := s.ready(); return status == http.StatusServiceUnavailable })
+	eventually(t, time.Minute, "readiness ends", func() bool { status, _ := s.ready(); return status == http.StatusServiceUnavailable })
 	_, _ = io.WriteString(write, "second half")
 	_ = write.Close()
 	if err := <-result; err != nil {
@@ -411,7 +411,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.signal(syscall.SIGINT)
-	eventually(t, 10*time.Second, "draining", func() bool { return strings.Contains(s.stdout.String(), `"draining"`) })
+	eventually(t, time.Minute, "draining", func() bool { return strings.Contains(s.stdout.String(), `"draining"`) })
 	s.signal(syscall.SIGINT)
 	s.wait()
 	if status, ok := s.command.ProcessState.Sys().(syscall.WaitStatus); !ok || !status.Signaled() {
@@ -432,7 +432,7 @@ func TestReadinessFollowsTheStore(t *testing.T) {
 		return func() bool { got, _ := s.ready(); return got == status }
 	}
 	c := client(2)
-	eventually(t, 10*time.Second, "ready", is(http.StatusOK))
+	eventually(t, time.Minute, "ready", is(http.StatusOK))
 	if !healthy() {
 		t.Error("health fails although the service is ready")
 	}
@@ -442,7 +442,7 @@ func TestReadinessFollowsTheStore(t *testing.T) {
 	}
 
 	redis.Kill()
-	eventually(t, 10*time.Second, "not ready", is(http.StatusServiceUnavailable))
+	eventually(t, time.Minute, "not ready", is(http.StatusServiceUnavailable))
 	if _, body := s.ready(); !strings.Contains(body, `"store"`) {
 		t.Errorf("readyz does not name the store: %s", body)
 	}
@@ -457,7 +457,7 @@ func TestReadinessFollowsTheStore(t *testing.T) {
 	}
 
 	redis.Start()
-	eventually(t, 5*time.Second, "ready again", is(http.StatusOK))
+	eventually(t, time.Minute, "ready again", is(http.StatusOK))
 	if status, text, err := s.get(c, link); status != http.StatusOK || text != "before" {
 		t.Errorf("reading after the store's return: got %d %q %v", status, text, err)
 	}

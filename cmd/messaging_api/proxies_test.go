@@ -89,7 +89,7 @@ func runProxy(t *testing.T, address, name string, args ...string) {
 		_ = command.Process.Kill()
 		_ = command.Wait()
 	})
-	eventually(t, 30*time.Second, name+" listens", func() bool {
+	eventually(t, time.Minute, name+" listens", func() bool {
 		conn, err := net.Dial("tcp", address)
 		if err != nil {
 			return false
@@ -115,7 +115,7 @@ func visitThrough(t *testing.T, s *service, address, port string) {
 			},
 		}
 		defer transport.CloseIdleConnections()
-		c := &http.Client{Transport: transport, Timeout: 30 * time.Second}
+		c := &http.Client{Transport: transport, Timeout: time.Minute}
 		base := "https://msg.example:" + port + "/"
 		created, err := c.Post(base, "text/plain", strings.NewReader(text))
 		if err != nil {
@@ -150,7 +150,7 @@ func visitThrough(t *testing.T, s *service, address, port string) {
 		if err != nil || string(got) != text {
 			t.Fatalf("GET: got %s, %d bytes, %v", read.Status, len(got), err)
 		}
-		eventually(t, 10*time.Second, "a line with the client "+client, func() bool {
+		eventually(t, time.Minute, "a line with the client "+client, func() bool {
 			return strings.Contains(s.stdout.String(), `"client":"`+client+`"`)
 		})
 	}

@@ -341,7 +341,7 @@ http {
 			}
 		}
 	})
-	eventually(t, 30*time.Second, "nginx listens", func() bool {
+	eventually(t, time.Minute, "nginx listens", func() bool {
 		_, err := os.Stat(socket)
 		return err == nil
 	})
@@ -349,7 +349,7 @@ http {
 		return new(net.Dialer).DialContext(ctx, "unix", socket)
 	}}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: 30 * time.Second}
+	return &http.Client{Transport: transport, Timeout: time.Minute}
 }
 
 // A connection whose refused body was read whole goes on; one whose body is

@@ -476,7 +476,7 @@ func keepsSecrets(t *testing.T, store trial) {
 // expectEvent waits for as many lines of an event on stdout.
 func (v *visitor) expectEvent(event string, times int) {
 	v.t.Helper()
-	eventually(v.t, 20*time.Second, fmt.Sprintf("the event %s, %d times", event, times), func() bool {
+	eventually(v.t, time.Minute, fmt.Sprintf("the event %s, %d times", event, times), func() bool {
 		return v.count(event) >= times
 	})
 }
@@ -517,7 +517,7 @@ func (v *visitor) suffer(what trouble) {
 		v.expectEvent("store_lost", lost)
 	}
 	what.end()
-	eventually(v.t, 20*time.Second, "the store works after "+what.name, func() bool {
+	eventually(v.t, time.Minute, "the store works after "+what.name, func() bool {
 		status, _ := v.ask(c, "GET", path, "", "")
 		return status == http.StatusOK && v.count("store_back") == lost
 	})

@@ -36,30 +36,42 @@ func TestSharedBudget(t *testing.T) {
 		}
 		return got
 	}
-	if got := both[0].scrape()["limit_fallbacks_total"]; got != 0 {
-		t.Errorf("limit_fallbacks_total with Redis: got %v, want 0", got)
+	fallbacks := func() float64 {
+		return both[0].scrape()["limit_fallbacks_total"] + both[1].scrape()["limit_fallbacks_total"]
 	}
-	if got := read(60); got[200] != 40 || got[429] != 20 {
-		t.Errorf("60 reads of two replicas with one budget of 40: got %v, want 40 and 20", got)
-	}
+	// On a busy machine Redis may answer too late. What each process decides then by
+	// itself is another test's: here a client counts for which Redis decided all.
+	clients := 0
+	eventually(t, time.Minute, "Redis decides 60 times", func() bool {
+		clients++
+		c = from(fmt.Sprintf("127.0.1.%d", clients), 1)
+		before := fallbacks()
+		got := read(60)
+		if fallbacks() > before {
+			return false
+		}
+		if got[200] != 40 || got[429] != 20 {
+			t.Errorf("60 reads of two processes with one budget of 40: got %v, want 40 and 20", got)
+		}
+		return true
+	})
 
 	redis.Kill()
-	start := time.Now()
+	before := []float64{both[0].scrape()["limit_fallbacks_total"], both[1].scrape()["limit_fallbacks_total"]}
 	got := read(2)
-	// The local budgets are as they were: full, since Redis granted all reads. The
-	// store is gone, so what the limit lets through is a 503.
+	// The local budgets are full, because Redis granted all reads. The store is gone, so
+	// what the limit lets through is a 503.
 	if got[503] != 2 {
 		t.Errorf("without Redis: got %v, want what the local budget grants, and a store that is gone", got)
 	}
-	for _, s := range both {
-		if got := s.scrape()["limit_fallbacks_total"]; got < 1 {
-			t.Errorf("limit_fallbacks_total without Redis: got %v, want at least 1", got)
+	for i, s := range both {
+		if got := s.scrape()["limit_fallbacks_total"] - before[i]; got < 1 {
+			t.Errorf("limit_fallbacks_total without Redis: got %v more, want at least 1", got)
 		}
 	}
-	t.Logf("two reads without Redis took %v", time.Since(start))
 
 	redis.Start()
-	eventually(t, 5*time.Second, "the shared budget again", func() bool {
+	eventually(t, time.Minute, "the shared budget again", func() bool {
 		status, _, err := both[0].get(c, link)
 		return err == nil && (status == 200 || status == 429)
 	})

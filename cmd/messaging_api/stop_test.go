@@ -58,7 +58,7 @@ func TestDrainIsABound(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = conn.Close() })
-			eventually(t, 10*time.Second, "the connection", func() bool { return s.scrape()["connections_open"] == 1 })
+			eventually(t, time.Minute, "the connection", func() bool { return s.scrape()["connections_open"] == 1 })
 		}, 0, 1},
 		"half a request": {func(t *testing.T, s *service) {
 			conn, err := tls.Dial("tcp", s.address, &tls.Config{InsecureSkipVerify: true})
@@ -129,7 +129,7 @@ func TestEarlyHangup(t *testing.T) {
 	go func() { ended <- command.Wait() }()
 	defer func() { _ = command.Process.Kill() }()
 	var write *os.File
-	eventually(t, 30*time.Second, "the service reads the password", func() (reads bool) {
+	eventually(t, time.Minute, "the service reads the password", func() (reads bool) {
 		var err error
 		write, err = os.OpenFile(password, os.O_WRONLY|syscall.O_NONBLOCK, 0) // fails without a reader
 		return err == nil
@@ -141,7 +141,7 @@ func TestEarlyHangup(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = write.Close()
-	eventually(t, 30*time.Second, "the reload", func() bool {
+	eventually(t, time.Minute, "the reload", func() bool {
 		select {
 		case err := <-ended:
 			t.Fatalf("the service ended: %v %s", err, stderr)

@@ -30,7 +30,7 @@ func TestMetricsOfRedisSpace(t *testing.T) {
 		}
 		return got["store_used_bytes"] / room
 	}
-	eventually(t, 20*time.Second, "an empty Redis tells", func() bool { s := share(); return s > 0 && s < .5 })
+	eventually(t, time.Minute, "an empty Redis tells", func() bool { s := share(); return s > 0 && s < .5 })
 	c := client(1)
 	text := strings.Repeat("x", 200_000)
 	for n, status := 0, 0; status != http.StatusInsufficientStorage; n++ {
@@ -39,7 +39,7 @@ func TestMetricsOfRedisSpace(t *testing.T) {
 		}
 		status = s.must(c, http.MethodPost, "/", text).status
 	}
-	eventually(t, 2*monitorEvery+20*time.Second, "a full Redis tells", func() bool { return share() > .85 })
+	eventually(t, time.Minute, "a full Redis tells", func() bool { return share() > .85 })
 	s.stop()
 }
 
@@ -48,7 +48,7 @@ func TestMetricsWithoutRedisSpace(t *testing.T) {
 	redis := redistest.New(t)
 	redis.Do("acl", "setuser", redistest.User, "-info")
 	s := start(t, "--store="+redis.URL(true))
-	eventually(t, 20*time.Second, "it is said", func() bool { return strings.Contains(s.stdout.String(), `"store_space"`) })
+	eventually(t, time.Minute, "it is said", func() bool { return strings.Contains(s.stdout.String(), `"store_space"`) })
 	got := s.scrape()
 	for _, series := range []string{"store_used_bytes", "store_limit_bytes"} {
 		if value, there := got[series]; there {
@@ -166,7 +166,7 @@ func TestRedisTroubleShowsAtTheStart(t *testing.T) {
 				return true
 			}
 			s := start(t, test.args...)
-			eventually(t, 20*time.Second, "it is logged", func() bool {
+			eventually(t, time.Minute, "it is logged", func() bool {
 				for line := range strings.Lines(s.stdout.String()) {
 					if strings.Contains(line, `"event":"`+test.event+`"`) && all(line) {
 						return true
@@ -174,7 +174,7 @@ func TestRedisTroubleShowsAtTheStart(t *testing.T) {
 				}
 				return false
 			})
-			eventually(t, 20*time.Second, "readiness tells", func() bool {
+			eventually(t, time.Minute, "readiness tells", func() bool {
 				status, report := s.ready()
 				return status == test.status && all(report)
 			})

@@ -78,14 +78,14 @@ func refused(t testing.TB, l *Listener, from string) bool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = c.SetReadDeadline(time.Now().Add(20 * time.Second)) // Read tells
+	_ = c.SetReadDeadline(time.Now().Add(time.Minute)) // Read tells
 	_, err = c.Read(make([]byte, 1))
 	return err != nil && !errors.Is(err, os.ErrDeadlineExceeded)
 }
 
-// eventually waits until ok, or until there is no hope left.
+// eventually waits until ok, at most for a minute.
 func eventually(ok func() bool) bool {
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for !ok() {
@@ -370,7 +370,7 @@ func TestListenerForgetsWhoIsGone(t *testing.T) {
 				}
 				if i%2 == 0 {
 					_, _ = io.WriteString(c, "GET / HTTP/1.1\r\nHost: x\r\n\r\n") // it may be refused
-					_ = c.SetReadDeadline(time.Now().Add(20 * time.Second))       // Read tells
+					_ = c.SetReadDeadline(time.Now().Add(time.Minute))            // Read tells
 					_, _ = c.Read(make([]byte, 1))                                // the same
 				}
 				_ = c.Close()

@@ -194,9 +194,9 @@ func useAll(t *testing.T, shared *Shared) {
 // Two replicas on one Redis that ask as often as they can are granted one budget.
 func TestTwoReplicasShareOneBudget(t *testing.T) {
 	server := startRedis(t)
-	// The burst is two seconds' worth: a machine that stands still for one does
-	// not let the bucket run over.
-	limits := Limits{Create: mustRate(t, "400/s:800")}
+	// The burst is ten seconds' worth: a machine that stands still for nine does not let
+	// the bucket run over.
+	limits := Limits{Create: mustRate(t, "50/s:500")}
 	admin := server.client(&redis.Options{})
 	replicas := []*Shared{
 		patient(server.client(&redis.Options{}), limits),
@@ -214,7 +214,6 @@ func TestTwoReplicasShareOneBudget(t *testing.T) {
 	before := server.now(admin)
 	ask(replicas[0])
 	began := server.now(admin)
-	done := time.After(2 * time.Second)
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	for _, s := range replicas {
@@ -231,7 +230,11 @@ func TestTwoReplicasShareOneBudget(t *testing.T) {
 			})
 		}
 	}
-	<-done
+	// For two seconds at least, and until twice as much was asked for as granted.
+	<-time.After(2 * time.Second)
+	if !eventually(func() bool { return asked.Load() > 2*granted.Load() }) {
+		t.Error("the replicas cannot ask for twice the limit: it was not tried")
+	}
 	ended := server.now(admin)
 	close(stop)
 	wg.Wait()
@@ -239,12 +242,9 @@ func TestTwoReplicasShareOneBudget(t *testing.T) {
 	}
 	after := server.now(admin)
 
-	least, most := 800+400*ended.Sub(began).Seconds(), 800+400*after.Sub(before).Seconds()
+	least, most := 500+50*ended.Sub(began).Seconds(), 500+50*after.Sub(before).Seconds()
 	got := float64(granted.Load())
 	t.Logf("%d asked, %.0f granted, %.1f to %.1f expected", asked.Load(), got, least, most)
-	if asked.Load() < 2*granted.Load() {
-		t.Errorf("only %d asked for %.0f: the limit was not tried", asked.Load(), got)
-	}
 	if got < 0.98*least || got > 1.02*most {
 		t.Errorf("two replicas granted %.0f together, want %.1f to %.1f within 2 %%", got, least, most)
 	}
@@ -273,7 +273,7 @@ func TestRedisKilledAndBack(t *testing.T) {
 		replicas = append(replicas, &replica{Shared: shared, spy: watched})
 	}
 	// flood asks from each replica until the condition holds, and returns what each was granted.
-	flood := func(until func(r *replica, d Decision) bool) (granted [2]int) {
+	flood := func(until func(r *replica, d Decision, granted int) bool) (granted [2]int) {
 		var wg sync.WaitGroup
 		for i, r := range replicas {
 			wg.Go(func() {
@@ -286,7 +286,7 @@ func TestRedisKilledAndBack(t *testing.T) {
 					if d.Allowed {
 						granted[i]++
 					}
-					if until(r, d) {
+					if until(r, d, granted[i]) {
 						return
 					}
 				}
@@ -299,7 +299,7 @@ func TestRedisKilledAndBack(t *testing.T) {
 	for _, r := range replicas {
 		r.timeout = time.Minute // or a slow machine would have its outage before ours
 	}
-	before := flood(func(_ *replica, d Decision) bool { return !d.Allowed }) // the burst is spent
+	before := flood(func(_ *replica, d Decision, _ int) bool { return !d.Allowed }) // the burst is spent
 	for _, r := range replicas {
 		r.timeout = sharedTimeout
 		r.spy.longest.Store(0)
@@ -311,32 +311,36 @@ func TestRedisKilledAndBack(t *testing.T) {
 	server.kill()
 	outage := time.Now()
 	calls := [2]int64{replicas[0].spy.calls.Load(), replicas[1].spy.calls.Load()}
-	during := flood(func(*replica, Decision) bool { return time.Since(outage) > 1200*time.Millisecond })
+	const least = 100 // half of the burst of its own, so that no replica gives nothing
+	during := flood(func(_ *replica, _ Decision, granted int) bool {
+		lasted := time.Since(outage)
+		return lasted > 1200*time.Millisecond && granted >= least || lasted > time.Minute
+	})
 	lasted := time.Since(outage)
 	for i, r := range replicas {
 		bound := 200 + int(100*time.Since(start).Seconds()) + 1
-		if during[i] < int(90*lasted.Seconds()) || before[i]+during[i] > bound {
-			t.Errorf("replica %d granted %d and, in an outage of %v, %d: want about 100 a second, and in all at most the %d of its own budget", i, before[i], lasted, during[i], bound)
+		if during[i] < least || before[i]+during[i] > bound {
+			t.Errorf("replica %d granted %d and, in an outage of %v, %d: want at least %d, and in all at most the %d of its own budget", i, before[i], lasted, during[i], least, bound)
 		}
 		if n := r.spy.calls.Load() - calls[i]; n > 2+int64(lasted/breakerPause) {
-			t.Errorf("replica %d asked Redis %d times in an outage of %v: who waits for it?", i, n, lasted)
+			t.Errorf("replica %d asked Redis %d times in an outage of %v", i, n, lasted)
 		}
+		if longest := time.Duration(r.spy.longest.Load()); longest > trialFactor*sharedTimeout {
+			t.Errorf("replica %d: a call had %v, want at most %v", i, longest, trialFactor*sharedTimeout)
+		}
+		r.timeout = time.Minute // as above
 	}
 	server.start()
 	for i, r := range replicas {
 		calls[i] = r.spy.calls.Load()
 	}
 	back := time.Now()
-	flood(func(r *replica, _ Decision) bool { return r.breaker.closed() || time.Since(back) > 20*time.Second })
+	flood(func(r *replica, _ Decision, _ int) bool { return r.breaker.closed() || time.Since(back) > time.Minute })
 	for i, r := range replicas {
 		t.Logf("replica %d: granted %d before and %d in the outage of %v, shared again %v after its end, slowest decision %v",
 			i, before[i], during[i], lasted, time.Since(back), r.slowest)
-		// It tries again each half second, so the fourth attempt is within two.
-		if n := r.spy.calls.Load() - calls[i]; n > 4 {
-			t.Errorf("replica %d needed %d attempts to find that Redis is back, want at most 4", i, n)
-		}
-		if longest := time.Duration(r.spy.longest.Load()); longest > trialFactor*sharedTimeout {
-			t.Errorf("replica %d: a call had %v, want at most %v", i, longest, trialFactor*sharedTimeout)
+		if n := r.spy.calls.Load() - calls[i]; !r.breaker.closed() || n > 2+int64(time.Since(back)/breakerPause) {
+			t.Errorf("replica %d has found Redis: %t, in %d attempts in %v", i, r.breaker.closed(), n, time.Since(back))
 		}
 	}
 	if text := log.String(); !strings.Contains(text, "Redis does not answer") || !strings.Contains(text, "Redis answers again") {

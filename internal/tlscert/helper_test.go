@@ -111,7 +111,7 @@ func names(dns ...string) x509.Certificate { return x509.Certificate{DNSNames: d
 // client got to know, or why it failed.
 func handshake(t testing.TB, client, server *tls.Config) (tls.ConnectionState, error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	near, far := net.Pipe()
 	done := make(chan error, 1)
@@ -188,7 +188,7 @@ func accept(t testing.TB, listener net.Listener, config *tls.Config) {
 // greet is the server's side of a connection that dial makes. What fails here
 // fails there too, where it is reported.
 func greet(conn *tls.Conn) {
-	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
 	_, _ = io.WriteString(conn, "hello")
 	_ = conn.Close()
 }
@@ -196,7 +196,7 @@ func greet(conn *tls.Conn) {
 // dial shakes hands with a listener and waits for its greeting, by which the
 // server too is sure to be done.
 func dial(ctx context.Context, address string, config *tls.Config) (tls.ConnectionState, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	conn, err := (&tls.Dialer{Config: config}).DialContext(ctx, "tcp", address)
 	if err != nil {
@@ -206,12 +206,13 @@ func dial(ctx context.Context, address string, config *tls.Config) (tls.Connecti
 	return conn.(*tls.Conn).ConnectionState(), errors.Join(err, conn.Close())
 }
 
-// until waits for something that another goroutine brings about.
+// until waits for something that another goroutine brings about. A certificate of a
+// minute is renewed after forty seconds.
 func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(5 * time.Millisecond)
 	defer ticker.Stop()
-	deadline := time.NewTimer(30 * time.Second)
+	deadline := time.NewTimer(3 * time.Minute)
 	defer deadline.Stop()
 	for !ok() {
 		select {

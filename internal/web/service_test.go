@@ -26,7 +26,7 @@ import (
 )
 
 // patience bounds every wait for something that should come at once.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 var limits = web.Limits{MaxBytes: 256 << 10, TTL: 168 * time.Hour, TTLMax: 168 * time.Hour}
 
