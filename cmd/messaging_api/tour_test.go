@@ -117,6 +117,21 @@ func TestEachTestScriptIsExplained(t *testing.T) {
 	}
 }
 
+// docs/DESIGN.md says of each library why it is there.
+func TestEachDependencyIsExplained(t *testing.T) {
+	text := document(t, "docs/DESIGN.md")
+	direct, _, _ := strings.Cut(document(t, "go.mod"), "// indirect")
+	libraries := regexp.MustCompile(`(?m)^\t(\S+) v\S+$`).FindAllStringSubmatch(direct, -1)
+	if len(libraries) < 5 {
+		t.Fatalf("go.mod requires %d libraries", len(libraries))
+	}
+	for _, library := range libraries {
+		if !strings.Contains(text, "`"+library[1]+"`") {
+			t.Errorf("docs/DESIGN.md does not explain %s", library[1])
+		}
+	}
+}
+
 // The README's tour works as it is printed, but for the port: pasted into one shell, it
 // fails nowhere and prints what the text says.
 func TestTour(t *testing.T) {
