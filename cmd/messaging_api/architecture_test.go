@@ -53,18 +53,17 @@ func listPackages(t *testing.T) []goPackage {
 // the others know only libraries.
 func TestImportGraph(t *testing.T) {
 	allowed := map[string][]string{
-		"internal/api":       {},
-		"internal/flags":     {},
-		"internal/limit":     {},
-		"internal/link":      {},
-		"internal/logfile":   {},
-		"internal/message":   {},
-		"internal/ops":       {},
-		"internal/page":      {},
-		"internal/redistest": {}, // for tests
-		"internal/store":     {"internal/message"},
-		"internal/tlscert":   {},
-		"internal/web":       {"internal/api", "internal/message"},
+		"internal/api":     {},
+		"internal/flags":   {},
+		"internal/limit":   {},
+		"internal/link":    {},
+		"internal/logfile": {},
+		"internal/message": {},
+		"internal/ops":     {},
+		"internal/page":    {},
+		"internal/store":   {"internal/message"},
+		"internal/tlscert": {},
+		"internal/web":     {"internal/api", "internal/message"},
 		// For scripts/test-deploy, which runs it against the real program.
 		"scripts/testdeploy/acked": {},
 	}

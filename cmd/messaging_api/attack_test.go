@@ -17,8 +17,6 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
-
-	"messaging_api/internal/redistest"
 )
 
 // patience is how long an honest client waits at most for an answer, and for its
@@ -79,7 +77,7 @@ func TestThousandSlowConnections(t *testing.T) {
 	if testing.Short() {
 		t.Skip("an attack")
 	}
-	redistest.Need(t, "slowhttptest")
+	need(t, "slowhttptest")
 	s := start(t)
 	link, err := s.post(client(1), strings.Repeat("x", 64<<10)) // more than the kernel's buffers take
 	if err != nil {

@@ -13,8 +13,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"messaging_api/internal/redistest"
 )
 
 // What docs/OPERATIONS.md says of backups: a copy, put where nothing is, serves
@@ -78,7 +76,7 @@ func TestBackupRestoresIntoAnEmptyStore(t *testing.T) {
 		kept.expect(start(t, "--store=file:"+fresh), lost)
 	})
 	t.Run("redis", func(t *testing.T) {
-		old := redistest.New(t)
+		old := startRedis(t)
 		s := start(t, "--store="+old.URL(true))
 		kept := newBackup(t, s)
 		old.Stop()
@@ -96,7 +94,7 @@ func TestBackupRestoresIntoAnEmptyStore(t *testing.T) {
 		s.stop()
 		old.Kill()
 
-		fresh := redistest.New(t)
+		fresh := startRedis(t)
 		fresh.Stop()
 		if err := os.RemoveAll(filepath.Join(fresh.Dir, "appendonlydir")); err != nil {
 			t.Fatal(err)
@@ -169,7 +167,7 @@ func copyFile(t *testing.T, to, from string) {
 // A backup that cannot be made says why and leaves no file.
 func TestBackupThatFails(t *testing.T) {
 	t.Parallel()
-	s := start(t, "--store="+redistest.New(t).URL(true))
+	s := start(t, "--store="+startRedis(t).URL(true))
 	answer := func(length int, body []byte) string {
 		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", strconv.Itoa(length))
@@ -182,7 +180,7 @@ func TestBackupThatFails(t *testing.T) {
 		ops, want string
 	}{
 		"Redis":       {s.ops, "the messages are in Redis"},
-		"no service":  {redistest.FreeAddr(t), "connection refused"},
+		"no service":  {freeAddr(t), "connection refused"},
 		"cut short":   {answer(1<<20, make([]byte, 1000)), "unexpected EOF"},
 		"not a store": {answer(1000, make([]byte, 1000)), "not a store"},
 	} {

@@ -21,7 +21,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"messaging_api/internal/redistest"
 	"messaging_api/internal/tlscert"
 )
 
@@ -61,7 +60,7 @@ func bareGet(args []string) (http.HandlerFunc, error) {
 	if len(args) != 2 {
 		return nil, fmt.Errorf("get %v: want an address and a key", args)
 	}
-	client := redis.NewClient(&redis.Options{Addr: args[0], Username: redistest.AdminUser, Password: redistest.Password})
+	client := redis.NewClient(&redis.Options{Addr: args[0], Username: redisAdmin, Password: redisPassword})
 	return func(w http.ResponseWriter, r *http.Request) {
 		value, err := client.Get(r.Context(), args[1]).Bytes()
 		if err != nil {
@@ -100,8 +99,8 @@ func bareAnswer(args []string) (http.HandlerFunc, error) {
 // without a line a request. The figure that counts is the ratio of their
 // throughputs in the same run.
 func BenchmarkReadWholeProcess(b *testing.B) {
-	server := redistest.New(b)
-	admin := redis.NewClient(&redis.Options{Addr: server.Addr, Username: redistest.AdminUser, Password: redistest.Password})
+	server := startRedis(b)
+	admin := redis.NewClient(&redis.Options{Addr: server.Addr, Username: redisAdmin, Password: redisPassword})
 	defer func() { _ = admin.Close() }()
 	if err := admin.Set(b.Context(), "plain", benchText, 0).Err(); err != nil {
 		b.Fatal(err)
@@ -146,7 +145,7 @@ var benchText = strings.Repeat("a message of some length. ", 10)
 // address and its pid.
 func ours(b *testing.B, args ...string) (address string, pid int) {
 	b.Helper()
-	address = redistest.FreeAddr(b)
+	address = freeAddr(b)
 	stdout, err := os.Create(filepath.Join(b.TempDir(), "stdout"))
 	if err != nil {
 		b.Fatal(err)
@@ -172,7 +171,7 @@ func oursReads(b *testing.B, store string, args ...string) *load {
 // bare is a load on the bare server.
 func bare(b *testing.B, what string, status int) *load {
 	b.Helper()
-	address := redistest.FreeAddr(b)
+	address := freeAddr(b)
 	pid := spawn(b, program(b, []string{asBare + "=" + address + " " + what}), address)
 	return newLoad(b, pid, address, "/", status)
 }
@@ -318,7 +317,7 @@ func (l *load) round(b *testing.B) time.Duration {
 func BenchmarkStart(b *testing.B) {
 	var rss float64
 	for b.Loop() {
-		address := redistest.FreeAddr(b)
+		address := freeAddr(b)
 		command := program(b, nil, "--listen="+address, "--listen-ops=127.0.0.1:0")
 		if err := command.Start(); err != nil {
 			b.Fatal(err)

@@ -12,8 +12,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"messaging_api/internal/redistest"
 )
 
 // documentedVisit has the service do what the lines and scrapes of docs/OPERATIONS.md show: messages
@@ -115,7 +113,7 @@ func TestDocumentedScrapeIsWhatIsExported(t *testing.T) {
 
 // promtool finds nothing to say about what the program exports while it works.
 func TestPromtoolAcceptsAScrapeUnderLoad(t *testing.T) {
-	redistest.Need(t, "promtool")
+	need(t, "promtool")
 	s, c := documentedVisit(t)
 	done, stopped := make(chan struct{}), make(chan struct{})
 	go func() {

@@ -11,14 +11,13 @@ import (
 	"testing"
 
 	"messaging_api/internal/api"
-	"messaging_api/internal/redistest"
 )
 
 // What curl -F, curl -T, wget --post-file and curl -d send is refused with a
 // command that works as it stands, for the file that was meant.
 func TestRefusalsNameWhatWorks(t *testing.T) {
-	redistest.Need(t, "curl")
-	redistest.Need(t, "wget")
+	need(t, "curl")
+	need(t, "wget")
 	s := start(t)
 	file := filepath.Join(t.TempDir(), "notes.txt")
 	const text = "100% of this & that; +1 = ünchanged\n"
@@ -68,7 +67,7 @@ func TestRefusalsNameWhatWorks(t *testing.T) {
 // Node's fetch of a JSON string without a type is told what is missing, and works
 // with it.
 func TestFetchedJSON(t *testing.T) {
-	redistest.Need(t, "node")
+	need(t, "node")
 	s := start(t)
 	script := `
 const ask = async (headers) => {

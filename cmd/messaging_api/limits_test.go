@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"messaging_api/internal/limit"
-	"messaging_api/internal/redistest"
 	"messaging_api/internal/web"
 )
 
@@ -91,7 +90,7 @@ func tooMany(t *testing.T, a answer, budget string) {
 // promised is lost.
 func TestBytesAreSpentThenTheStoreIsFull(t *testing.T) {
 	t.Run("redis", func(t *testing.T) {
-		redis := redistest.New(t, "--maxmemory", "16mb")
+		redis := startRedis(t, "--maxmemory", "16mb")
 		fill(t, "--store="+redis.URL(true))
 	})
 	t.Run("file", func(t *testing.T) {
@@ -328,7 +327,7 @@ func TestDefaultBytesFitAPerson(t *testing.T) {
 // When as many requests are in flight as there may be, others are told to come back
 // and do not reach the store. The probes are answered all the same.
 func TestShedsWhatIsOverInFlight(t *testing.T) {
-	redis := redistest.New(t)
+	redis := startRedis(t)
 	s := start(t, "--store="+redis.URL(true), "--in-flight=1")
 	c := client(2)
 	if _, err := s.post(c, "a connection to the store"); err != nil {
@@ -393,7 +392,7 @@ func (s *service) expectProbes(t *testing.T) {
 // Who has guessed too often is refused without the store: one that stands still
 // is not noticed.
 func TestMissesRefuseReadsBeforeTheStoreIsAsked(t *testing.T) {
-	redis := redistest.New(t)
+	redis := startRedis(t)
 	s := startLimited(t, "--store="+redis.URL(true), "--limit-miss=1/h:5")
 	link, err := s.post(client(2), "here")
 	if err != nil {

@@ -21,7 +21,6 @@ import (
 	"time"
 
 	"messaging_api/internal/api"
-	"messaging_api/internal/redistest"
 )
 
 // scrape returns the value of each of the service's series.
@@ -321,7 +320,7 @@ func causesInClients(t *testing.T, seen *coverage) {
 
 // causesInSharedLimits are a Redis that does not decide.
 func causesInSharedLimits(t *testing.T, seen *coverage) {
-	redis := redistest.New(t)
+	redis := startRedis(t)
 	s := metered{startLimited(t, "--store="+redis.URL(true), "--limit-scope=shared"), seen}
 	redis.Kill()
 	s.expectChange("a decision without Redis", map[string]float64{"limit_fallbacks_total": grows}, func() {
@@ -331,7 +330,7 @@ func causesInSharedLimits(t *testing.T, seen *coverage) {
 
 // causesInRedis are a store that comes back, and one that hangs.
 func causesInRedis(t *testing.T, seen *coverage) {
-	redis := redistest.New(t)
+	redis := startRedis(t)
 	s := metered{start(t, "--store="+redis.URL(true)+"?pool_size=1&pool_timeout=100ms", "--in-flight=1"), seen}
 	c := client(2)
 	creating := func() int { return s.must(c, http.MethodPost, "/", "x").status }

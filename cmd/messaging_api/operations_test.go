@@ -10,8 +10,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"messaging_api/internal/redistest"
 )
 
 // operations is what docs/OPERATIONS.md says.
@@ -53,7 +51,7 @@ func TestEachAlertIsExplained(t *testing.T) {
 // The lines with jq work as they stand, on a log of the real service, and find
 // something but for the one with an id in it.
 func TestOperationsReadsLogs(t *testing.T) {
-	redistest.Need(t, "jq")
+	need(t, "jq")
 	dir := t.TempDir()
 	s := startLimited(t, "--log-dir="+dir, "--limit-create=1/h:1", "--handshakes-per-client=1/h:1")
 	c := client(1)

@@ -21,8 +21,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"messaging_api/internal/redistest"
 )
 
 // asService makes the test binary the program itself: what these tests start,
@@ -250,7 +248,7 @@ func eventually(t testing.TB, bound time.Duration, what string, yes func() bool)
 
 // The line that start-up prints works as it stands.
 func TestPrintedCommandWorks(t *testing.T) {
-	redistest.Need(t, "curl")
+	need(t, "curl")
 	for name, args := range map[string][]string{"no host": nil, "host": {"--host", "msg.example"}} {
 		s := start(t, args...)
 		var command string
@@ -279,7 +277,7 @@ func TestKilledUnderLoadLosesNothing(t *testing.T) {
 		killUnderLoad(t, args, func() {})
 	})
 	t.Run("redis", func(t *testing.T) {
-		redis := redistest.New(t)
+		redis := startRedis(t)
 		killUnderLoad(t, []string{"--store=" + redis.URL(true)}, func() {
 			redis.Kill()
 			redis.Start()
@@ -421,9 +419,9 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 
 // Readiness and the health command follow the store, and so do the statuses.
 func TestReadinessFollowsTheStore(t *testing.T) {
-	redis := redistest.New(t)
+	redis := startRedis(t)
 	password := filepath.Join(t.TempDir(), "password")
-	if err := os.WriteFile(password, []byte(redistest.Password+"\n"), 0o600); err != nil {
+	if err := os.WriteFile(password, []byte(redisPassword+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s := start(t, "--store="+redis.URL(false), "--redis-password-file="+password)

@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	"messaging_api/internal/redistest"
 	"messaging_api/internal/tlscert"
 	"messaging_api/internal/web"
 )
@@ -38,9 +37,9 @@ func TestDocumentedProxies(t *testing.T) {
 			func(_, file string) []string { return []string{"-db", "-f", file} }},
 	} {
 		t.Run(proxy.name, func(t *testing.T) {
-			redistest.Need(t, proxy.name)
+			need(t, proxy.name)
 			s := startWith(t, nil, "--tls=off", "--trusted-proxy=127.0.0.1/32", "--host=msg.example", "--log-client=whole")
-			dir, address := t.TempDir(), redistest.FreeAddr(t)
+			dir, address := t.TempDir(), freeAddr(t)
 			block := proxyCertificate(t, dir, onlyBlock(t, "docs/CONFIGURATION.md", proxy.name))
 			_, port, _ := net.SplitHostPort(address)
 			for from, to := range map[string]string{"10.0.0.5:8080": s.address, "listen 443 ": "listen " + address + " ", "bind :443 ": "bind " + address + " "} {

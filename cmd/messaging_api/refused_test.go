@@ -19,7 +19,6 @@ import (
 	"time"
 
 	"messaging_api/internal/api"
-	"messaging_api/internal/redistest"
 )
 
 // A refused request has a body that the service does not want to read, and what
@@ -106,7 +105,7 @@ func TestRefusalsReachTheirClients(t *testing.T) {
 				}
 				return
 			}
-			redistest.Need(t, tc.needs)
+			need(t, tc.needs)
 			if tc.needs == "curl" {
 				for i := range times {
 					r := tc.refused[i%len(tc.refused)]
@@ -267,7 +266,7 @@ const ask = (r) => new Promise((resolve) => {
 // client must not make nginx take both for dead: another client is served all the
 // while.
 func TestRefusalsBehindNginx(t *testing.T) {
-	redistest.Need(t, "nginx")
+	need(t, "nginx")
 	proxied := []string{"--tls=off", "--trusted-proxy=127.0.0.1/32", "--host=127.0.0.1", "--host=backend"}
 	one, two := start(t, proxied...), start(t, proxied...)
 	c := startNginx(t, one.address, two.address)

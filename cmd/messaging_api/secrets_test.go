@@ -25,7 +25,6 @@ import (
 	"time"
 
 	"messaging_api/internal/api"
-	"messaging_api/internal/redistest"
 )
 
 // secrets are what must not be found in anything that the service writes.
@@ -417,7 +416,7 @@ func keepsSecrets(t *testing.T, store trial) {
 		"--conns-per-client=24", "--handshakes-per-client=off", "--limit-create=1/h:100", "--limit-bytes=1KiB/h:2MiB", "--limit-read=1/h:300",
 		"--limit-miss=1/h:200")
 	v := &visitor{service: startLimited(t, args...), host: "msg.example"}
-	v.keep(redistest.Password, url.QueryEscape(redistest.Password), strings.ReplaceAll(redistest.Password, " ", "%20"))
+	v.keep(redisPassword, url.QueryEscape(redisPassword), strings.ReplaceAll(redisPassword, " ", "%20"))
 	var slow sync.WaitGroup
 	dawdler := v.secure()
 	slow.Go(func() { v.dawdle(dawdler) })

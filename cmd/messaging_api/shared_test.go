@@ -5,15 +5,13 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"messaging_api/internal/redistest"
 )
 
 // Two processes on one Redis hold a client to one budget, with the shipped
 // user's rights; while Redis is gone each holds it by itself, and neither lets
 // everything through nor refuses all.
 func TestSharedBudget(t *testing.T) {
-	redis := redistest.New(t)
+	redis := startRedis(t)
 	args := []string{
 		"--store=" + redis.URL(true), "--limit-scope=shared", "--limit-create=off", "--limit-bytes=off",
 		"--limit-miss=off", "--limit-read=1/h:40", "--handshakes-per-client=off", "--conns-per-client=0",

@@ -13,8 +13,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"messaging_api/internal/redistest"
 )
 
 // stoppedIn stops the service and returns how long that took by its log, and what
@@ -93,7 +91,7 @@ func TestDrainIsABound(t *testing.T) {
 
 // A store that hangs while readiness asks it does not make a stop fail, or wait.
 func TestStopWithAHungStore(t *testing.T) {
-	redis := redistest.New(t)
+	redis := startRedis(t)
 	s := start(t, "--drain=200ms", "--store="+redis.URL(true))
 	redis.Freeze()
 	defer redis.Thaw()
@@ -113,7 +111,7 @@ func TestStopWithAHungStore(t *testing.T) {
 // A SIGHUP does not end the process, however early it comes: here while the
 // service still reads its files. What it asks for is done once the service runs.
 func TestEarlyHangup(t *testing.T) {
-	redis := redistest.New(t)
+	redis := startRedis(t)
 	password := filepath.Join(t.TempDir(), "password")
 	if err := syscall.Mkfifo(password, 0o600); err != nil {
 		t.Fatal(err)
@@ -137,7 +135,7 @@ func TestEarlyHangup(t *testing.T) {
 	if err := command.Process.Signal(syscall.SIGHUP); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := fmt.Fprintln(write, redistest.Password); err != nil {
+	if _, err := fmt.Fprintln(write, redisPassword); err != nil {
 		t.Fatal(err)
 	}
 	_ = write.Close()

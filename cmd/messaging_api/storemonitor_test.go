@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"messaging_api/internal/redistest"
 	"messaging_api/internal/store"
 )
 
@@ -20,7 +19,7 @@ import (
 func TestMetricsOfRedisSpace(t *testing.T) {
 	t.Parallel()
 	const room = 16 << 20
-	redis := redistest.New(t, "--maxmemory", "16mb")
+	redis := startRedis(t, "--maxmemory", "16mb")
 	s := start(t, "--store="+redis.URL(true))
 	share := func() float64 {
 		got := s.scrape()
@@ -45,8 +44,8 @@ func TestMetricsOfRedisSpace(t *testing.T) {
 
 // A Redis that does not let its user ask leaves the figures out, and nothing else.
 func TestMetricsWithoutRedisSpace(t *testing.T) {
-	redis := redistest.New(t)
-	redis.Do("acl", "setuser", redistest.User, "-info")
+	redis := startRedis(t)
+	redis.Do("acl", "setuser", redisUser, "-info")
 	s := start(t, "--store="+redis.URL(true))
 	eventually(t, time.Minute, "it is said", func() bool { return strings.Contains(s.stdout.String(), `"store_space"`) })
 	got := s.scrape()
@@ -67,7 +66,7 @@ func TestMetricsWithoutRedisSpace(t *testing.T) {
 // What Redis tells is logged once, until it changes or Redis was lost; and what it
 // told last counts for a while, so that one round without an answer ends no alert.
 func TestStoreMonitor(t *testing.T) {
-	redis := redistest.New(t)
+	redis := startRedis(t)
 	var out bytes.Buffer
 	log := slog.New(slog.NewJSONHandler(&out, nil))
 	messages, err := store.NewRedis(redis.URL(true), store.RedisOptions{}, log)
@@ -77,7 +76,7 @@ func TestStoreMonitor(t *testing.T) {
 	defer func() { _ = messages.Close() }()
 	m := &storeMonitor{messages: messages, ping: messages.Ping, log: log}
 	grant := func(right string) func() {
-		return func() { redis.Do("acl", "setuser", redistest.User, right) }
+		return func() { redis.Do("acl", "setuser", redisUser, right) }
 	}
 	policy := func(name string) func() { return func() { redis.Do("config", "set", "maxmemory-policy", name) } }
 	for i, step := range []struct {
@@ -126,7 +125,7 @@ func TestStoreMonitor(t *testing.T) {
 // missed: the log, readiness and the command check say so, without a request.
 func TestRedisTroubleShowsAtTheStart(t *testing.T) {
 	t.Parallel()
-	unsafe := redistest.New(t, "--appendonly", "no", "--maxmemory-policy", "allkeys-lfu")
+	unsafe := startRedis(t, "--appendonly", "no", "--maxmemory-policy", "allkeys-lfu")
 	password := filepath.Join(t.TempDir(), "password")
 	if err := os.WriteFile(password, []byte("wrong"), 0o600); err != nil {
 		t.Fatal(err)
@@ -144,7 +143,7 @@ func TestRedisTroubleShowsAtTheStart(t *testing.T) {
 		},
 		"wrong password": {
 			[]string{"--store=" + unsafe.URL(false), "--redis-password-file=" + password},
-			"store_lost", http.StatusServiceUnavailable, 1, []string{"WRONGPASS", "--redis-password-file", redistest.User},
+			"store_lost", http.StatusServiceUnavailable, 1, []string{"WRONGPASS", "--redis-password-file", redisUser},
 		},
 		"no password": {
 			[]string{"--store=redis://" + unsafe.Addr},

@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"messaging_api/internal/redistest"
 	"messaging_api/internal/tlscert"
 )
 
@@ -135,7 +134,7 @@ func TestEachDependencyIsExplained(t *testing.T) {
 // The README's tour works as it is printed, but for the port: pasted into one shell, it
 // fails nowhere and prints what the text says.
 func TestTour(t *testing.T) {
-	redistest.Need(t, "curl")
+	need(t, "curl")
 	tour := blocks(t, "README.md", "sh")
 	if len(tour) < 2 || !strings.HasSuffix(tour[0], "\ngo run ./cmd/messaging_api\n") {
 		t.Fatalf("README.md does not begin with the start of the service and a tour: %q", tour)
@@ -182,7 +181,7 @@ func startTrusting(t *testing.T, args ...string) trusting {
 // run has a program read a script that the README shows, and returns what it prints.
 func (s trusting) run(script, program string, args ...string) string {
 	s.t.Helper()
-	redistest.Need(s.t, program)
+	need(s.t, program)
 	_, port, _ := strings.Cut(s.address, ":")
 	command := exec.CommandContext(s.t.Context(), program, args...)
 	command.Stdin = strings.NewReader(strings.ReplaceAll(script, "msg.example.org", "localhost:"+port))

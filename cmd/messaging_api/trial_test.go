@@ -11,8 +11,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 	bolt "go.etcd.io/bbolt"
-
-	"messaging_api/internal/redistest"
 )
 
 // A trial is a store under a service, with what can befall it.
@@ -135,8 +133,8 @@ func rewriteFile(t *testing.T, path string, change func(envelopes [][]byte)) {
 
 // redisTrial is Redis, with the limits in it too.
 func redisTrial(t *testing.T) trial {
-	server := redistest.New(t)
-	admin := redis.NewClient(&redis.Options{Addr: server.Addr, Username: redistest.AdminUser, Password: redistest.Password})
+	server := startRedis(t)
+	admin := redis.NewClient(&redis.Options{Addr: server.Addr, Username: redisAdmin, Password: redisPassword})
 	t.Cleanup(func() { _ = admin.Close() })
 	do := func(command ...any) func() {
 		return func() {
@@ -154,10 +152,10 @@ func redisTrial(t *testing.T) trial {
 				{"Redis is gone", gone, gone, server.Kill, server.Start},
 				{"Redis hangs", gone, gone, server.Freeze, server.Thaw},
 				{"Redis is full", http.StatusOK, http.StatusInsufficientStorage, do("CONFIG", "SET", "maxmemory", "1"), do("CONFIG", "SET", "maxmemory", "0")},
-				{"the user has no right to a key", gone, gone, do("ACL", "SETUSER", redistest.User, "resetkeys", "clearselectors"), rules},
+				{"the user has no right to a key", gone, gone, do("ACL", "SETUSER", redisUser, "resetkeys", "clearselectors"), rules},
 				{"the password is another", gone, gone, func() {
-					do("ACL", "SETUSER", redistest.User, "resetpass", ">"+s.fresh())()
-					do("CLIENT", "KILL", "USER", redistest.User)()
+					do("ACL", "SETUSER", redisUser, "resetpass", ">"+s.fresh())()
+					do("CLIENT", "KILL", "USER", redisUser)()
 				}, rules},
 			}
 		},

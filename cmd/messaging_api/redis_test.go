@@ -1,6 +1,4 @@
-// Package redistest runs real redis-servers for tests, with the configuration
-// and the access rules that the project ships.
-package redistest
+package main
 
 import (
 	"bufio"
@@ -11,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,17 +16,16 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// The shipped user, and its password in tests.
+// The shipped Redis user, an administrator beside it, and the password of both.
 const (
-	User     = "messaging_api"
-	Password = "a password for tests"
-	// AdminUser may do everything, with Password: for what a test looks into.
-	AdminUser = "admin"
+	redisUser     = "messaging_api"
+	redisAdmin    = "admin"
+	redisPassword = "a password for tests"
 )
 
-// A Server is one redis-server process on loopback. Its data outlives Kill and
+// A redisServer is one redis-server process on loopback. Its data outlives Kill and
 // Start, like a container's volume.
-type Server struct {
+type redisServer struct {
 	Addr string // 127.0.0.1:PORT, the same for all its life
 	Dir  string // its data
 
@@ -39,23 +35,22 @@ type Server struct {
 	logs    *bufio.Scanner
 }
 
-// New starts a server with the shipped redis.conf and users.acl, an admin
-// beside the shipped user, and further arguments as on redis-server's command
-// line ("--maxmemory", "2mb"). It ends with the test. Without redis-server the
-// test is skipped, loudly, or fails where CI is set.
-func New(t testing.TB, args ...string) *Server {
+// startRedis starts a server with the shipped redis.conf and users.acl, an administrator
+// beside the shipped user, and further arguments as on redis-server's command line
+// ("--maxmemory", "2mb"). It ends with the test.
+func startRedis(t testing.TB, args ...string) *redisServer {
 	t.Helper()
-	Need(t, "redis-server")
+	need(t, "redis-server")
 	dir := t.TempDir()
 	acl := filepath.Join(dir, "users.acl")
 	if err := os.WriteFile(acl, usersACL(t), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	addr := FreeAddr(t)
+	addr := freeAddr(t)
 	_, port, _ := net.SplitHostPort(addr)
-	s := &Server{Addr: addr, Dir: dir, t: t}
+	s := &redisServer{Addr: addr, Dir: dir, t: t}
 	s.args = append([]string{
-		filepath.Join(deployDir(), "redis.conf"),
+		filepath.Join("../../deploy/redis", "redis.conf"),
 		"--bind", "127.0.0.1", "--port", port, "--dir", dir, "--aclfile", acl,
 	}, args...)
 	t.Cleanup(s.Kill)
@@ -64,7 +59,7 @@ func New(t testing.TB, args ...string) *Server {
 }
 
 // Start starts the process again, after Kill, and waits until it answers.
-func (s *Server) Start() {
+func (s *redisServer) Start() {
 	s.t.Helper()
 	s.process = exec.Command("redis-server", s.args...) //nolint:gosec,noctx // a test's own arguments; Kill ends it
 	out, err := s.process.StdoutPipe()
@@ -90,26 +85,26 @@ func (s *Server) Start() {
 }
 
 // Kill ends the process at once, as a crash does.
-func (s *Server) Kill() { s.end(syscall.SIGKILL) }
+func (s *redisServer) Kill() { s.end(syscall.SIGKILL) }
 
 // Stop ends the process in order.
-func (s *Server) Stop() { s.end(syscall.SIGTERM) }
+func (s *redisServer) Stop() { s.end(syscall.SIGTERM) }
 
 // Freeze stops the process from answering, without closing anything; Thaw lets
 // it go on.
-func (s *Server) Freeze() { s.signal(syscall.SIGSTOP) }
+func (s *redisServer) Freeze() { s.signal(syscall.SIGSTOP) }
 
 // Thaw undoes Freeze.
-func (s *Server) Thaw() { s.signal(syscall.SIGCONT) }
+func (s *redisServer) Thaw() { s.signal(syscall.SIGCONT) }
 
-func (s *Server) signal(sig os.Signal) {
+func (s *redisServer) signal(sig os.Signal) {
 	s.t.Helper()
 	if err := s.process.Process.Signal(sig); err != nil {
 		s.t.Errorf("redis-server: %v", err)
 	}
 }
 
-func (s *Server) end(sig os.Signal) {
+func (s *redisServer) end(sig os.Signal) {
 	if s.process == nil {
 		return
 	}
@@ -119,10 +114,10 @@ func (s *Server) end(sig os.Signal) {
 }
 
 // Do runs an administrator's command and returns its answer.
-func (s *Server) Do(args ...any) any {
+func (s *redisServer) Do(args ...any) any {
 	s.t.Helper()
 	admin := redis.NewClient(&redis.Options{
-		Addr: s.Addr, Username: AdminUser, Password: Password, Protocol: 2, DisableIdentity: true, MaxRetries: -1,
+		Addr: s.Addr, Username: redisAdmin, Password: redisPassword, Protocol: 2, DisableIdentity: true, MaxRetries: -1,
 	})
 	defer func() { _ = admin.Close() }()
 	answer, err := admin.Do(context.Background(), args...).Result()
@@ -134,16 +129,16 @@ func (s *Server) Do(args ...any) any {
 
 // URL is how the service reaches the server as the shipped user, the password
 // left out or in.
-func (s *Server) URL(withPassword bool) string {
-	user := User
+func (s *redisServer) URL(withPassword bool) string {
+	user := redisUser
 	if withPassword {
-		user += ":" + strings.ReplaceAll(Password, " ", "%20")
+		user += ":" + strings.ReplaceAll(redisPassword, " ", "%20")
 	}
 	return "redis://" + user + "@" + s.Addr + "/0"
 }
 
-// Need skips a test that lacks a real part, and fails it where CI is set.
-func Need(t testing.TB, command string) {
+// need skips a test that lacks a real part, and fails it where CI is set.
+func need(t testing.TB, command string) {
 	t.Helper()
 	if _, err := exec.LookPath(command); err == nil {
 		return
@@ -154,8 +149,8 @@ func Need(t testing.TB, command string) {
 	t.Skipf("NOT TESTED: %s is not installed; scripts/test installs it", command)
 }
 
-// FreeAddr returns an address on loopback that nobody listens on.
-func FreeAddr(t testing.TB) string {
+// freeAddr returns an address on loopback that nobody listens on.
+func freeAddr(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed at once
 	if err != nil {
@@ -168,18 +163,12 @@ func FreeAddr(t testing.TB) string {
 // usersACL fills in the shipped template as an operator's set-up does.
 func usersACL(t testing.TB) []byte {
 	t.Helper()
-	b, err := os.ReadFile(filepath.Join(deployDir(), "users.acl"))
+	b, err := os.ReadFile(filepath.Join("../../deploy/redis", "users.acl"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	sum := sha256.Sum256([]byte(Password))
+	sum := sha256.Sum256([]byte(redisPassword))
 	acl := strings.ReplaceAll(string(b), "@PASSWORD_SHA256@", hex.EncodeToString(sum[:]))
-	acl += "user " + AdminUser + " on #" + hex.EncodeToString(sum[:]) + " ~* &* +@all\n"
+	acl += "user " + redisAdmin + " on #" + hex.EncodeToString(sum[:]) + " ~* &* +@all\n"
 	return []byte(acl)
-}
-
-// deployDir is where the shipped configuration lies.
-func deployDir() string {
-	_, file, _, _ := runtime.Caller(0)
-	return filepath.Join(filepath.Dir(file), "..", "..", "deploy", "redis")
 }
