@@ -21,7 +21,7 @@ const logName = "messaging_api.log"
 // A logOutput is the queues of lines that wait to be written.
 type logOutput struct {
 	stdout *logfile.Queue
-	file   *logfile.File // nil without --log-dir
+	file   *logfile.Queue // nil without --log-dir
 }
 
 // openLog returns the logger: JSON lines on stdout and, with --log-dir, in a
@@ -41,7 +41,7 @@ func (o *options) openLog(stdout io.Writer) (*slog.Logger, logOutput, error) {
 		return slog.New(console), out, nil
 	}
 	file, err := logfile.Open(logfile.Config{
-		Dir: o.LogDir, Name: logName, Days: o.LogDays, Report: logfile.LogTo(slog.New(console)),
+		Dir: o.LogDir, Name: logName, Days: o.LogDays, Log: slog.New(console),
 	})
 	if err != nil {
 		return nil, out, startError(fmt.Errorf("--log-dir: %w", err))
@@ -71,13 +71,6 @@ func requestLog(log *slog.Logger, resolver *limit.Resolver, floods *floodLog) we
 	return web.Log{Logger: log, Sender: resolver.Sender, Suppress: func(sender netip.Addr, status int, by string) bool {
 		return floods.suppress(resolver.Of(sender), status, by)
 	}}
-}
-
-// Reopen makes the next line go to the file that then has the log's name.
-func (l logOutput) Reopen() {
-	if l.file != nil {
-		l.file.Reopen()
-	}
 }
 
 // Lost returns how many lines did not reach the file, or stdout.

@@ -198,8 +198,8 @@ func address(l net.Listener) string {
 	return l.Addr().String()
 }
 
-// runBackground keeps the certificates up to date, reloads them and reopens the
-// log at each SIGHUP, and runs the other jobs, until stop is called.
+// runBackground keeps the certificates up to date, reloads them at each SIGHUP, and runs
+// the other jobs, until stop is called.
 func (r *resources) runBackground(ctx context.Context, hangups <-chan os.Signal, jobs ...func(context.Context)) (stop func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // until everything is drained
 	jobs = append(jobs, func(ctx context.Context) { r.followHangups(ctx, hangups) })
@@ -216,12 +216,12 @@ func (r *resources) runBackground(ctx context.Context, hangups <-chan os.Signal,
 	}
 }
 
-// followHangups reopens the log and reloads the certificates at each SIGHUP.
+// followHangups reloads the certificates at each SIGHUP. A log that was renamed before
+// needs no signal: its writer looks for that itself, and the line here makes it do so.
 func (r *resources) followHangups(ctx context.Context, hangups <-chan os.Signal) {
 	for {
 		select {
 		case <-hangups:
-			r.logs.Reopen()
 			r.log.Info("reloading", "event", "reload")
 			if r.source != nil {
 				r.source.Reload()

@@ -8,7 +8,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sync/atomic"
+	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -16,15 +17,13 @@ import (
 // pruneEvery is how often old logs are looked for, besides each midnight.
 const pruneEvery = time.Hour
 
-// A disk is the writer to the current log and to what is kept of it, in one folder.
+// A disk writes the current log in a folder, renames it at midnight and deletes old ones.
 type disk struct {
 	dir, name string
 	days      int // 0: keep all
 	loc       *time.Location
 
-	folder *os.File    // locked; nil if the file system has no locks
-	reopen atomic.Bool // set if the log may have been renamed
-
+	folder    *os.File // locked
 	file      *os.File // nil while there is none
 	day       string   // of the lines in file, yymmdd
 	nextPrune time.Time
@@ -35,29 +34,19 @@ func (d *disk) path() string { return filepath.Join(d.dir, d.name) }
 
 // lock makes this process the only one that logs to the folder. Two processes would
 // mix their lines and rename each other's log.
-func (d *disk) lock() error {
-	folder, err := os.Open(d.dir)
-	if err != nil {
+func (d *disk) lock() (err error) {
+	if d.folder, err = os.Open(d.dir); err != nil {
 		return err
 	}
-	conn, err := folder.SyscallConn()
-	var locked error
-	if err == nil {
-		err = conn.Control(func(fd uintptr) { locked = syscall.Flock(int(fd), syscall.LOCK_EX|syscall.LOCK_NB) })
+	err = syscall.Flock(int(d.folder.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return ErrInUse
 	}
-	switch {
-	case err == nil && locked == nil:
-		d.folder = folder
-		return nil
-	case errors.Is(locked, syscall.EWOULDBLOCK):
-		err = ErrInUse
-	}
-	_ = folder.Close()
-	return err // nil if the file system has no locks
+	return nil // not every file system has locks
 }
 
-// write appends whole lines to today's file. After an error the caller tries again
-// later with the rest.
+// write appends whole lines to today's file. It returns how many bytes it wrote, which
+// ends with a line. After an error the caller tries the rest again later.
 func (d *disk) write(now time.Time, lines []byte) (done, lost int, err error) {
 	if err = d.ready(now.In(d.loc).Format(dateForm)); err == nil && len(lines) > 0 {
 		done, err = d.append(lines)
@@ -77,24 +66,22 @@ func (d *disk) append(lines []byte) (int, error) {
 	}
 	whole := bytes.LastIndexByte(lines[:n], '\n') + 1
 	if n > whole {
-		// Take back the beginning of a line for whose end there was no room.
-		// If this fails, the next attach ends the torn line.
+		// The disk is full: remove the beginning of the line that did not fit.
+		// If this fails, the next open ends the torn line.
 		if end, err := d.file.Seek(0, io.SeekCurrent); err == nil {
 			_ = d.file.Truncate(end - int64(n-whole)) // see above
 		}
 	}
-	// Open it again next time: a volume that was mounted again has another file.
-	d.closeFile()
+	d.closeFile() // a volume that was mounted again has another file
 	return whole, err
 }
 
-// ready makes sure that file is open, has a name in the folder, and is today's.
+// ready opens the file under the log's name if it is not the open one, because it was
+// renamed or deleted, and renames it if its day has ended.
 func (d *disk) ready(today string) error {
-	if d.reopen.Swap(false) && !d.current() || d.deleted() {
+	if !d.current() {
 		d.closeFile()
-	}
-	if d.file == nil {
-		if err := d.attach(today); err != nil {
+		if err := d.open(today); err != nil {
 			return err
 		}
 	}
@@ -106,25 +93,7 @@ func (d *disk) ready(today string) error {
 	}
 	d.closeFile()
 	d.nextPrune = time.Time{}
-	if err := d.attach(today); err != nil {
-		return err
-	}
-	d.day = today
-	return nil
-}
-
-// deleted reports whether the open file has no name any more: its lines would be gone
-// when it is closed.
-func (d *disk) deleted() bool {
-	if d.file == nil {
-		return false
-	}
-	info, err := d.file.Stat()
-	if err != nil {
-		return true
-	}
-	stat, ok := info.Sys().(*syscall.Stat_t)
-	return ok && stat.Nlink == 0
+	return d.open(today)
 }
 
 // current reports whether the open file is the one under the log's name.
@@ -140,12 +109,8 @@ func (d *disk) current() bool {
 	return err == nil && os.SameFile(open, named)
 }
 
-// keep renames the current log to the name of its day, without overwriting another
-// file. It leaves a log alone that is not the open file: somebody has renamed ours.
+// keep renames the current log to the name of its day, without overwriting another file.
 func (d *disk) keep() error {
-	if !d.current() {
-		return nil
-	}
 	for n := 0; ; n++ {
 		kept := filepath.Join(d.dir, keptName(d.name, d.day, n))
 		switch _, err := os.Lstat(kept); {
@@ -158,19 +123,19 @@ func (d *disk) keep() error {
 }
 
 const (
-	// appendOnly neither follows a symbolic link, nor waits for the reader of a
+	// openFlags do not follow a symbolic link, and do not wait for the reader of a
 	// named pipe.
-	appendOnly = os.O_RDWR | os.O_APPEND | syscall.O_NOFOLLOW | syscall.O_NONBLOCK
-	fileMode   = 0o640 // the operator's group may read
+	openFlags = os.O_RDWR | os.O_APPEND | syscall.O_NOFOLLOW | syscall.O_NONBLOCK
+	fileMode  = 0o640 // the operator's group may read
 )
 
-// attach opens the current log, or creates it. An existing one is of the day on
-// which it was last written to.
-func (d *disk) attach(today string) error {
-	file, err := os.OpenFile(d.path(), appendOnly|os.O_CREATE|os.O_EXCL, fileMode)
+// open opens the current log, or creates it. The day of an existing one is that of its
+// last write.
+func (d *disk) open(today string) error {
+	file, err := os.OpenFile(d.path(), openFlags|os.O_CREATE|os.O_EXCL, fileMode)
 	existed := errors.Is(err, fs.ErrExist)
 	if existed {
-		file, err = os.OpenFile(d.path(), appendOnly, 0)
+		file, err = os.OpenFile(d.path(), openFlags, 0)
 	}
 	if err != nil {
 		return err
@@ -181,7 +146,7 @@ func (d *disk) attach(today string) error {
 		written, err = mend(file)
 		day = written.In(d.loc).Format(dateForm)
 	} else {
-		err = file.Chmod(fileMode) // whatever the umask took away
+		err = file.Chmod(fileMode) // undoes the umask
 	}
 	if err != nil {
 		_ = file.Close() // nothing was written
@@ -191,8 +156,8 @@ func (d *disk) attach(today string) error {
 	return nil
 }
 
-// mend ends the last line of a log that a full disk, a kill or a power cut has torn. It
-// returns when the log was last written to before that.
+// mend ends the last line of a log if a full disk, a kill or a power cut has torn it. It
+// returns the time of the last write before that.
 func mend(file *os.File) (written time.Time, err error) {
 	info, err := file.Stat()
 	if err != nil {
@@ -211,7 +176,7 @@ func mend(file *os.File) (written time.Time, err error) {
 	return info.ModTime(), err
 }
 
-// prune deletes what is kept of days more than d.days before today, and nothing else.
+// prune deletes the kept logs of days more than d.days before today, and nothing else.
 func (d *disk) prune(now time.Time) error {
 	if d.days <= 0 {
 		return nil
@@ -224,7 +189,7 @@ func (d *disk) prune(now time.Time) error {
 	oldest := time.Date(year, month, today-d.days, 0, 0, 0, 0, time.UTC)
 	var errs []error
 	for _, entry := range entries {
-		day, _, ok := parseKept(d.name, entry.Name())
+		day, ok := parseKept(d.name, entry.Name())
 		if !ok || !day.Before(oldest) || !entry.Type().IsRegular() {
 			continue
 		}
@@ -237,15 +202,34 @@ func (d *disk) prune(now time.Time) error {
 }
 
 func (d *disk) closeFile() {
-	if d.file != nil {
-		_ = d.file.Close() // write has reported what failed
-		d.file = nil
-	}
+	_ = d.file.Close() // write has reported what failed; a nil file has nothing to close
+	d.file = nil
 }
 
 func (d *disk) close() {
 	d.closeFile()
-	if d.folder != nil {
-		_ = d.folder.Close()
+	_ = d.folder.Close() // opened for its lock only
+}
+
+// dateForm is yymmdd. Two digits of the year are enough until the end of 2068
+// (POSIX and Go both read 69 as 1969).
+const dateForm = "060102"
+
+// keptName returns the name of a kept log: base.yymmdd, and base.yymmdd-n for the n-th
+// other file of that day.
+func keptName(base, day string, n int) string {
+	if n == 0 {
+		return base + "." + day
 	}
+	return fmt.Sprintf("%s.%s-%d", base, day, n)
+}
+
+// parseKept returns the day in a name that keptName has made, as its midnight in UTC. It
+// accepts no other name, because what it accepts may be deleted.
+func parseKept(base, name string) (day time.Time, ok bool) {
+	suffix, ours := strings.CutPrefix(name, base+".")
+	date, count, _ := strings.Cut(suffix, "-")
+	day, err := time.Parse(dateForm, date)
+	n, _ := strconv.Atoi(count) // 0 where there is none
+	return day, ours && err == nil && n >= 0 && keptName(base, day.Format(dateForm), n) == name
 }

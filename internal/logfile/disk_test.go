@@ -235,14 +235,12 @@ func TestDiskAfterTheLogIsMoved(t *testing.T) {
 		}
 	}
 	today := "261124"
-	t.Run("lines follow it until it is reopened", func(t *testing.T) {
+	t.Run("the next line goes to a new one", func(t *testing.T) {
 		d := newDisk(t)
 		d.log(t, today)
 		moved(t, d)
 		d.log(t, today)
-		d.reopen.Store(true)
-		d.log(t, today)
-		contents(t, d.dir).want(t, files{"moved": "261124\n261124\n", name: "261124\n"})
+		contents(t, d.dir).want(t, files{"moved": "261124\n", name: "261124\n"})
 	})
 	t.Run("it is not renamed once more at midnight", func(t *testing.T) {
 		d := newDisk(t)
@@ -251,11 +249,15 @@ func TestDiskAfterTheLogIsMoved(t *testing.T) {
 		d.log(t, "261125")
 		contents(t, d.dir).want(t, files{"moved": "261124\n", name: "261125\n"})
 	})
-	t.Run("what replaces it is not renamed at midnight", func(t *testing.T) {
+	t.Run("what replaces it is of the day of its last write", func(t *testing.T) {
 		d := newDisk(t)
 		d.log(t, today)
 		moved(t, d)
 		put(t, d.dir, files{name: "another's\n"})
+		written := date(t, "261125")
+		if err := os.Chtimes(d.path(), written, written); err != nil {
+			t.Fatal(err)
+		}
 		d.log(t, "261125")
 		contents(t, d.dir).want(t, files{"moved": "261124\n", name: "another's\n261125\n"})
 	})
@@ -267,15 +269,5 @@ func TestDiskAfterTheLogIsMoved(t *testing.T) {
 		}
 		d.log(t, today)
 		contents(t, d.dir).want(t, files{name: "261124\n"})
-	})
-	t.Run("reopening the same file changes nothing", func(t *testing.T) {
-		d := newDisk(t)
-		d.log(t, today)
-		open := d.file
-		d.reopen.Store(true)
-		d.log(t, today)
-		if d.file != open {
-			t.Error("the file was opened again")
-		}
 	})
 }

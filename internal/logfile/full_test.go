@@ -45,7 +45,7 @@ func TestFileOnAFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	var told reports
-	f := openReporting(t, dir, time.UTC, told.add)
+	f := openReporting(t, dir, time.UTC, told.logger())
 	sent := 0
 	send := func() {
 		sent++
@@ -128,7 +128,7 @@ func TestOpenOnAFullDisk(t *testing.T) {
 	mountMemory(t, dir, "size=64k,nr_inodes=2")
 	put(t, dir, files{"last": ""})
 	var told reports
-	f := openReporting(t, dir, time.UTC, told.add)
+	f := openReporting(t, dir, time.UTC, told.logger())
 	write(t, f, "one\n")
 	eventually(t, "the report that the disk is full", func() bool {
 		got := told.list()
@@ -144,9 +144,8 @@ func TestOpenOnAFullDisk(t *testing.T) {
 func TestFileInAReadOnlyFolder(t *testing.T) {
 	dir := t.TempDir()
 	var told reports
-	f := openReporting(t, dir, time.UTC, told.add)
+	f := openReporting(t, dir, time.UTC, told.logger())
 	unmount := mountMemory(t, dir, "ro")
-	f.Reopen()
 	write(t, f, "one\n")
 	eventually(t, "the report that the folder is read-only", func() bool {
 		got := told.list()

@@ -1,7 +1,9 @@
 package logfile
 
 import (
+	"context"
 	"io"
+	"log/slog"
 	"os"
 	"slices"
 	"sync"
@@ -40,14 +42,17 @@ func date(t testing.TB, yymmdd string) time.Time {
 }
 
 // open opens a log that must not report anything.
-func open(t testing.TB, dir string, loc *time.Location) *File {
+func open(t testing.TB, dir string, loc *time.Location) *Queue {
 	t.Helper()
-	return openReporting(t, dir, loc, func(r Report) { t.Errorf("reported %+v, want nothing", r) })
+	return openReporting(t, dir, loc, slog.New(slog.NewTextHandler(writerFunc(func(p []byte) (int, error) {
+		t.Errorf("reported %s, want nothing", p)
+		return len(p), nil
+	}), nil)))
 }
 
-func openReporting(t testing.TB, dir string, loc *time.Location, report func(Report)) *File {
+func openReporting(t testing.TB, dir string, loc *time.Location, log *slog.Logger) *Queue {
 	t.Helper()
-	f, err := Open(Config{Dir: dir, Name: name, Location: loc, Report: report})
+	f, err := Open(Config{Dir: dir, Name: name, Location: loc, Log: log})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,19 +60,44 @@ func openReporting(t testing.TB, dir string, loc *time.Location, report func(Rep
 	return f
 }
 
-// reports collects what a hook is told.
-type reports struct {
-	mu  sync.Mutex // guards all
-	all []Report
+// A report is what a line about a log file says.
+type report struct {
+	Level slog.Level
+	Err   error
+	Lost  uint64
+	At    time.Time
 }
 
-func (r *reports) add(report Report) {
+// reports is a slog.Handler that collects such lines.
+type reports struct {
+	slog.Handler
+
+	mu  sync.Mutex // guards all
+	all []report
+}
+
+func (r *reports) logger() *slog.Logger { return slog.New(r) }
+
+func (r *reports) Enabled(context.Context, slog.Level) bool { return true }
+
+func (r *reports) Handle(_ context.Context, record slog.Record) error {
+	got := report{Level: record.Level, At: record.Time}
+	record.Attrs(func(a slog.Attr) bool {
+		switch a.Key {
+		case "error":
+			got.Err, _ = a.Value.Any().(error)
+		case "lost_lines":
+			got.Lost = a.Value.Uint64()
+		}
+		return true
+	})
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.all = append(r.all, report)
+	r.all = append(r.all, got)
+	return nil
 }
 
-func (r *reports) list() []Report {
+func (r *reports) list() []report {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.all)

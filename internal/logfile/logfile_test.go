@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"strings"
 	"sync"
@@ -149,35 +150,30 @@ func TestDiskPrunesEachDay(t *testing.T) {
 	contents(t, d.dir).want(t, files{name: "", name + ".261125": ""})
 }
 
-func TestFileReopens(t *testing.T) {
+// Another program renames the log: what follows goes to a new one, also without a line.
+func TestFileAfterTheLogIsRenamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
 		f := open(t, dir, time.UTC)
 		write(t, f, "one\n")
 		sleep(gatherTime)
-		if err := os.Rename(f.path(dir), f.path(dir)+".moved"); err != nil {
+		path := dir + "/" + name
+		if err := os.Rename(path, path+".moved"); err != nil {
 			t.Fatal(err)
 		}
+		sleep(checkEvery)
+		contents(t, dir).want(t, files{name + ".moved": "one\n", name: ""})
 		write(t, f, "two\n")
 		sleep(gatherTime)
-		f.Reopen()
-		f.Reopen()
-		sleep(gatherTime)
-		contents(t, dir).want(t, files{name + ".moved": "one\ntwo\n", name: ""})
-		write(t, f, "three\n")
-		sleep(gatherTime)
-		contents(t, dir).want(t, files{name + ".moved": "one\ntwo\n", name: "three\n"})
+		contents(t, dir).want(t, files{name + ".moved": "one\n", name: "two\n"})
 	})
 }
-
-func (f *File) path(dir string) string { return dir + "/" + name }
 
 func TestFileClose(t *testing.T) {
 	dir := t.TempDir()
 	f := open(t, dir, time.UTC)
 	write(t, f, "one\n")
-	write(t, f, "two")
-	write(t, f, "")
+	write(t, f, "two\n")
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +181,6 @@ func TestFileClose(t *testing.T) {
 	if err := f.Close(); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("Close after Close: got %v, want %v", err, os.ErrClosed)
 	}
-	f.Reopen() // does nothing, and does not wait
 }
 
 func TestOpenRefusesAFolderThatCannotBeUsed(t *testing.T) {
@@ -223,7 +218,7 @@ func TestFileOutlivesItsFolder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir() + "/log"
 		var told reports
-		f := openReporting(t, dir, time.UTC, told.add)
+		f := openReporting(t, dir, time.UTC, told.logger())
 		write(t, f, "one\n")
 		sleep(gatherTime)
 		if err := os.RemoveAll(dir); err != nil {
@@ -242,7 +237,7 @@ func TestFileOutlivesItsFolder(t *testing.T) {
 		sleep(checkEvery)
 		contents(t, dir).want(t, files{name: "two\ntwo\ntwo\n"})
 		sleep(time.Minute)
-		if got := told.list(); len(got) != 3 || got[2] != (Report{}) {
+		if got := told.list(); len(got) != 3 || got[2].Err != nil || got[2].Lost != 0 || got[2].Level != slog.LevelInfo {
 			t.Errorf("a minute later: got reports %+v, want a third that all is well", got)
 		}
 		sleep(time.Hour)
@@ -258,7 +253,7 @@ func TestFileCountsWhatItLoses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir() + "/log"
 		var told reports
-		f := openReporting(t, dir, time.UTC, told.add)
+		f := openReporting(t, dir, time.UTC, told.logger())
 		if err := os.RemoveAll(dir); err != nil {
 			t.Fatal(err)
 		}
@@ -291,7 +286,7 @@ func TestFileCountsWhatItLoses(t *testing.T) {
 func TestFileCloseWithoutAFolder(t *testing.T) {
 	dir := t.TempDir() + "/log"
 	var told reports
-	f := openReporting(t, dir, time.UTC, told.add)
+	f := openReporting(t, dir, time.UTC, told.logger())
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
@@ -314,8 +309,7 @@ func TestFileOnADiskThatHangs(t *testing.T) {
 		t.Fatal(err)
 	}
 	var told reports
-	d := &disk{dir: t.TempDir(), name: name, loc: time.Local, file: w, day: time.Now().Format(dateForm)}
-	q := newQueue(d, told.add)
+	q := newQueue(&hanging{w}, told.logger())
 	line := strings.Repeat("x", 1023) + "\n"
 	for q.Lost() == 0 { // ends, though nothing is written
 		write(t, q, line)
@@ -331,3 +325,15 @@ func TestFileOnADiskThatHangs(t *testing.T) {
 	}
 	<-q.finished
 }
+
+// hanging is a disk whose writes take as long as those to its file.
+type hanging struct{ file *os.File }
+
+func (h *hanging) write(_ time.Time, lines []byte) (done, lost int, err error) {
+	if len(lines) > 0 {
+		_, err = h.file.Write(lines)
+	}
+	return 0, 0, err
+}
+
+func (h *hanging) close() { _ = h.file.Close() }

@@ -1,6 +1,7 @@
 package logfile
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -14,9 +15,9 @@ func TestParseKept(t *testing.T) {
 		{".681231", "681231", 0}, {".700101", "700101", 0},
 		{".261124-1", "261124", 1}, {".261124-12", "261124", 12},
 	} {
-		d, n, ok := parseKept(name, name+tc.suffix)
-		if !ok || !d.Equal(date(t, tc.date)) || n != tc.n {
-			t.Errorf("parseKept(%q): got %v %d %v, want %v %d", name+tc.suffix, d, n, ok, date(t, tc.date), tc.n)
+		d, ok := parseKept(name, name+tc.suffix)
+		if !ok || !d.Equal(date(t, tc.date)) || keptName(name, tc.date, tc.n) != name+tc.suffix {
+			t.Errorf("parseKept(%q): got %v %v, want %v", name+tc.suffix, d, ok, date(t, tc.date))
 		}
 	}
 	for _, file := range []string{
@@ -25,8 +26,8 @@ func TestParseKept(t *testing.T) {
 		name + ".261124.gz", name + ".261124-1.gz", name + ".2611 4", name + ".+61124", name + "-261124", name + ".261124~",
 		"x" + name + ".261124", strings.ToUpper(name) + ".261124", "messaging_api.261124", "261124", "",
 	} {
-		if d, n, ok := parseKept(name, file); ok {
-			t.Errorf("parseKept(%q): got %v %d, want a refusal: it would be deleted", file, d, n)
+		if d, ok := parseKept(name, file); ok {
+			t.Errorf("parseKept(%q): got %v, want a refusal: it would be deleted", file, d)
 		}
 	}
 }
@@ -36,9 +37,11 @@ func FuzzParseKept(f *testing.F) {
 		f.Add(name + suffix)
 	}
 	f.Fuzz(func(t *testing.T, file string) {
-		d, n, ok := parseKept(name, file)
+		d, ok := parseKept(name, file)
+		_, count, _ := strings.Cut(strings.TrimPrefix(file, name+"."), "-")
+		n, _ := strconv.Atoi(count)
 		if ok && keptName(name, d.Format(dateForm), n) != file {
-			t.Errorf("parseKept(%q) reads %v %d, which is called %q", file, d, n, keptName(name, d.Format(dateForm), n))
+			t.Errorf("parseKept(%q) reads %v, whose name is %q", file, d, keptName(name, d.Format(dateForm), n))
 		}
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"sync"
 	"time"
@@ -11,17 +12,16 @@ import (
 
 const (
 	// queueSize is how many bytes of lines wait at most, not counting those that
-	// are being written: at 300 bytes a line and 500 lines a second, those of about
-	// half a minute.
+	// are being written: half a minute of 500 lines a second, at 300 bytes a line.
 	queueSize = 4 << 20
-	// keptBuffer is the largest buffer that is kept for the next lines. A stall
-	// of the disk makes larger ones.
+	// keptBuffer is the largest buffer that is kept for the next lines. A slow disk
+	// makes larger ones.
 	keptBuffer = 256 << 10
-	// gatherTime is how long lines are gathered into one write. A kill of the
-	// process loses the lines of this time.
+	// gatherTime is how long lines are gathered for one write. A kill of the process
+	// loses these lines.
 	gatherTime = 10 * time.Millisecond
-	// checkEvery is how often the queue writes although no line came: after an
-	// error, at midnight, and to report.
+	// checkEvery is how often the writer is called without new lines: to retry after
+	// an error, at midnight, and to report.
 	checkEvery = time.Second
 	// closeTimeout is how long Close waits for a disk or a reader that hangs.
 	closeTimeout = 2 * time.Second
@@ -29,15 +29,15 @@ const (
 
 // A writer writes the lines of a Queue. Only the queue's goroutine calls it.
 type writer interface {
-	// write writes whole lines, or none: it is called once a second at least. It
-	// returns how many bytes it is done with, which ends with a line, and how many
-	// lines in them are lost. It gets the rest again.
+	// write gets whole lines, or none: it is called at least once a second. It returns
+	// how many bytes are done with, written or lost, which end with a line, and how many
+	// of these lines are lost. It gets the rest again.
 	write(now time.Time, lines []byte) (done, lost int, err error)
 	close()
 }
 
-// A Queue is an io.WriteCloser for whole lines that gathers them for a writer, so
-// that logging does not wait for it. It is safe for concurrent use.
+// A Queue is an io.WriteCloser for whole lines. It gathers them for a writer, and does
+// not wait for it. It is safe for concurrent use.
 type Queue struct {
 	writer   writer
 	reporter reporter
@@ -53,10 +53,10 @@ type Queue struct {
 	done  int    // bytes of batch that are written or lost
 }
 
-func newQueue(w writer, report func(Report)) *Queue {
+func newQueue(w writer, log *slog.Logger) *Queue {
 	q := &Queue{
 		writer:   w,
-		reporter: reporter{hook: report},
+		reporter: reporter{log: log},
 		wake:     make(chan struct{}, 1),
 		stop:     make(chan struct{}),
 		finished: make(chan struct{}),
@@ -65,16 +65,16 @@ func newQueue(w writer, report func(Report)) *Queue {
 	return q
 }
 
-// Write takes p, which is one line or several whole ones, the last newline being
-// optional, and returns at once, without an error. If too many lines wait already, or
-// the Queue is closed, p is lost and counted.
+// Write takes one or more whole lines and returns at once, without an error. If too many
+// lines wait already, or the Queue is closed, p is lost and counted.
 func (q *Queue) Write(p []byte) (int, error) {
-	switch {
-	case len(p) == 0:
-	case q.add(p):
-		q.signal()
+	if !q.add(p) {
+		q.reporter.lose(bytes.Count(p, newline))
+		return len(p), nil
+	}
+	select {
+	case q.wake <- struct{}{}:
 	default:
-		q.reporter.lose(max(1, bytes.Count(p, newline)))
 	}
 	return len(p), nil
 }
@@ -86,25 +86,14 @@ func (q *Queue) add(p []byte) bool {
 		return false
 	}
 	q.lines = append(q.lines, p...)
-	if p[len(p)-1] != '\n' {
-		q.lines = append(q.lines, '\n') // or two lines would become one
-	}
 	return true
-}
-
-// signal wakes the queue's goroutine.
-func (q *Queue) signal() {
-	select {
-	case q.wake <- struct{}{}:
-	default:
-	}
 }
 
 // Lost returns how many lines were lost, for a metric.
 func (q *Queue) Lost() uint64 { return q.reporter.count() }
 
-// Close writes what waits. It waits two seconds for a disk or a reader that hangs, and
-// then returns an error. Later lines are lost.
+// Close writes what waits. If that takes longer than two seconds, because a disk or a
+// reader hangs, it returns an error. Later lines are lost.
 func (q *Queue) Close() error {
 	q.mu.Lock()
 	closed := q.closed
@@ -131,7 +120,7 @@ func (q *Queue) run() {
 		select {
 		case <-q.wake:
 			if q.done < len(q.batch) {
-				continue // the writer failed: try again with the next tick
+				continue // the writer failed: retry at the next tick
 			}
 			select {
 			case <-time.After(gatherTime):
@@ -143,14 +132,15 @@ func (q *Queue) run() {
 		}
 		q.flush()
 	}
-	q.reporter.lose(bytes.Count(q.batch[q.done:], newline))
-	q.take()
-	q.reporter.lose(bytes.Count(q.batch, newline))
+	q.mu.Lock()
+	left := append(q.batch[q.done:], q.lines...)
+	q.mu.Unlock()
+	q.reporter.lose(bytes.Count(left, newline))
 	q.reporter.last()
 	q.writer.close()
 }
 
-// flush writes what waits, until the writer fails.
+// flush writes the lines that wait, until there are none or the writer fails.
 func (q *Queue) flush() {
 	for {
 		if q.done == len(q.batch) {
@@ -166,8 +156,8 @@ func (q *Queue) flush() {
 	}
 }
 
-// take makes the waiting lines the batch, and the old batch's memory the room for
-// the next lines.
+// take makes the waiting lines the batch, and keeps the old batch's buffer for the next
+// lines.
 func (q *Queue) take() {
 	buffer := q.batch[:0]
 	if cap(buffer) > keptBuffer {
@@ -181,10 +171,12 @@ func (q *Queue) take() {
 var newline = []byte{'\n'}
 
 // NewStream returns a Queue in front of w, such as stdout. Lines that w does not take
-// are lost: most of the reasons are still there a moment later.
-func NewStream(w io.Writer) *Queue { return newQueue(&stream{w: w}, nil) }
+// are lost and counted, and not tried again.
+func NewStream(w io.Writer) *Queue {
+	return newQueue(&stream{w: w}, slog.New(slog.DiscardHandler))
+}
 
-// A stream is a writer to something that cannot be opened again.
+// A stream writes to something that cannot be opened again.
 type stream struct {
 	w    io.Writer
 	torn bool // the last line was written in part
@@ -194,20 +186,13 @@ func (s *stream) write(_ time.Time, lines []byte) (done, lost int, err error) {
 	if len(lines) == 0 {
 		return 0, 0, nil
 	}
-	written := 0
 	if s.torn {
-		_, err = s.w.Write(newline)
+		if _, err = s.w.Write(newline); err != nil {
+			return len(lines), bytes.Count(lines, newline), err
+		}
 	}
-	if err == nil {
-		s.torn = false
-		written, err = s.w.Write(lines)
-	}
-	if err == nil {
-		return len(lines), 0, nil
-	}
-	if written > 0 {
-		s.torn = lines[written-1] != '\n'
-	}
+	written, err := s.w.Write(lines)
+	s.torn = written > 0 && lines[written-1] != '\n'
 	return len(lines), bytes.Count(lines[written:], newline), err
 }
 

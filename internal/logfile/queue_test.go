@@ -157,9 +157,9 @@ func TestStreamThatFails(t *testing.T) {
 func TestQueueLetsALargeBufferGo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := NewStream(io.Discard)
-		write(t, q, strings.Repeat("x", queueSize/2))
+		write(t, q, strings.Repeat("x", queueSize/2)+"\n")
 		sleep(time.Second)
-		write(t, q, "x")
+		write(t, q, "x\n")
 		sleep(time.Second)
 		if err := q.Close(); err != nil {
 			t.Error(err)

@@ -12,15 +12,15 @@ import (
 )
 
 func TestReporterReportsOnceAMinute(t *testing.T) {
-	type report struct {
+	type brief struct {
 		after  time.Duration
 		failed bool
 		lost   uint64
 	}
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		var got []report
-		r := reporter{hook: func(r Report) { got = append(got, report{time.Since(start), r.Err != nil, r.Lost}) }}
+		var told reports
+		r := reporter{log: told.logger()}
 		seconds := func(n int, err error, lost int) {
 			for range n {
 				r.set(err)
@@ -36,46 +36,54 @@ func TestReporterReportsOnceAMinute(t *testing.T) {
 		seconds(3600, full, 0)
 		r.lose(3)
 		r.last()
-		want := []report{
+		want := []brief{
 			{60 * time.Second, true, 0},
 			{120 * time.Second, true, 120},
 			{180 * time.Second, false, 80},
 			{760 * time.Second, false, 1},
 		}
 		for at := 820 * time.Second; at < 4370*time.Second; at += time.Minute {
-			want = append(want, report{at, true, 0})
+			want = append(want, brief{at, true, 0})
 		}
 		want[4].lost = 9
-		want = append(want, report{4370 * time.Second, true, 3})
+		want = append(want, brief{4370 * time.Second, true, 3})
+		var got []brief
+		for _, r := range told.list() {
+			got = append(got, brief{r.At.Sub(start), r.Err != nil, r.Lost})
+		}
 		if !slices.Equal(got, want) {
 			t.Errorf("got reports\n%v\nwant\n%v", got, want)
 		}
 	})
 }
 
-func TestLogTo(t *testing.T) {
+func TestReporterLines(t *testing.T) {
+	type line struct {
+		Event string `json:"event"`
+		Error string `json:"error"`
+		Level string `json:"level"`
+		Lost  uint64 `json:"lost_lines"`
+	}
+	full := errors.New("no space")
 	for _, tc := range []struct {
-		report       Report
-		level, error string
+		before, err error
+		lost        uint64
+		want        line
 	}{
-		{Report{Err: errors.New("no space"), Lost: 12}, "ERROR", "no space"},
-		{Report{Lost: 12}, "ERROR", "none: lines are written again"},
-		{Report{}, "INFO", "none: lines are written again"},
+		{nil, full, 12, line{"log_file", "no space", "ERROR", 12}},
+		{full, nil, 12, line{"log_file", "", "ERROR", 12}},
+		{full, nil, 0, line{"log_file", "", "INFO", 0}},
 	} {
 		var out bytes.Buffer
-		LogTo(slog.New(slog.NewJSONHandler(&out, nil)))(tc.report)
-		type line struct {
-			Event string `json:"event"`
-			Error string `json:"error"`
-			Level string `json:"level"`
-			Lost  uint64 `json:"lost_lines"`
-		}
+		r := reporter{log: slog.New(slog.NewJSONHandler(&out, nil)), err: tc.err, lost: tc.lost}
+		r.reported.err = tc.before
+		r.last()
 		var got line
 		if err := json.Unmarshal(out.Bytes(), &got); err != nil {
-			t.Fatalf("%+v: got %q: %v", tc.report, out.String(), err)
+			t.Fatalf("%+v: got %q: %v", tc, out.String(), err)
 		}
-		if want := (line{Event: "log_file", Level: tc.level, Error: tc.error, Lost: tc.report.Lost}); got != want {
-			t.Errorf("%+v: got %+v, want %+v", tc.report, got, want)
+		if got != tc.want {
+			t.Errorf("after %v now %v and %d lost: got %+v, want %+v", tc.before, tc.err, tc.lost, got, tc.want)
 		}
 	}
 }
