@@ -26,7 +26,7 @@ type reporter struct {
 // lose counts lines that will never be written. It reports them itself, because the
 // queue's goroutine may hang in the disk.
 func (r *reporter) lose(lines int) {
-	if lines == 0 {
+	if lines <= 0 {
 		return
 	}
 	r.mu.Lock()
