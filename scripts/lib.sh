@@ -62,7 +62,7 @@ launch() {
 # await NAME PATTERN waits until a line of NAME's output matches the whole extended
 # regular expression, and prints its first group.
 await() {
-  local found end=$((SECONDS + 60))
+  local found end=$((SECONDS + 120))
   while :; do
     found=$(sed -nE "s/$2/\1/p" "$dir/$1.log" | head -n 1)
     [ -z "$found" ] || break

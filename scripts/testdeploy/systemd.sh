@@ -35,7 +35,7 @@ test_socket_activation() {
     -E MESSAGING_API_HANDSHAKES_PER_CLIENT=100000/s:100000 \
     "$root/scripts/testdeploy/respawn" "$run/messaging_api" "$run/activated.pid") >"$run/activated.log" 2>&1 9>&- &
   owned $!
-  eventually 10 connects 127.0.0.1 "$https" || fail "systemd-socket-activate does not listen: $(tail -n 3 "$run/activated.log")"
+  eventually 60 connects 127.0.0.1 "$https" || fail "systemd-socket-activate does not listen: $(tail -n 3 "$run/activated.log")"
   test_message
 
   rm -f "$run/journal"
@@ -44,7 +44,7 @@ test_socket_activation() {
   for _ in 1 2 3; do
     before=$(cat "$run/activated.pid")
     kill "$before"
-    eventually 20 another_process "$before" || fail "the program does not stop: $(tail -n 3 "$run/activated.log")"
+    eventually 60 another_process "$before" || fail "the program does not stop: $(tail -n 3 "$run/activated.log")"
     more_acknowledged || fail "nothing is acknowledged after a restart"
   done
   stop_load
@@ -87,7 +87,7 @@ boot_machine() {
   systemd-nspawn --register=no --keep-unit --private-network --link-journal=no --console=pipe \
     --machine=messaging-api-test -D "$root_fs" -b </dev/null >"$run/machine.log" 2>&1 9>&- &
   nspawn=$!
-  eventually 30 find_machine || fail "the machine does not boot: $(tail -n 5 "$run/machine.log")"
+  eventually 60 find_machine || fail "the machine does not boot: $(tail -n 5 "$run/machine.log")"
   eventually 60 in_machine systemctl is-active --quiet messaging_api.service || {
     in_machine journalctl -n 20 --no-pager >&2 || true
     fail "the service does not start"

@@ -96,8 +96,8 @@ END
   PEBBLE_VA_NOSLEEP=1 PEBBLE_WFE_NONCEREJECT=0 "$dir/pebble" -config "$run/pebble.json" -dnsserver 127.0.0.1:20402 \
     >"$run/pebble.log" 2>&1 9>&- &
   owned $!
-  eventually 10 connects "$address" 20400 || fail "Pebble does not start: $(tail -n 3 "$run/pebble.log")"
-  eventually 10 connects 127.0.0.1 20402 || fail "Pebble's DNS server does not start: $(tail -n 3 "$run/dns.log")"
+  eventually 60 connects "$address" 20400 || fail "Pebble does not start: $(tail -n 3 "$run/pebble.log")"
+  eventually 60 connects 127.0.0.1 20402 || fail "Pebble's DNS server does not start: $(tail -n 3 "$run/dns.log")"
 }
 
 # test_ipv6 connects over IPv6 from an address of its own, and looks at which one
@@ -118,9 +118,9 @@ test_ipv6() {
   stack_up -f docker-compose.yml -f deploy/docker-compose.ipv6.yml
   openssl s_client -connect "[$address]:$https" </dev/null >/dev/null 2>&1 || fail "the service does not answer over IPv6"
   # The connection stays until the client has nothing more to say.
-  openssl s_client -quiet -connect "[$address]:$https" < <(sleep 5) >/dev/null 2>&1 9>&- &
+  openssl s_client -quiet -connect "[$address]:$https" < <(sleep 30 9>&-) >/dev/null 2>&1 9>&- &
   owned $!
-  eventually 4 arrived_from "$address" || fail "the client's IPv6 address does not arrive"
+  eventually 30 arrived_from "$address" || fail "the client's IPv6 address does not arrive"
   stop_background
   test_message
   ok "over IPv6 a client arrives under its own address"

@@ -74,7 +74,7 @@ test_way_out() {
   local out port=20999
   out=$(own_address)
   listen_on "$out" "$port"
-  eventually 5 connects "$out" "$port" || fail "nothing listens on $out"
+  eventually 60 connects "$out" "$port" || fail "nothing listens on $out"
   in_network_of api "exec 3<>/dev/tcp/$out/$port" || fail "the API has no way out, so ACME cannot work"
   ! in_network_of redis "exec 3<>/dev/tcp/$out/$port" || fail "Redis has a way out"
   ! in_network_of redis "exec 3<>/dev/tcp/1.1.1.1/443" || fail "Redis reaches the internet"
