@@ -85,7 +85,7 @@ func keepsTimeOfRecord(t *testing.T, s messageStore) {
 	if err := s.Put(t.Context(), key, []byte("old"), []byte("text"), 2*time.Second); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Swap(t.Context(), key, []byte("old"), []byte("new"), message.KeepText); err != nil && time.Since(start) < 2*time.Second {
+	if err := s.Swap(t.Context(), key, []byte("old"), []byte("new"), message.KeepText); err != nil && time.Since(start) < 1900*time.Millisecond {
 		t.Fatal(err)
 	}
 	eventually(t, "the record is gone", func() error {
@@ -94,7 +94,8 @@ func keepsTimeOfRecord(t *testing.T, s messageStore) {
 		}
 		return nil
 	})
-	if took := time.Since(start); took < 2*time.Second {
+	// The file counts in milliseconds, and Redis reads its clock a few times a second.
+	if took := time.Since(start); took < 1900*time.Millisecond {
 		t.Errorf("the record was gone after %v, want 2 s", took)
 	}
 }
@@ -109,7 +110,7 @@ func endsText(t *testing.T, s messageStore) {
 		t.Fatal(err)
 	}
 	_, text, err := s.GetText(t.Context(), key)
-	if err != nil || text == nil && time.Since(start) < time.Second {
+	if err != nil || text == nil && time.Since(start) < 900*time.Millisecond {
 		t.Errorf("the text at once: %q, %v", text, err)
 	}
 	if _, ok := s.(*store.Redis); ok { // the file's sweeper has a test of its own
