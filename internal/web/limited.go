@@ -37,7 +37,7 @@ const openingBytes = 4 << 10
 // open opens a limited message: it uses up a read, so it is a POST, which no
 // program that only looks at links sends.
 func (s *routes) open(x *Exchange, r *http.Request, id string) error {
-	if err := s.admit(x, r); err != nil {
+	if err := s.charge(x); err != nil {
 		return err
 	}
 	opening := s.readOpening(x, r)
