@@ -20,7 +20,7 @@ type plain struct {
 }
 
 // newPlain returns the server on inner, or nil where there is none.
-func (o *options) newPlain(inner *limit.Listener, source certificateSource, lines web.Log, errorLog *log.Logger, observer web.Observer) *plain {
+func (o *options) newPlain(inner *limit.Listener, source certificateSource, lines web.Log, errorLog *log.Logger, observer web.Observer, load *web.InFlight) *plain {
 	if inner == nil {
 		return nil
 	}
@@ -29,7 +29,7 @@ func (o *options) newPlain(inner *limit.Listener, source certificateSource, line
 		handler = acme.HTTPHandler(handler)
 	}
 	p := &plain{admission: inner, listener: web.NewPlainListener(inner, lines, observer)}
-	p.server = newServer(web.ServePlain(lines, observer, handler), errorLog)
+	p.server = newServer(web.ServePlain(lines, observer, load, handler), errorLog)
 	p.server.ConnContext = p.listener.ConnContext
 	p.server.ConnState = func(c net.Conn, state http.ConnState) {
 		p.admission.ConnState(c, state)

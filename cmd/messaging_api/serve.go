@@ -128,7 +128,7 @@ func (o *options) wire(r *resources) *servers {
 				web.Routes(messages, o.limits(),
 					limiter{limits, metrics.Missed}, o.page()))))
 	public := newPublic(admitted[0], o.tlsConfig(r.source, floods, r.resolver), handler, lines, errorLog, observer)
-	plain := o.newPlain(admitted[1], r.source, lines, errorLog, observer)
+	plain := o.newPlain(admitted[1], r.source, lines, errorLog, observer, load)
 
 	monitor := &storeMonitor{messages: r.messages, ping: counted.Ping, log: r.log}
 	ready := ops.NewReadiness(monitor.check(), certificateCheck(r.source), public.check())

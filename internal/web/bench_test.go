@@ -76,7 +76,7 @@ func BenchmarkHandler(b *testing.B) {
 	store := new(shelf)
 	box := message.NewBox(store)
 	log := slog.New(ops.NewLines(io.Discard, slog.LevelInfo, ops.ClientPrefix)) // what a line costs belongs to it
-	handler := web.Serve(web.Log{Logger: log, Sender: named}, unobserved{}, roomy(), web.Hosts([]string{"example.com"}, web.Origin("", web.Routes(box, limits, free{}, testPage))))
+	handler := web.Serve(logTo(log), unobserved{}, roomy(), web.Hosts([]string{"example.com"}, web.Origin("", web.Routes(box, limits, free{}, testPage))))
 	created, err := box.Create(b.Context(), message.Draft{Text: []byte(strings.Repeat("A text as people write it. ", 10)), TTL: time.Hour}, time.Now())
 	if err != nil {
 		b.Fatal(err)

@@ -159,21 +159,20 @@ func mediaType(h http.Header) (string, error) {
 	return media, nil
 }
 
-// announced returns how long the body says that it is, at most MaxBytes; 0 if it
-// does not say.
+// announced returns the length that the body's header says, at most MaxBytes; 0 if
+// it says none.
 func (l Limits) announced(r *http.Request) int {
 	return int(min(max(r.ContentLength, 0), l.MaxBytes))
 }
 
-// readBody reads at most MaxBytes.
+// readBody reads at most MaxBytes. Every error is a refusal.
 func (l Limits) readBody(x *Exchange, r *http.Request) ([]byte, error) {
 	if r.ContentLength > l.MaxBytes {
 		return nil, l.tooLarge()
 	}
 	x.reading = true
-	x.body = pacedBody{ReadCloser: r.Body, x: x, start: time.Now(), grace: l.Grace}
 	x.load.setWait(x, forBody)
-	body, err := l.readAll(x, r.ContentLength)
+	body, err := l.readAll(x, r)
 	x.load.setWait(x, forNothing)
 	switch {
 	case x.cut.Load():
@@ -181,55 +180,68 @@ func (l Limits) readBody(x *Exchange, r *http.Request) ([]byte, error) {
 			return nil, err
 		}
 		return nil, x.tooBusy()
-	case err == nil:
-		return body, nil
-	case errors.Is(err, errTooLarge):
-		return nil, l.tooLarge()
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		return nil, refusal{status: http.StatusRequestTimeout, detail: "The body did not come in time."}
-	case errors.Is(err, errNoRoom):
-		return nil, x.tooBusy()
-	default:
-		return nil, badRequest("The body ended early or is malformed.")
 	}
+	return body, err
 }
 
-// Why a body is not read on.
-var (
-	errNoRoom   = errors.New("no room for the body")
-	errTooLarge = errors.New("the body is too large")
-)
-
-// readAll reads the body. A negative length is not known. The buffer grows with
-// what has come, not with what was announced; each growth is reserved first.
-func (l Limits) readAll(x *Exchange, length int64) ([]byte, error) {
-	most := l.MaxBytes + 1 // one byte more than the body, to read its end
-	if length >= 0 {
-		most = length + 1
+// readAll reads the body. The buffer grows with what has come, not with what was
+// announced; each growth is reserved first.
+func (l Limits) readAll(x *Exchange, r *http.Request) ([]byte, error) {
+	size := l.MaxBytes
+	if r.ContentLength >= 0 {
+		size = r.ContentLength
 	}
-	const first = 4 << 10 // is counted with the request
-	b := make([]byte, 0, min(most, first))
+	b := make([]byte, 0, min(size+1, 4<<10)) // counted with the request; one byte more reads the end
 	for {
 		if len(b) == cap(b) {
-			grown := 2 * int64(cap(b))
-			if int64(cap(b)) < most {
-				grown = min(grown, most)
-			}
-			if !x.load.reserve(x, int(grown)-cap(b)) {
-				return nil, errNoRoom
+			grown := int(min(2*int64(cap(b)), size+1))
+			if !x.load.reserve(x, grown-cap(b)) {
+				return nil, x.tooBusy()
 			}
 			b = append(make([]byte, 0, grown), b...)
 		}
-		n, err := x.body.Read(b[len(b):cap(b)])
+		l.paceBody(x, len(b))
+		if x.cut.Load() { // after the deadlines, which replace that of the cut
+			return nil, os.ErrDeadlineExceeded
+		}
+		n, err := r.Body.Read(b[len(b):cap(b)])
 		b = b[:len(b)+n]
 		switch {
-		case int64(len(b)) > l.MaxBytes:
-			return nil, errTooLarge
+		case int64(len(b)) > size:
+			return nil, l.tooLarge()
 		case err == io.EOF: //nolint:errorlint // as io.Reader returns it
 			return b, nil
-		case err != nil:
+		case errors.Is(err, os.ErrDeadlineExceeded):
 			return nil, err
+		case err != nil:
+			return nil, badRequest("The body ended early or is malformed.")
 		}
+	}
+}
+
+// paceRate is how fast, in bytes a second, a body or an answer has to move on
+// average after a grace. An absolute deadline would cut large transfers on slow
+// lines, or let a trickle hold a connection for minutes.
+const paceRate = 1 << 10
+
+// paced returns the deadline for the byte after the first n.
+func paced(start time.Time, grace time.Duration, n int) time.Time {
+	return start.Add(grace + time.Duration(n)*time.Second/paceRate)
+}
+
+// paceBody sets the deadline for the next byte of a body after n have come. It also
+// moves the deadline for the answer, which would pass while a large body comes.
+func (l Limits) paceBody(x *Exchange, n int) {
+	if l.Grace == 0 {
+		return
+	}
+	control := http.NewResponseController(x.w)
+	until := paced(x.start, l.Grace, n)
+	_ = control.SetReadDeadline(until)
+	if n > smallAnswer {
+		_ = control.SetWriteDeadline(until.Add(answerGrace))
 	}
 }
 

@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -19,35 +19,39 @@ import (
 type connKey struct{}
 
 // ConnContext is for http.Server: it shows Serve the connection of a request, a
-// *conn or, of HTTP/2, a *transport.
+// *conn or, for HTTP/2, a *transport.
 func (l *Listener) ConnContext(ctx context.Context, c net.Conn) context.Context {
-	switch c := c.(type) {
-	case *conn:
-		return context.WithValue(ctx, connKey{}, c)
-	case *tlsConn:
-		return context.WithValue(ctx, connKey{}, &c.conn)
-	case *tls.Conn:
-		return context.WithValue(ctx, connKey{}, c.NetConn())
+	h1, h2 := protocol(c)
+	if h1 != nil {
+		return context.WithValue(ctx, connKey{}, h1)
 	}
-	return ctx
+	return context.WithValue(ctx, connKey{}, h2)
 }
 
-// ConnState is for http.Server: a connection that is idle again has no handler,
-// and none of its answers is on its way.
+// ConnState is for http.Server: a connection that is idle again has no handler and
+// has sent all its answers.
 func (l *Listener) ConnState(c net.Conn, state http.ConnState) {
 	if state != http.StateIdle {
 		return
 	}
+	h1, h2 := protocol(c)
+	if h1 != nil {
+		h1.answering = false
+	} else {
+		h2.requests.Store(0)
+	}
+}
+
+// protocol returns what is ours of a connection that a Listener returned: either
+// of HTTP/1 or of HTTP/2.
+func protocol(c net.Conn) (*conn, *transport) {
 	switch c := c.(type) {
 	case *conn:
-		c.answering = false
+		return c, nil
 	case *tlsConn:
-		c.answering = false
-	case *tls.Conn:
-		if t, ok := c.NetConn().(*transport); ok {
-			t.requests.Store(0)
-		}
+		return &c.conn, nil
 	}
+	return nil, c.(*tls.Conn).NetConn().(*transport)
 }
 
 // A transport is the connection under TLS. Of HTTP/2 it counts the requests since
@@ -61,39 +65,35 @@ type transport struct {
 // looks for its own there.
 func (t *transport) NetConn() net.Conn { return t.Conn }
 
-// A conn is an HTTP/1 connection that writes the constant headers into each answer
-// as it passes: net/http would copy and sort them for each. When no handler is
-// answering, net/http writes a refusal of its own, which conn replaces. Its state
-// belongs to the goroutine that serves it.
+// A conn is an HTTP/1 connection that writes the constant headers into each answer:
+// net/http would copy and sort them each time. When no handler is answering,
+// net/http writes a refusal of its own, which conn replaces. Its state belongs to
+// the goroutine that serves it.
 type conn struct {
 	net.Conn
 	listener  *Listener
 	answering bool         // set by Serve, cleared when idle
-	headed    bool         // the head of this answer has passed
+	headed    bool         // the head of this answer was written
 	requestID string       // of this answer
 	headers   *headerBlock // of this answer
-	first     head         // the first request's
-	requests  int          // that reached a handler
+	first     firstHead
 }
 
 // answer begins a handler's answer. Where splice is true it comes without its
 // block of headers, which setHeaders chooses.
 func (c *conn) answer(requestID string, splice bool) {
 	c.answering, c.headed, c.requestID = true, !splice, requestID
-	c.requests++
 }
 
-// Read notes how the first request is framed.
+// Read keeps the head of the first request.
 func (c *conn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
-	if !c.first.over {
-		c.first.scan(p[:n])
-	}
+	c.first.add(p[:n])
 	return n, err
 }
 
-// A tlsConn tells net/http its TLS state without being a *tls.Conn, which
-// net/http would write to directly.
+// A tlsConn tells net/http its TLS state. It is no *tls.Conn, because net/http
+// writes directly to one.
 type tlsConn struct {
 	conn
 	secured *tls.Conn
@@ -106,8 +106,8 @@ func (c *tlsConn) ConnectionState() tls.ConnectionState { return c.secured.Conne
 // looks for its own there.
 func (c *conn) NetConn() net.Conn { return c.Conn }
 
-// CloseWrite lets net/http end its side first, so that a refusal is read before
-// the reset that unread request bytes cause.
+// CloseWrite lets net/http end its side first: unread input causes a reset, which
+// may destroy the answer.
 func (c *conn) CloseWrite() error { return closeWrite(c.Conn) }
 
 func closeWrite(c net.Conn) error {
@@ -117,16 +117,15 @@ func closeWrite(c net.Conn) error {
 	return nil
 }
 
-// Write passes on a handler's answer, with the constant headers after the status
-// line, and replaces a refusal of net/http by ours. A status line comes in one
-// piece, and so does a refusal, because net/http buffers more than that.
+// Write adds the constant headers to a handler's answer, and replaces a refusal of
+// net/http by ours. net/http writes a status line, and a refusal, in one piece.
 func (c *conn) Write(p []byte) (int, error) {
 	if c.answering && c.headed {
 		return c.Conn.Write(p)
 	}
 	status := statusOf(p)
 	switch {
-	case c.answering && status >= http.StatusOK: // below that is an interim answer, without our headers
+	case c.answering && status >= http.StatusOK: // lower ones are interim answers, without our headers
 		c.headed = true
 		return c.writeHead(p)
 	case !c.answering && status >= http.StatusBadRequest:
@@ -135,21 +134,22 @@ func (c *conn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// heads holds buffers (*[]byte) for writes that begin with a head: net/http's 4 KiB
-// and 1 KiB of ours.
+// heads holds buffers (*[]byte) for writes that begin with a head: 4 KiB of
+// net/http's and 1 KiB of ours.
 var heads = sync.Pool{New: func() any { return new([]byte) }}
 
-// writeHead writes p, which begins with a status line, with the constant headers
-// after that line.
+// writeHead writes p with the constant headers after its status line.
 func (c *conn) writeHead(p []byte) (int, error) {
 	line := bytes.IndexByte(p, '\n') + 1
 	head := heads.Get().(*[]byte)
 	defer heads.Put(head)
 	b := append((*head)[:0], p[:line]...)
-	b = c.headers.appendTo(b, c.requestID)
-	b = append(b, p[line:]...)
-	*head = b
-	if _, err := c.Conn.Write(b); err != nil {
+	b = append(b, RequestIDHeader+": "...)
+	b = append(b, c.requestID...)
+	b = append(b, "\r\n"...)
+	b = append(b, c.headers.lines...)
+	*head = append(b, p[line:]...)
+	if _, err := c.Conn.Write(*head); err != nil {
 		return 0, err
 	}
 	return len(p), nil
@@ -158,13 +158,10 @@ func (c *conn) writeHead(p []byte) (int, error) {
 // statusOf returns the status in the status line that p starts with, or 0.
 func statusOf(p []byte) int {
 	const line = "HTTP/1.1 400"
-	if len(p) < len(line) || string(p[:len("HTTP/1.")]) != "HTTP/1." {
+	if len(p) < len(line) || !bytes.HasPrefix(p, []byte("HTTP/1.")) {
 		return 0
 	}
-	status, err := strconv.Atoi(string(p[len(line)-3 : len(line)]))
-	if err != nil {
-		return 0
-	}
+	status, _ := strconv.Atoi(string(p[len(line)-3 : len(line)])) // 0 after an error
 	return status
 }
 
@@ -184,21 +181,10 @@ func serverRefusal(status int) string {
 	}
 }
 
-// tlsOf describes a connection as it is below HTTP.
-func tlsOf(c net.Conn) (version, resumed slog.Attr) {
-	secured, ok := c.(*tls.Conn)
-	if !ok {
-		return describeTLS(nil)
-	}
-	state := secured.ConnectionState()
-	return describeTLS(&state)
-}
-
 // refuse answers what could not be read as a request, and discards the input that
 // follows. The caller closes the connection.
 func (l *Listener) refuse(c net.Conn, status int, detail string) error {
-	sender := l.log.sender(c.RemoteAddr().String(), nil)
-	_, err := c.Write(l.refusal(c, sender, status, detail))
+	_, err := c.Write(l.refusal(c, status, detail))
 	if err == nil {
 		drainConnection(c)
 	}
@@ -206,28 +192,31 @@ func (l *Listener) refuse(c net.Conn, status int, detail string) error {
 }
 
 // refusal logs and counts what could not be read as a request, and returns the
-// whole HTTP/1.1 answer.
-func (l *Listener) refusal(c net.Conn, sender netip.Addr, status int, detail string) []byte {
+// HTTP/1.1 answer.
+func (l *Listener) refusal(c net.Conn, status int, detail string) []byte {
 	id := uuid.NewString()
 	body := problem(status, detail)
-	if !l.log.suppressed(sender, status, "") {
-		version, resumed := tlsOf(c)
+	if sender := l.log.Sender(c.RemoteAddr().String(), nil); !l.log.Suppress(sender, status, "") {
+		var state *tls.ConnectionState
+		if secured, ok := c.(*tls.Conn); ok {
+			state = new(secured.ConnectionState())
+		}
+		version, resumed := describeTLS(state)
 		l.log.LogAttrs(context.Background(), slog.LevelInfo, "request", slog.String("request_id", id),
-			clientAttr(sender), slog.String("route", otherRoute), version, resumed,
+			slog.Any("client", sender), slog.String("route", otherRoute), version, resumed,
 			slog.Int("status", status), slog.Int("bytes", len(body)))
 	}
 	l.observer.Request(otherRoute, "HTTP/1.1", status, 0) // no request was read, so there is no duration
-	b := make([]byte, 0, 512+len(l.headers.lines)+len(body))
-	b = append(b, "HTTP/1.1 "...)
-	b = strconv.AppendInt(b, int64(status), 10)
-	b = append(b, ' ')
-	b = append(b, http.StatusText(status)...)
-	b = append(b, "\r\nContent-Type: application/problem+json\r\nConnection: close\r\nContent-Length: "...)
-	b = strconv.AppendInt(b, int64(len(body)), 10)
-	b = append(b, "\r\nDate: "...)
-	b = time.Now().UTC().AppendFormat(b, http.TimeFormat)
-	b = append(b, "\r\n"...)
-	b = l.headers.appendTo(b, id)
-	b = append(b, "\r\n"...)
-	return append(b, body...)
+	answer := http.Response{
+		StatusCode: status, ProtoMajor: 1, ProtoMinor: 1, Close: true,
+		Header:        http.Header{"Content-Type": problemType, "Date": {time.Now().UTC().Format(http.TimeFormat)}, RequestIDHeader: {id}},
+		Body:          io.NopCloser(bytes.NewReader(body)),
+		ContentLength: int64(len(body)),
+	}
+	for _, h := range l.headers.fields {
+		answer.Header[h.name] = h.value
+	}
+	var b bytes.Buffer
+	_ = answer.Write(&b) // a buffer takes everything
+	return b.Bytes()
 }

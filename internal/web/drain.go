@@ -7,11 +7,9 @@ import (
 	"time"
 )
 
-// A refusal goes out before its request's body was read. If the connection were
-// closed then, the reset that unread bytes cause would often destroy the answer
-// before its client, or a proxy, has read it. So the body is read and discarded,
-// within these bounds, and the connection goes on where it was read whole. The
-// request still counts as under way.
+// A refusal is sent before its request's body was read. To close the connection
+// then resets it, which often destroys the answer before the client, or a proxy,
+// reads it. So the body is read and discarded, within these bounds.
 const (
 	drainBytes = 8 << 20
 	drainTime  = 10 * time.Second
@@ -25,22 +23,16 @@ func drainConnection(c net.Conn) {
 	_, _ = io.CopyN(io.Discard, c, drainBytes)
 }
 
-// unread reports whether a request that is refused with this status has a body that
-// may still come. A client that waits for "100 Continue" sends none, and one that
-// was too slow, or was cut, has had its time.
-func (x *Exchange) unread(r *http.Request, status int) bool {
-	return r.ContentLength != 0 && (x.reading || r.Header.Get("Expect") == "") &&
-		status != http.StatusRequestTimeout && !x.cut.Load()
-}
-
-// prepareDrain prepares to discard the body after the answer. Call it before the
-// answer.
+// prepareDrain prepares to discard the body after a refusal with this status. Call
+// it before the answer. A client that waits for "100 Continue" sends no body, and
+// one that was too slow, or was cut, gets no more time.
 func (x *Exchange) prepareDrain(r *http.Request, status int) {
-	if !x.unread(r, status) {
+	if r.ContentLength == 0 || !x.reading && r.Header.Get("Expect") != "" ||
+		status == http.StatusRequestTimeout || x.cut.Load() {
 		return
 	}
-	// Otherwise net/http itself reads up to 256 KiB of the body before it sends the
-	// answer, and closes where that is not all.
+	// Otherwise net/http reads up to 256 KiB of the body before it sends the answer,
+	// and closes the connection where that is not all.
 	if http.NewResponseController(x.w).EnableFullDuplex() != nil {
 		return
 	}
@@ -51,9 +43,8 @@ func (x *Exchange) prepareDrain(r *http.Request, status int) {
 }
 
 // drain discards the rest of a refused request's body. In HTTP/1 it sends the
-// answer first, so that a client that watches for it stops sending. In HTTP/2 the
-// answer goes out after the body: curl loses an answer that ends before its request
-// does, and Go's client stops sending at the answer's header and waits for the end.
+// answer first, so that a client that sees it stops sending. In HTTP/2 the answer
+// follows the body, because curl loses an answer that ends before its request.
 func (x *Exchange) drain(r *http.Request) {
 	if !x.draining {
 		return
@@ -63,12 +54,10 @@ func (x *Exchange) drain(r *http.Request) {
 		_ = control.Flush()
 	}
 	_ = control.SetReadDeadline(time.Now().Add(drainTime))
-	x.load.setWait(x, forBody) // after the deadline, which would undo that of a cut
+	x.load.setWait(x, forBody) // after the deadline, which would replace that of a cut
 	_, err := io.CopyN(io.Discard, r.Body, drainBytes+1)
 	x.load.setWait(x, forNothing)
 	if x.cut.Load() || err != io.EOF && r.ProtoMajor == 1 { //nolint:errorlint // as io.Reader returns it
-		// What is still to come must not be taken for the next request, and what was
-		// cut is counted no more.
-		panic(http.ErrAbortHandler)
+		panic(http.ErrAbortHandler) // the rest of the body must not become the next request
 	}
 }

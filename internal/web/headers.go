@@ -32,14 +32,6 @@ func newHeaderBlock(fields []header) *headerBlock {
 	return b
 }
 
-// appendTo appends the block and the request id, as lines.
-func (b *headerBlock) appendTo(head []byte, requestID string) []byte {
-	head = append(head, RequestIDHeader+": "...)
-	head = append(head, requestID...)
-	head = append(head, "\r\n"...)
-	return append(head, b.lines...)
-}
-
 // setHeaders makes the answer carry this block, and no other. Call it before the
 // answer begins.
 func (x *Exchange) setHeaders(b *headerBlock) {

@@ -208,7 +208,7 @@ func bare(t *testing.T, config *tls.Config, handshake time.Duration) (*web.Liste
 		t.Fatal(err)
 	}
 	log := new(journal)
-	l := web.NewListener(inner, config, handshake, web.Log{Logger: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))}, unobserved{})
+	l := web.NewListener(inner, config, handshake, logTo(slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))), unobserved{})
 	t.Cleanup(func() { _ = l.Close() })
 	return l, log
 }
@@ -279,7 +279,7 @@ func lonely(t *testing.T, bound time.Duration, start string) (got []byte, lasted
 		log = new(journal)
 		client, server := net.Pipe()
 		inner := &pipeListener{conns: make(chan net.Conn)}
-		l := web.NewListener(inner, certificate, bound, web.Log{Logger: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))}, unobserved{})
+		l := web.NewListener(inner, certificate, bound, logTo(slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))), unobserved{})
 		begin := time.Now()
 		inner.conns <- server
 		go func() { _, _ = io.WriteString(client, start) }()
@@ -485,7 +485,7 @@ func TestServiceLeavesNoGoroutines(t *testing.T) {
 // An Accept that fails is the server's to judge: it waits and tries again.
 func TestAcceptPassesErrorsOn(t *testing.T) {
 	inner := &failingListener{fail: errBroken}
-	l := web.NewListener(inner, nil, patience, web.Log{Logger: slog.New(slog.DiscardHandler)}, unobserved{})
+	l := web.NewListener(inner, nil, patience, logTo(slog.New(slog.DiscardHandler)), unobserved{})
 	for range 3 {
 		if _, err := l.Accept(); !errors.Is(err, errBroken) {
 			t.Errorf("Accept: got %v, want %v", err, errBroken)

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"strings"
 	"time"
 
 	"messaging_api/internal/message"
@@ -14,38 +15,15 @@ import (
 // A Log writes a line for each request, and knows who sent it.
 type Log struct {
 	*slog.Logger
-	// Sender returns the address of the client that sent a request from remoteAddr
-	// (http.Request.RemoteAddr) with these fields, which are nil where none were
-	// read. It is called once a request. The budgets are charged to this address;
-	// the slog.Handler decides how much of it a line shows. Nil: no address is known.
+	// Sender returns the address of the client that sent a request with these fields
+	// (nil: none were read) from remoteAddr (http.Request.RemoteAddr). Budgets are
+	// charged to it. The slog.Handler decides how much of it a line shows.
 	Sender func(remoteAddr string, fields http.Header) netip.Addr
-	// Suppress reports whether a request gets no line of its own, and counts those.
-	// It is called for requests that were charged to no budget, with the status
-	// and, for a refusal by a limit, its name: clients can send such requests as
-	// often as they like, and must not fill the disk. A 500 always has its line.
-	// Nil: each request has one.
+	// Suppress reports whether a request gets no line, and counts those. It is called
+	// for requests that were charged to no budget, except those answered with 500,
+	// because clients can send them without bound. Limit is what refused the request,
+	// or empty.
 	Suppress func(sender netip.Addr, status int, limit string) bool
-}
-
-// suppressed reports whether there is no line.
-func (l Log) suppressed(sender netip.Addr, status int, limit string) bool {
-	return l.Suppress != nil && l.Suppress(sender, status, limit)
-}
-
-// sender is the zero Addr for a client that is not known.
-func (l Log) sender(remoteAddr string, fields http.Header) netip.Addr {
-	if l.Sender == nil {
-		return netip.Addr{}
-	}
-	return l.Sender(remoteAddr, fields)
-}
-
-// clientAttr is empty for a client that is not known.
-func clientAttr(sender netip.Addr) slog.Attr {
-	if !sender.IsValid() {
-		return slog.Attr{} // slog leaves out empty ones
-	}
-	return slog.Any("client", sender)
 }
 
 // Events of a request's line, for operators who watch the log for attacks.
@@ -57,12 +35,12 @@ const (
 )
 
 // log writes the request's line.
-func (x *Exchange) log(log Log, r *http.Request, start time.Time, took time.Duration) {
+func (x *Exchange) log(log Log, r *http.Request, took time.Duration) {
 	level := slog.LevelInfo
 	if x.status >= http.StatusInternalServerError || x.cause != nil {
 		level = slog.LevelError
 	}
-	if !x.granted && x.status != http.StatusInternalServerError && log.suppressed(x.sender, x.status, x.limit) {
+	if !x.granted && x.status != http.StatusInternalServerError && log.Suppress(x.sender, x.status, x.limit) {
 		return
 	}
 	if !log.Enabled(r.Context(), level) {
@@ -71,7 +49,7 @@ func (x *Exchange) log(log Log, r *http.Request, start time.Time, took time.Dura
 	version, resumed := describeTLS(r.TLS)
 	attrs := [...]slog.Attr{
 		slog.String("request_id", x.requestID),
-		clientAttr(x.sender),
+		slog.Any("client", x.sender),
 		slog.String("method", knownMethod(r.Method)),
 		slog.String("route", x.route),
 		slog.String("proto", r.Proto),
@@ -95,7 +73,7 @@ func (x *Exchange) log(log Log, r *http.Request, start time.Time, took time.Dura
 		more[3] = slog.String("user_agent", agent[0]) // the handler cuts it
 	}
 	// A Logger would look up the source line of each call, which is always this one.
-	record := slog.NewRecord(start.Add(took), level, "request", 0)
+	record := slog.NewRecord(x.start.Add(took), level, "request", 0)
 	record.AddAttrs(attrs[:]...)
 	_ = log.Handler().Handle(r.Context(), record)
 }
@@ -118,14 +96,7 @@ func describeTLS(state *tls.ConnectionState) (version, resumed slog.Attr) {
 	if state == nil {
 		return version, resumed
 	}
-	name := "other"
-	switch state.Version {
-	case tls.VersionTLS12:
-		name = "1.2"
-	case tls.VersionTLS13:
-		name = "1.3"
-	}
-	return slog.String("tls", name), slog.Bool("resumed", state.DidResume)
+	return slog.String("tls", strings.TrimPrefix(tls.VersionName(state.Version), "TLS ")), slog.Bool("resumed", state.DidResume)
 }
 
 // knownMethod keeps text that a client sent as its method out of the log.

@@ -302,7 +302,7 @@ func TestLogLineOfTampering(t *testing.T) {
 func TestLogLevel(t *testing.T) {
 	s := newStack(nil)
 	log := slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelError}))
-	s.handler = web.Serve(web.Log{Logger: log}, unobserved{}, roomy(), web.Hosts(nil, web.Routes(message.NewBox(s.store), limits, s.limiter, testPage)))
+	s.handler = web.Serve(logTo(log), unobserved{}, roomy(), web.Hosts(nil, web.Routes(message.NewBox(s.store), limits, s.limiter, testPage)))
 	path := s.post(t, "x")
 	s.ask("GET", path, nil, nil)
 	if s.log.String() != "" {

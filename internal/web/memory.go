@@ -2,53 +2,33 @@ package web
 
 import (
 	"cmp"
+	"net/http"
 	"net/netip"
 	"slices"
 	"sync"
 	"time"
 )
 
-// What the requests under way hold in memory, in bytes. The limit is well below
-// 1 GiB, a usual limit of a container, because the collector and the copies that
-// parsing and sealing make need room too.
+// What requests under way may hold in memory, in bytes. The limit is well below
+// 1 GiB, a usual limit of a container: the collector and copies need room too.
 const (
 	memoryLimit = 128 << 20
-	clientPart  = 8        // one client holds at most this part of the limit, and one answer
+	clientPart  = 8        // a client holds at most this part of the limit, and one answer
 	requestCost = 16 << 10 // a request's goroutine, buffers and header
-	roomPart    = 64       // once requests are cut, this part of the limit becomes free
+	roomPart    = 64       // making room frees this part of the limit
 )
 
-// largestAnswer is the size of the largest answer where a body has maxBytes: JSON
-// writes a control character as six bytes.
-func largestAnswer(maxBytes int64) int { return 6*int(maxBytes) + requestCost }
-
-// A memory is the account of what requests under way hold: each from its header
-// to the last byte of its answer. Without it clients that stand still, in the
-// middle of a body or before an answer, fill the process.
-//
-// A client that holds its part is refused. When all clients together hold the
-// limit, those that hold most make room for those that hold less: their requests
-// that wait for the client are cut, the oldest first.
+// A memory is the account of what requests under way hold, each from its header to
+// the last byte of its answer. A client over its part is refused. When all clients
+// hold the limit, requests that wait for their client are cut: first those of the
+// clients that hold most, and of these the oldest.
 type memory struct {
 	limit, clientLimit int
 
-	mu      sync.Mutex // guards what follows, and the reservation of every exchange
+	mu      sync.Mutex // guards what follows, and held of every exchange
 	held    int
-	waiting int                     // requests
-	clients map[Client]clientMemory // that have requests under way
-}
-
-// A clientMemory is what the requests of one client hold.
-type clientMemory struct {
-	held           int
-	oldest, newest *Exchange // of those that wait for the client
-}
-
-// A reservation is what one request holds.
-type reservation struct {
-	held         int
-	waits        wait
-	older, newer *Exchange // of the same client, while it waits
+	clients map[Client]int     // bytes held
+	waiting map[*Exchange]wait // for their clients
 }
 
 // A wait says what a request is waiting for its client to do.
@@ -60,22 +40,29 @@ const (
 	forReader       // to take the rest of the answer
 )
 
-// newMemory has room for at least two of the largest answers, so that one is
-// always possible.
+// newMemory has room for two of the largest answers, so that one is always
+// possible. JSON writes a control character as six bytes.
 func newMemory(maxBytes int64) memory {
-	largest := largestAnswer(maxBytes)
+	largest := 6*int(maxBytes) + requestCost
 	limit := max(memoryLimit, 2*largest)
-	return memory{limit: limit, clientLimit: limit/clientPart + largest, clients: make(map[Client]clientMemory)}
+	return memory{
+		limit: limit, clientLimit: limit/clientPart + largest,
+		clients: make(map[Client]int), waiting: make(map[*Exchange]wait),
+	}
 }
 
 // reserve adds n bytes to what x holds, or reports that there is no room.
 func (m *memory) reserve(x *Exchange, n int) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.clients[x.client].held+n > m.clientLimit {
+	ofClient := m.clients[x.client] + n
+	if ofClient > m.clientLimit {
 		return false
 	}
-	if m.held+n > m.limit && !m.makeRoom(x.client, n) {
+	if m.held+n > m.limit {
+		m.makeRoom(n, ofClient)
+	}
+	if m.held+n > m.limit {
 		return false
 	}
 	m.add(x, n)
@@ -87,100 +74,54 @@ func (m *memory) release(x *Exchange, keep int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if keep == 0 {
-		m.setWaitLocked(x, forNothing)
+		delete(m.waiting, x)
 	}
-	m.add(x, min(keep-x.reserved.held, 0))
+	m.add(x, min(keep-x.held, 0))
 }
 
 // add counts n bytes more, or fewer, for x.
 func (m *memory) add(x *Exchange, n int) {
 	m.held += n
-	x.reserved.held += n
-	c := m.clients[x.client]
-	c.held += n
-	if c.held == 0 {
+	x.held += n
+	if m.clients[x.client] += n; m.clients[x.client] == 0 {
 		delete(m.clients, x.client)
-		return
 	}
-	m.clients[x.client] = c
 }
 
-// setWait notes what x, which holds something, waits for from now on.
+// setWait notes what x waits for from now on, unless x was cut.
 func (m *memory) setWait(x *Exchange, w wait) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.setWaitLocked(x, w)
+	if w == forNothing || x.held == 0 {
+		delete(m.waiting, x)
+	} else {
+		m.waiting[x] = w
+	}
 }
 
-func (m *memory) setWaitLocked(x *Exchange, w wait) {
-	r := &x.reserved
-	if r.held == 0 || r.waits == w { // what was cut waits no more
-		return
-	}
-	c := m.clients[x.client]
-	if r.waits != forNothing {
-		m.waiting--
-		*link(&c.oldest, r.older, true) = r.newer
-		*link(&c.newest, r.newer, false) = r.older
-	}
-	r.waits = w
-	if w != forNothing {
-		m.waiting++
-		r.older, r.newer = c.newest, nil
-		*link(&c.oldest, c.newest, true) = x
-		c.newest = x
-	}
-	m.clients[x.client] = c
-}
-
-// link returns where the list of a client says what comes after x, or before it;
-// where x is nil that is the end of the list.
-func link(end **Exchange, x *Exchange, after bool) **Exchange {
-	switch {
-	case x == nil:
-		return end
-	case after:
-		return &x.reserved.newer
-	}
-	return &x.reserved.older
-}
-
-// makeRoom cuts requests of the clients that hold most, until n bytes more fit
-// the limit. It cuts somewhat more, so that a flood of requests does not sort the
-// clients for each. No client makes room for one that would hold more.
-func (m *memory) makeRoom(c Client, n int) bool {
-	if m.waiting == 0 {
-		return false
-	}
-	type holder struct {
-		held   int
-		oldest *Exchange
-	}
-	var most []holder
-	for other, has := range m.clients {
-		if other != c && has.oldest != nil && has.held >= m.clients[c].held+n {
-			most = append(most, holder{has.held, has.oldest})
+// makeRoom cuts requests until n bytes more fit the limit, but only of clients that
+// hold least bytes or more. It cuts somewhat more than needed, so that a flood does
+// not sort for each request.
+func (m *memory) makeRoom(n, least int) {
+	var victims []*Exchange
+	for x := range m.waiting {
+		if m.clients[x.client] >= least {
+			victims = append(victims, x)
 		}
 	}
-	slices.SortFunc(most, func(a, b holder) int { return cmp.Compare(b.held, a.held) })
-	enough := m.limit - m.limit/roomPart - n
-	for _, h := range most {
-		for x := h.oldest; x != nil && m.held > enough; {
-			newer := x.reserved.newer
-			m.cut(x)
-			x = newer
+	slices.SortFunc(victims, func(a, b *Exchange) int {
+		return cmp.Or(cmp.Compare(m.clients[b.client], m.clients[a.client]), a.start.Compare(b.start))
+	})
+	for _, x := range victims {
+		if m.held+n <= m.limit-m.limit/roomPart {
+			return
 		}
+		w := m.waiting[x]
+		delete(m.waiting, x)
+		m.add(x, -x.held)
+		x.cut.Store(true)
+		x.interrupt(w)
 	}
-	return m.held+n <= m.limit
-}
-
-// cut ends the wait of x for its client and takes back what x holds.
-func (m *memory) cut(x *Exchange) {
-	w := x.reserved.waits
-	m.setWaitLocked(x, forNothing)
-	m.add(x, -x.reserved.held)
-	x.cut.Store(true)
-	x.interrupt(w)
 }
 
 // longAgo is a deadline that has passed.
@@ -191,23 +132,19 @@ var longAgo = time.Unix(1, 0)
 func (x *Exchange) interrupt(w wait) {
 	switch {
 	case w == forBody:
-		if c, ok := x.w.(readDeadliner); ok {
-			_ = c.SetReadDeadline(longAgo)
-		}
+		_ = http.NewResponseController(x.w).SetReadDeadline(longAgo)
 	case x.transport != nil && x.transport.isOf(x.sender):
-		// To end the stream alone would take a frame, which waits where the client
-		// does not read the connection either.
+		// To end the stream alone takes a frame, which waits where the client does not
+		// read the connection.
 		_ = x.transport.Close()
 	default:
-		if c, ok := x.w.(writeDeadliner); ok {
-			_ = c.SetWriteDeadline(longAgo)
-		}
+		_ = http.NewResponseController(x.w).SetWriteDeadline(longAgo)
 	}
 }
 
 // isOf reports whether the client itself is at the other end: a proxy's
 // connection carries requests of other clients too.
-func (c *transport) isOf(sender netip.Addr) bool {
-	peer, err := netip.ParseAddrPort(c.RemoteAddr().String())
+func (t *transport) isOf(sender netip.Addr) bool {
+	peer, err := netip.ParseAddrPort(t.RemoteAddr().String())
 	return err == nil && peer.Addr().Unmap().WithZone("") == sender
 }

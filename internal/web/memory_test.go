@@ -21,7 +21,7 @@ func (w *waiter) SetWriteDeadline(time.Time) error { w.cut = true; return nil }
 
 func request(client byte) (*Exchange, *waiter) {
 	w := new(waiter)
-	return &Exchange{w: w, client: Client{client}}, w
+	return &Exchange{w: w, start: time.Now(), client: Client{client}}, w
 }
 
 // One client holds its part at most, and all clients the limit.
@@ -51,7 +51,7 @@ func TestMemoryBoundsAllAndEachClient(t *testing.T) {
 	for _, x := range all {
 		m.release(x, 0)
 	}
-	if m.held != 0 || len(m.clients) != 0 || m.waiting != 0 {
+	if m.held != 0 || len(m.clients) != 0 || len(m.waiting) != 0 {
 		t.Errorf("afterwards %d bytes of %d clients are left", m.held, len(m.clients))
 	}
 }

@@ -10,12 +10,11 @@ import (
 // ACME challenges are secrets too.
 const plainRoute = "plain"
 
-// ServePlain is [Serve] around a handler of plain HTTP. It sends no
-// Strict-Transport-Security, which a server must not do there (RFC 6797, section
-// 7.2).
-func ServePlain(log Log, observer Observer, next http.Handler) http.Handler {
+// ServePlain is [Serve] around a handler of plain HTTP. It does not send
+// Strict-Transport-Security, which RFC 6797, section 7.2, forbids there.
+func ServePlain(log Log, observer Observer, load *InFlight, next http.Handler) http.Handler {
 	// The headers are set in the map, so that a handler can replace one.
-	return serve(log, observer, plainHeaders(), false, nil, func(x *Exchange, r *http.Request) error {
+	return serve(log, observer, plainHeaders(), false, load, func(x *Exchange, r *http.Request) error {
 		x.route = plainRoute
 		next.ServeHTTP(recorder{x}, r)
 		return nil

@@ -199,7 +199,10 @@ func (s *routes) store(x *Exchange, r *http.Request) (created message.Created, e
 	if denial := s.limiter.Fits(x.client, size, answer); denial != nil {
 		return created, x.tooMany(denial)
 	}
-	created, err = s.write(x, r, draft)
+	err = x.load.withSlot(x, r, func() (err error) {
+		created, err = s.messages.Create(storeContext(), draft, time.Now())
+		return err
+	})
 	if err != nil {
 		x.granted = false // so that an outage does not flood the log
 		return created, err
@@ -213,15 +216,6 @@ func (s *routes) store(x *Exchange, r *http.Request) (created message.Created, e
 // store that does not answer, and pays for a message that is stored. A client that
 // only closes its own side, which cancels the request too, gets its answer.
 func storeContext() context.Context { return context.Background() }
-
-// write stores a message. It holds a slot of the store meanwhile.
-func (s *routes) write(x *Exchange, r *http.Request, d message.Draft) (message.Created, error) {
-	if err := x.load.acquire(x, r); err != nil {
-		return message.Created{}, err
-	}
-	defer x.load.free()
-	return s.messages.Create(storeContext(), d, time.Now())
-}
 
 // read answers with a message, or with the state of a limited one.
 func (s *routes) read(x *Exchange, r *http.Request, id string) error {
@@ -290,11 +284,10 @@ var misses = []error{message.ErrNotFound, message.ErrTampered, message.ErrProof,
 // is known. Too many of them refuse further requests before the store is asked:
 // that is what stops guessing.
 func (s *routes) ask(x *Exchange, r *http.Request, f func() (message.Message, error)) (m message.Message, err error) {
-	if err := x.load.acquire(x, r); err != nil {
-		return m, err
-	}
-	defer x.load.free()
-	m, err = f()
+	err = x.load.withSlot(x, r, func() (err error) {
+		m, err = f()
+		return err
+	})
 	if slices.ContainsFunc(misses, func(miss error) bool { return errors.Is(err, miss) }) {
 		s.limiter.Missed(x.client, x.w.Header())
 	}

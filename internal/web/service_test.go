@@ -210,6 +210,13 @@ func (s *service) lines() web.Log {
 	return web.Log{Logger: s.logger, Sender: named, Suppress: s.suppress}
 }
 
+// logTo has a line for each request.
+func logTo(log *slog.Logger) web.Log {
+	return web.Log{Logger: log, Sender: named, Suppress: allLines}
+}
+
+func allLines(netip.Addr, int, string) bool { return false }
+
 // roomy is a bound that these tests do not reach.
 func roomy() *web.InFlight { return web.NewInFlight(512, time.Second, limits.MaxBytes, oneClient) }
 
@@ -224,7 +231,7 @@ func newService(limits web.Limits, hosts ...string) *service {
 
 // newStack returns a service that answers with any handler.
 func newStack(handler web.Handler) *service {
-	s := &service{store: newMemory(), limiter: new(bouncer), log: new(journal), observer: unobserved{}}
+	s := &service{store: newMemory(), limiter: new(bouncer), log: new(journal), observer: unobserved{}, suppress: allLines}
 	s.logger = slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	s.handler = web.Serve(s.lines(), unobserved{}, roomy(), handler)
 	return s

@@ -27,57 +27,55 @@ type Handler func(x *Exchange, r *http.Request) error
 // goroutine at a time.
 type Exchange struct {
 	w         http.ResponseWriter
+	start     time.Time
 	requestID string
 	sender    netip.Addr // the zero Addr: not known
-	client    Client     // by which the sender is limited
+	client    Client     // that the sender counts as
 	host      string     // as ParseHost returns it
 	port      string     // with its colon, or empty
 	publicURL string     // what links begin with; empty: the host that was asked
 	route     string     // the pattern, never the path
-	as        offer      // how the client wants its answer, once that was looked at
-	html      bool       // it would rather have a page, known once as is
+	as        offer      // the form of the answer, once it was negotiated
+	html      bool       // the client prefers a page; known once as is
 	status    int        // 0: nothing has been answered yet
-	bytes     int        // of the body
-	message   string     // what happened to a limited message, if something did
+	bytes     int        // of the answer's body
+	message   string     // one of MessageEvents, or empty
 	event     string     // for the log: the request was refused for what it is
-	granted   bool       // a budget let the request through, and was charged
-	limit     string     // that refused the request, if one did
+	granted   bool       // a budget was charged
+	limit     string     // that refused the request, or empty
 	cause     error      // of a refusal, for the log only
-	body      pacedBody  // the request's, if it has one
 	reading   bool       // the body was asked for
 	draining  bool       // the rest of the body is discarded after the answer
 
 	headers *headerBlock // that the answer carries
 	splicer *conn        // writes the headers; nil: they are in w.Header()
 
-	transport *transport  // of HTTP/2
-	parallel  bool        // its connection had other requests since it was idle
-	load      *InFlight   // nil: nothing is counted
-	reserved  reservation // guarded by memory.mu
-	cut       atomic.Bool // its wait for the client was ended, and what it held taken back
+	transport *transport // of HTTP/2
+	parallel  bool       // its connection had other requests since it was idle
+	load      *InFlight
+	held      int         // bytes; guarded by memory.mu
+	cut       atomic.Bool // the wait for the client was ended, and what it held taken back
 }
 
 // RequestIDHeader names the header that ties an answer to its log line.
 const RequestIDHeader = "X-Request-Id"
 
 // Serve returns the outermost handler. The client gets one answer with every
-// security header, also if next returns an error or panics. The log gets one line,
-// unless it suppresses it; the only text of the client in it is the User-Agent.
-// Observer counts the request once it is answered. Load bounds the requests under
-// way.
+// security header, even if next returns an error or panics. The log gets one line,
+// unless it suppresses it, and the observer counts the request. Load bounds the
+// requests under way.
 func Serve(log Log, observer Observer, load *InFlight, next Handler) http.Handler {
 	return serve(log, observer, newHeaderBlock(securityHeaders()), true, load, next)
 }
 
-// serve is [Serve] with the block of headers that answers carry by default. Where
-// splice is true, an HTTP/1 connection of a [Listener] writes the block itself;
-// next must not set any of its fields then. Load may be nil, where connections are
-// bound enough.
+// serve is [Serve] with the default block of headers. Where splice is true, an
+// HTTP/1 connection of a [Listener] writes the block, and next must not set any of
+// its fields.
 func serve(log Log, observer Observer, block *headerBlock, splice bool, load *InFlight, next Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := &Exchange{
-			w: w, requestID: uuid.NewString(), route: otherRoute, load: load,
-			sender: log.sender(r.RemoteAddr, r.Header),
+			w: w, start: time.Now(), requestID: uuid.NewString(), route: otherRoute, load: load,
+			sender: log.Sender(r.RemoteAddr, r.Header),
 		}
 		handler := next
 		switch c := r.Context().Value(connKey{}).(type) {
@@ -95,7 +93,7 @@ func serve(log Log, observer Observer, block *headerBlock, splice bool, load *In
 			w.Header()[RequestIDHeader] = []string{x.requestID}
 		}
 		x.setHeaders(block)
-		defer load.leave(x)
+		defer load.release(x, 0)
 		x.serve(log, observer, r, handler)
 		x.drain(r)
 		load.flush(x)
@@ -104,16 +102,21 @@ func serve(log Log, observer Observer, block *headerBlock, splice bool, load *In
 
 // serve answers the request, logs and counts it.
 func (x *Exchange) serve(log Log, observer Observer, r *http.Request, handler Handler) {
-	start := time.Now()
 	defer func() {
 		v := recover()
 		abort := v != nil && x.recovered(log, r, v)
 		if x.cut.Load() {
 			x.limit = LimitInFlight
 		}
-		took := time.Since(start)
-		x.log(log, r, start, took)
-		x.count(observer, r, took)
+		took := time.Since(x.start)
+		x.log(log, r, took)
+		observer.Request(x.route, r.Proto, x.status, took)
+		if x.limit != "" {
+			observer.Refused(x.limit)
+		}
+		if x.message != "" {
+			observer.Message(x.message)
+		}
 		if abort {
 			panic(http.ErrAbortHandler)
 		}
@@ -127,30 +130,16 @@ func (x *Exchange) serve(log Log, observer Observer, r *http.Request, handler Ha
 	}
 }
 
-// count tells the observer of the request.
-func (x *Exchange) count(observer Observer, r *http.Request, took time.Duration) {
-	observer.Request(x.route, r.Proto, x.status, took)
-	if x.limit != "" {
-		observer.Refused(x.limit)
-	}
-	if x.message != "" {
-		observer.Message(x.message)
-	}
-}
-
-// An answer that does not fit the buffers of a connection takes as long as its
-// client takes to read it. It goes out in pieces, and the deadline moves with each.
-// At paceRate a piece takes less than the grace. Other answers have the server's
+// A large answer takes as long as its client takes to read it. It is sent in
+// pieces, and the deadline moves with each. Other answers have the server's
 // deadline.
 const (
 	smallAnswer = 4 << 10 // is counted with its request
 	largeAnswer = 16 << 10
 	answerPiece = 16 << 10
 	answerGrace = 30 * time.Second
+	smallGrace  = 10 * time.Second // for an HTTP/2 answer that is not large
 )
-
-// smallGrace is how long a client of HTTP/2 has to take an answer that is not large.
-const smallGrace = 10 * time.Second
 
 // send writes the answer, whole, with its length: HEAD needs that too.
 func (x *Exchange) send(r *http.Request, status int, contentType []string, body []byte) {
@@ -162,25 +151,30 @@ func (x *Exchange) send(r *http.Request, status int, contentType []string, body 
 	if r.Method == http.MethodHead {
 		return
 	}
-	x.write(body)
-}
-
-// write sends a body. It stops at an error: the client has gone, or stands still.
-func (x *Exchange) write(body []byte) {
 	start := time.Now()
-	for whole := len(body); x.bytes < whole; {
-		if whole > largeAnswer {
-			paceAnswer(x.w, answerGrace, x.bytes, start)
-			if x.cut.Load() { // the new deadline has replaced the one of the cut
+	for size := len(body); x.bytes < size; {
+		if size > largeAnswer {
+			x.paceAnswer(start)
+			if x.cut.Load() { // the new deadline has replaced that of the cut
 				return
 			}
 		}
-		n, err := x.w.Write(body[x.bytes:min(whole, x.bytes+answerPiece)]) //nolint:gosec // never HTML
+		n, err := x.w.Write(body[x.bytes:min(size, x.bytes+answerPiece)]) //nolint:gosec // never HTML
 		x.bytes += n
-		if err != nil {
+		if err != nil { // the client has gone, or stands still
 			return
 		}
 	}
+}
+
+// paceAnswer sets the deadline for the next piece of an answer. The kernel may have
+// taken much that the client has not, so the deadline is at most the grace away.
+func (x *Exchange) paceAnswer(start time.Time) {
+	until := paced(start, answerGrace, x.bytes)
+	if latest := time.Now().Add(answerGrace); latest.Before(until) {
+		until = latest
+	}
+	_ = http.NewResponseController(x.w).SetWriteDeadline(until)
 }
 
 // The media types that we send, as header values.
