@@ -164,7 +164,7 @@ func validClaim(claim string) bool {
 
 // withdraw takes a message back for its sender, or ends a claim of a reader.
 func (s *routes) withdraw(x *Exchange, r *http.Request, id string) error {
-	if err := s.admit(x, r); err != nil {
+	if err := s.charge(x); err != nil {
 		return err
 	}
 	if _, err := x.accepted(r); err != nil {

@@ -219,7 +219,7 @@ func storeContext() context.Context { return context.Background() }
 
 // read answers with a message, or with the state of a limited one.
 func (s *routes) read(x *Exchange, r *http.Request, id string) error {
-	if err := s.admit(x, r); err != nil {
+	if err := s.charge(x); err != nil {
 		return err
 	}
 	if _, err := x.accepted(r); err != nil {
@@ -257,15 +257,6 @@ func (s *routes) sendMessage(x *Exchange, r *http.Request, m message.Message) er
 	const nanos = 6 // digits that AppendFormat writes before it cuts them off
 	x.send(r, http.StatusOK, jsonType, appendMessage(make([]byte, 0, size+nanos), m))
 	return nil
-}
-
-// admit takes a request for a message through the client's budgets.
-func (s *routes) admit(x *Exchange, r *http.Request) error {
-	if err := s.charge(x); err != nil {
-		return err
-	}
-	_, err := x.accepted(r)
-	return err
 }
 
 // charge takes a read from the client's budget.
