@@ -8,6 +8,7 @@ import (
 	"mime"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -46,11 +47,7 @@ const (
 func (l Limits) readCreation(x *Exchange, r *http.Request) (message.Draft, error) {
 	media, err := mediaType(r.Header)
 	if err != nil {
-		if e, ok := errors.AsType[refusal](err); ok {
-			e.detail += x.hint(r)
-			err = e
-		}
-		return message.Draft{}, err
+		return message.Draft{}, x.withHint(r, err)
 	}
 	query := r.URL.RawQuery
 	if query != "" && media != mediaText {
@@ -73,9 +70,8 @@ func (l Limits) readCreation(x *Exchange, r *http.Request) (message.Draft, error
 		c.text = body
 	case mediaForm:
 		c, err = parseForm(string(body))
-		if e, ok := errors.AsType[refusal](err); ok && !bytes.Contains(body, []byte("message=")) {
-			e.detail += x.hint(r) // a text was sent where a form was announced
-			err = e
+		if err != nil && !bytes.Contains(body, []byte("message=")) {
+			err = x.withHint(r, err) // a text was sent where a form was announced
 		}
 	default:
 		c, err = parseJSON(body)
@@ -114,47 +110,39 @@ func (l Limits) judge(c creation) (d message.Draft, err error) {
 	return d, nil
 }
 
-func badRequest(format string, args ...any) error {
-	return refusal{status: http.StatusBadRequest, detail: fmt.Sprintf(format, args...)}
-}
+var (
+	errCoding = constant(http.StatusUnsupportedMediaType, "The body has a Content-Encoding; send it as it is.").
+			with("Accept-Encoding", "identity") // RFC 9110, section 12.5.3
+	errMedia = constant(http.StatusUnsupportedMediaType, "The Content-Type is not one of "+mediaJSON+", "+mediaText+" and "+mediaForm+", in UTF-8.").
+			with("Accept-Post", mediaJSON+", "+mediaText+", "+mediaForm)
+)
 
 // mediaType returns which of the three types the body is of; without a
 // Content-Type it is JSON. Only UTF-8 and no content coding are taken.
 func mediaType(h http.Header) (string, error) {
 	for _, coding := range h["Content-Encoding"] {
 		if coding != "" && !strings.EqualFold(coding, "identity") {
-			return "", refusal{
-				status: http.StatusUnsupportedMediaType,
-				detail: "The body has a Content-Encoding; send it as it is.",
-				header: header{"Accept-Encoding", []string{"identity"}}, // RFC 9110, section 12.5.3
-			}
+			return "", errCoding
 		}
 	}
 	fields := h["Content-Type"]
-	const longestType = 256 // bounds what the parser makes of parameters
-	switch {
-	case len(fields) == 0:
+	if len(fields) == 0 {
 		return mediaJSON, nil
-	case len(fields) == 1 && (fields[0] == mediaJSON || fields[0] == mediaText || fields[0] == mediaForm):
-		return fields[0], nil // as most clients write it, without a parser's allocations
 	}
-	unsupported := refusal{
-		status: http.StatusUnsupportedMediaType,
-		detail: "The Content-Type is not one of " + mediaJSON + ", " + mediaText + " and " + mediaForm + ", in UTF-8.",
-		header: header{"Accept-Post", []string{mediaJSON + ", " + mediaText + ", " + mediaForm}},
+	media := fields[0]
+	switch {
+	case len(fields) > 1 || len(media) > 256: // bounds the work of the parser
+		return "", errMedia
+	case media == mediaJSON || media == mediaText || media == mediaForm: // without a parser's allocations
+		return media, nil
 	}
-	if len(fields) > 1 || len(fields[0]) > longestType {
-		return "", unsupported
+	media, params, err := mime.ParseMediaType(media)
+	if err != nil || media != mediaJSON && media != mediaText && media != mediaForm {
+		return "", errMedia
 	}
-	media, params, err := mime.ParseMediaType(fields[0])
-	if err != nil || (media != mediaJSON && media != mediaText && media != mediaForm) {
-		return "", unsupported
-	}
-	switch charset, named := params["charset"]; {
-	case !named:
-	case strings.EqualFold(charset, "utf-8"), strings.EqualFold(charset, "utf8"), strings.EqualFold(charset, "us-ascii"):
-	default:
-		return "", unsupported
+	charset, named := params["charset"]
+	if named && !slices.Contains([]string{"utf-8", "utf8", "us-ascii"}, strings.ToLower(charset)) {
+		return "", errMedia
 	}
 	return media, nil
 }

@@ -96,12 +96,10 @@ func (f *InFlight) await(r *http.Request) bool {
 // charged to no budget, so the log may suppress its line.
 func (x *Exchange) tooBusy() error {
 	x.limit, x.granted = LimitInFlight, false
-	return refusal{
-		status: http.StatusServiceUnavailable,
-		detail: "The service is too busy. Nothing was done; try again.",
-		header: retryAfter(1),
-	}
+	return errTooBusy
 }
+
+var errTooBusy = constant(http.StatusServiceUnavailable, "The service is too busy. Nothing was done; try again.").with("Retry-After", "1")
 
 // Now returns how many requests ask the store.
 func (f *InFlight) Now() int { return len(f.slots) }

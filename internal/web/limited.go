@@ -6,7 +6,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
@@ -212,57 +211,6 @@ func (s *routes) sendState(x *Exchange, r *http.Request, m message.Message) erro
 			detail: "The message has to be opened with POST. What is known of it before that is application/json.",
 		}
 	}
-	b := append(make([]byte, 0, 128), `{"status":200`...)
-	b = appendReads(b, m)
-	b = appendExpiry(b, m.Expires)
-	x.send(r, http.StatusOK, jsonType, b)
+	x.send(r, http.StatusOK, jsonType, appendEnd([]byte(`{"status":200`), m))
 	return nil
-}
-
-// appendReads appends the members that only limited messages have.
-func appendReads(b []byte, m message.Message) []byte {
-	if !m.Limited {
-		return b
-	}
-	b = append(b, `,"reads_left":`...)
-	b = strconv.AppendInt(b, int64(m.Left), 10)
-	return appendOpened(b, m.Opened)
-}
-
-func appendOpened(b []byte, times []time.Time) []byte {
-	b = append(b, `,"opened":[`...)
-	for i, t := range times {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = append(b, '"')
-		b = t.UTC().AppendFormat(b, expiryFormat)
-		b = append(b, '"')
-	}
-	return append(b, ']')
-}
-
-// gone is the refusal of what was opened as often as it could be, taken back or
-// taken down.
-func gone(e *message.GoneError) refusal {
-	r := refusal{status: http.StatusGone}
-	var since time.Time
-	member := ""
-	switch {
-	case !e.TakenDown.IsZero():
-		r.detail, member, since = "The operator removed the message.", "taken_down_at", e.TakenDown
-	case !e.Withdrawn.IsZero():
-		r.detail, member, since = "The sender took the message back.", "withdrawn_at", e.Withdrawn
-	default:
-		r.detail = "The message was opened as often as it could be, and is deleted."
-	}
-	b := problem(r.status, r.detail)
-	b = appendOpened(b[:len(b)-len("}\n")], e.Opened)
-	if member != "" {
-		b = append(b, `,"`+member+`":"`...)
-		b = since.UTC().AppendFormat(b, expiryFormat)
-		b = append(b, '"')
-	}
-	r.json = append(b, "}\n"...)
-	return r
 }

@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"strconv"
 )
 
 // A Client is what the Limiter counts as one: an address cut to a prefix.
@@ -43,9 +44,7 @@ type Denial struct {
 // tooMany is the refusal that tells a client of a denial.
 func (x *Exchange) tooMany(d *Denial) error {
 	x.limit, x.granted = d.Budget, false
-	e := errTooMany
-	e.header = retryAfter(d.RetryAfter)
-	return e
+	return errTooMany.with("Retry-After", strconv.FormatInt(d.RetryAfter, 10))
 }
 
 // errTooMany has to cost less than the request that it refuses.

@@ -20,7 +20,7 @@ func (x *Exchange) recovered(log Log, r *http.Request, v any) (abort bool) {
 	if x.status != 0 {
 		return true
 	}
-	x.refuse(r, refusal{status: http.StatusInternalServerError, detail: ourFault})
+	x.refuse(r, errInternal)
 	return false
 }
 

@@ -2,10 +2,9 @@ package web
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
-	"strconv"
-
-	"github.com/go-json-experiment/json/jsontext"
+	"strings"
 
 	"messaging_api/internal/message"
 )
@@ -17,91 +16,99 @@ type refusal struct {
 	detail string // for the client: names the input and the rule
 	header header // one more field, if it has a name
 	cause  error  // for the log: never shown to the client
-	json   []byte // the body, if it was made at start
+	json   []byte // the body; nil: made from status and detail
 }
 
-// constant returns a refusal that is always the same, with its body made at start.
+func (e refusal) Error() string { return e.detail }
+
+// constant returns a refusal with its body made once.
 func constant(status int, detail string) refusal {
 	return refusal{status: status, detail: detail, json: problem(status, detail)}
 }
 
-func (e refusal) Error() string { return e.detail }
+// with returns the refusal with one more field.
+func (e refusal) with(name, value string) refusal {
+	e.header = header{name, []string{value}}
+	return e
+}
+
+func badRequest(format string, args ...any) error {
+	return refusal{status: http.StatusBadRequest, detail: fmt.Sprintf(format, args...)}
+}
 
 // errNotFound is the only 404: malformed, unknown, expired and foreign ids get the
 // same answer.
 var errNotFound = constant(http.StatusNotFound, "There is nothing here. A link works until its message expires.")
 
-// Refusals of limited messages. Neither uses anything up.
+// errInternal is the only 500.
+var errInternal = constant(http.StatusInternalServerError, "Something went wrong on our side; it has been logged.")
+
+// The refusals of methods that are not in the allow list.
 var (
-	errProof = constant(http.StatusForbidden, "The proof is missing or wrong. Nothing was used up.")
-	errToken = constant(http.StatusForbidden, "The token is neither the message's owner_token nor a live claim.")
+	errRootMethod    = notAllowed(rootMethods)
+	errMessageMethod = notAllowed(messageMethods)
 )
 
-// ourFault is the one 500.
-const ourFault = "Something went wrong on our side; it has been logged."
+func notAllowed(methods string) refusal {
+	return constant(http.StatusMethodNotAllowed, "The method is not one of "+methods+".").with("Allow", methods)
+}
 
-// refusalOf maps every error to a refusal. It is the only place that maps errors to
-// statuses.
+// storeRetry is the Retry-After where the store does not answer, in seconds: about
+// as long as a restart takes.
+const storeRetry = "5"
+
+// refusals is the only place that maps errors to statuses.
+var refusals = []struct {
+	err    error
+	answer refusal
+	logged bool // the error is a fault of ours
+}{
+	{message.ErrNotFound, errNotFound, false},
+	{message.ErrTampered, errNotFound, true},
+	{message.ErrPlain, errMessageMethod, false},
+	{message.ErrProof, constant(http.StatusForbidden, "The proof is missing or wrong. Nothing was used up."), false},
+	{message.ErrToken, constant(http.StatusForbidden, "The token is neither the message's owner_token nor a live claim."), false},
+	{message.ErrNewer, constant(http.StatusServiceUnavailable,
+		"A newer version of the service stored the message, and this one cannot judge it. Try again.").with("Retry-After", storeRetry), true},
+	{message.ErrFull, constant(http.StatusInsufficientStorage, "The store is full. Nothing was stored; messages that expire will make room."), true},
+	{message.ErrUnavailable, constant(http.StatusServiceUnavailable,
+		"The store does not answer. Nothing is known of the message; try again.").with("Retry-After", storeRetry), true},
+}
+
+// refusalOf returns the refusal that an error becomes.
 func refusalOf(err error) refusal {
-	e, ok := errors.AsType[refusal](err)
-	if ok {
+	if e, ok := errors.AsType[refusal](err); ok {
 		return e
 	}
 	if e, ok := errors.AsType[*message.GoneError](err); ok {
 		return gone(e)
 	}
-	switch {
-	case errors.Is(err, message.ErrNotFound):
-		return errNotFound
-	case errors.Is(err, message.ErrTampered):
-		e = errNotFound
-		e.cause = err
-		return e
-	case errors.Is(err, message.ErrPlain):
-		return refusal{
-			status: http.StatusMethodNotAllowed,
-			detail: "The method is not one of " + messageMethods + ".",
-			header: header{"Allow", []string{messageMethods}},
-		}
-	case errors.Is(err, message.ErrProof):
-		return errProof
-	case errors.Is(err, message.ErrToken):
-		return errToken
-	case errors.Is(err, message.ErrNewer):
-		return refusal{
-			status: http.StatusServiceUnavailable, cause: err,
-			detail: "A newer version of the service stored the message, and this one cannot judge it. Try again.",
-			header: retryAfter(storeRetry),
-		}
-	case errors.Is(err, message.ErrFull):
-		return refusal{
-			status: http.StatusInsufficientStorage, cause: err,
-			detail: "The store is full. Nothing was stored; messages that expire will make room.",
-		}
-	case errors.Is(err, message.ErrUnavailable):
-		return refusal{
-			status: http.StatusServiceUnavailable, cause: err,
-			detail: "The store does not answer. Nothing is known of the message; try again.",
-			header: retryAfter(storeRetry),
-		}
-	default:
-		return refusal{
-			status: http.StatusInternalServerError, cause: err,
-			detail: ourFault,
+	for _, row := range refusals {
+		if errors.Is(err, row.err) {
+			if row.logged {
+				row.answer.cause = err
+			}
+			return row.answer
 		}
 	}
+	e := errInternal
+	e.cause = err
+	return e
 }
 
-// storeRetry is the Retry-After, in seconds, where the store does not answer: about
-// as long as a restart takes.
-const storeRetry = 5
-
-func retryAfter(seconds int64) header {
-	return header{"Retry-After", []string{strconv.FormatInt(seconds, 10)}}
+// withHint adds a command that stores a file as it is to a refusal: what curl -F,
+// curl -T and wget --post-file send is none of our types or methods.
+func (x *Exchange) withHint(r *http.Request, err error) error {
+	command := "curl --data-binary @FILE -H 'Content-Type: text/plain' "
+	if strings.HasPrefix(r.UserAgent(), "Wget/") {
+		command = "wget -qO- --header='Content-Type: text/plain' --post-file=FILE "
+	}
+	e := refusalOf(err)
+	e.detail, e.json = e.detail+" To send a file as it is: "+command+x.base()+"/", nil
+	return e
 }
 
-// refuse answers with err, as problem+json (RFC 9457) or as text, as the client
-// prefers.
+// refuse answers with err, as problem+json or as text, as the client prefers.
 func (x *Exchange) refuse(r *http.Request, err error) {
 	e := refusalOf(err)
 	x.cause = e.cause
@@ -118,43 +125,3 @@ func (x *Exchange) refuse(r *http.Request, err error) {
 	}
 	x.send(r, e.status, problemType, e.json)
 }
-
-// problem returns the body of a refusal. Its type is about:blank, because the status
-// says all that a program needs (RFC 9457, section 4.2.1). The detail is for people.
-func problem(status int, detail string) []byte {
-	b := make([]byte, 0, 96+len(detail))
-	b = append(b, `{"type":"about:blank","title":`...)
-	b = appendString(b, http.StatusText(status))
-	b = append(b, `,"status":`...)
-	b = strconv.AppendInt(b, int64(status), 10)
-	b = append(b, `,"detail":`...)
-	b = appendString(b, detail)
-	return append(b, "}\n"...)
-}
-
-// appendString appends s as a JSON string; what is not UTF-8 in it becomes the
-// replacement character.
-func appendString[T ~string | ~[]byte](b []byte, s T) []byte {
-	b, _ = jsontext.AppendQuote(b, s)
-	return b
-}
-
-// quotedSize returns the size of what appendString appends for UTF-8.
-func quotedSize(s []byte) int {
-	size := len(s) + len(`""`)
-	for _, c := range s {
-		size += int(escapeSize[c])
-	}
-	return size
-}
-
-// escapeSize is by how much a byte grows in JSON.
-var escapeSize = func() (grows [256]uint8) {
-	for c := range byte(0x20) {
-		grows[c] = uint8(len(`\u0000`) - 1)
-	}
-	for _, c := range []byte("\"\\\b\f\n\r\t") {
-		grows[c] = uint8(len(`\n`) - 1)
-	}
-	return grows
-}()

@@ -27,9 +27,6 @@ const (
 	messageMethods = "GET, HEAD"
 )
 
-// expiryFormat is RFC 3339 in UTC with milliseconds, the precision that is kept.
-const expiryFormat = "2006-01-02T15:04:05.000Z"
-
 // Routes returns the handler of the service's two URLs. Every other path is a 404.
 // Browsers get the page, unless it is nil. net/http's ServeMux is not used because
 // it redirects paths to a cleaned form.
@@ -59,9 +56,9 @@ func (s *routes) route(x *Exchange, r *http.Request) error {
 	}
 	if !isRoot(r, path) {
 		if r.Method == http.MethodPut { // curl -T appends the file's name to the path
-			return refusal{status: http.StatusNotFound, detail: errNotFound.detail + x.hint(r)}
+			return x.withHint(r, errNotFound)
 		}
-		return message.ErrNotFound
+		return errNotFound
 	}
 	x.route = rootRoute
 	switch r.Method {
@@ -73,7 +70,7 @@ func (s *routes) route(x *Exchange, r *http.Request) error {
 	case http.MethodPost:
 		return s.create(x, r)
 	default:
-		return x.methodNotAllowed(r, rootMethods)
+		return x.wrongMethod(r, errRootMethod)
 	}
 }
 
@@ -91,7 +88,7 @@ func (s *routes) routeMessage(x *Exchange, r *http.Request, id string) error {
 	case r.Method == http.MethodDelete && r.Header.Get("Authorization") != "":
 		return s.withdraw(x, r, id)
 	}
-	return x.methodNotAllowed(r, messageMethods)
+	return x.wrongMethod(r, errMessageMethod)
 }
 
 // longestPath is more than a link's path has. What is longer names nothing, and
@@ -141,80 +138,67 @@ func isRoot(r *http.Request, path string) bool {
 	return false
 }
 
-func (x *Exchange) methodNotAllowed(r *http.Request, allow string) error {
-	e := refusal{
-		status: http.StatusMethodNotAllowed,
-		detail: "The method is not one of " + allow + ".",
-		header: header{"Allow", []string{allow}},
-	}
+// wrongMethod returns a 405, with a hint for curl -T.
+func (x *Exchange) wrongMethod(r *http.Request, e refusal) error {
 	if r.Method == http.MethodPut {
-		e.detail += x.hint(r)
+		return x.withHint(r, e)
 	}
 	return e
 }
 
 // create stores a message and answers with its link.
 func (s *routes) create(x *Exchange, r *http.Request) error {
-	created, err := s.store(x, r)
+	stored, err := s.store(x, r)
 	x.load.release(x, requestCost) // the body is no more
 	if err != nil {
 		return err
 	}
-	name := created.ID.Reveal()
-	link := x.link(name)
+	id := stored.ID.Reveal()
+	link := x.link(id)
 	x.w.Header()["Location"] = []string{link}
 	if x.as == asText {
 		x.send(r, http.StatusOK, textType, []byte(link+"\n"))
-		return nil
+	} else {
+		x.send(r, http.StatusOK, jsonType, created(id, link, stored.Owner.Reveal(), stored.Expires))
 	}
-	b := make([]byte, 0, 256)
-	b = append(b, `{"status":200,"message_id":`...)
-	b = appendString(b, name)
-	b = append(b, `,"url":`...)
-	b = appendString(b, link)
-	b = append(b, `,"owner_token":`...)
-	b = appendString(b, created.Owner.Reveal())
-	b = appendExpiry(b, created.Expires)
-	x.send(r, http.StatusOK, jsonType, b)
 	return nil
 }
 
 // store takes a message through the client's budgets to the store.
-func (s *routes) store(x *Exchange, r *http.Request) (created message.Created, err error) {
+func (s *routes) store(x *Exchange, r *http.Request) (stored message.Created, err error) {
 	answer := x.w.Header()
 	// The budgets are judged before the body is read, as far as its length is known:
 	// a refusal has to cost less than the request.
 	if denial := s.limiter.Create(x.client, s.limits.announced(r)+MessageOverhead, answer); denial != nil {
-		return created, x.tooMany(denial)
+		return stored, x.tooMany(denial)
 	}
 	x.granted = true
 	if _, err := x.accepted(r); err != nil {
-		return created, err
+		return stored, err
 	}
 	draft, err := s.limits.readCreation(x, r)
 	if err != nil {
-		return created, err
+		return stored, err
 	}
 	size := len(draft.Text) + MessageOverhead
 	if denial := s.limiter.Fits(x.client, size, answer); denial != nil {
-		return created, x.tooMany(denial)
+		return stored, x.tooMany(denial)
 	}
 	err = x.load.withSlot(x, r, func() (err error) {
-		created, err = s.messages.Create(storeContext(), draft, time.Now())
+		stored, err = s.messages.Create(storeContext(), draft, time.Now())
 		return err
 	})
 	if err != nil {
-		x.granted = false // so that an outage does not flood the log
-		return created, err
+		x.granted = false // an outage must not flood the log
+		return stored, err
 	}
 	s.limiter.Stored(x.client, size, answer)
-	return created, nil
+	return stored, nil
 }
 
 // storeContext is the context of store calls, which have their own deadline. They
-// ignore the client's cancellation: a client that hangs up must not look like a
-// store that does not answer, and pays for a message that is stored. A client that
-// only closes its own side, which cancels the request too, gets its answer.
+// ignore the client's cancellation: a client that hangs up has to pay for a message
+// that is stored, and one that closes only its own side still gets its answer.
 func storeContext() context.Context { return context.Background() }
 
 // read answers with a message, or with the state of a limited one.
@@ -254,8 +238,8 @@ func (s *routes) sendMessage(x *Exchange, r *http.Request, m message.Message) er
 		x.send(r, http.StatusOK, textType, m.Text)
 		return nil
 	}
-	const nanos = 6 // digits that AppendFormat writes before it cuts them off
-	x.send(r, http.StatusOK, jsonType, appendMessage(make([]byte, 0, size+nanos), m))
+	const digits = 6 // that AppendFormat writes and then cuts off
+	x.send(r, http.StatusOK, jsonType, appendMessage(make([]byte, 0, size+digits), m))
 	return nil
 }
 
@@ -271,9 +255,9 @@ func (s *routes) charge(x *Exchange) error {
 // misses are the errors of a client that guesses.
 var misses = []error{message.ErrNotFound, message.ErrTampered, message.ErrProof, message.ErrToken}
 
-// ask asks the store, as one of those in flight. A miss is charged after the answer
-// is known. Too many of them refuse further requests before the store is asked:
-// that is what stops guessing.
+// ask asks the store, in a slot. A miss is charged after the answer is known. When
+// that budget is spent, requests are refused before the store is asked, which stops
+// guessing.
 func (s *routes) ask(x *Exchange, r *http.Request, f func() (message.Message, error)) (m message.Message, err error) {
 	err = x.load.withSlot(x, r, func() (err error) {
 		m, err = f()
@@ -282,38 +266,8 @@ func (s *routes) ask(x *Exchange, r *http.Request, f func() (message.Message, er
 	if slices.ContainsFunc(misses, func(miss error) bool { return errors.Is(err, miss) }) {
 		s.limiter.Missed(x.client, x.w.Header())
 	}
-	x.granted = err == nil || refusalOf(err).status < http.StatusInternalServerError // so that an outage does not flood the log
+	x.granted = err == nil || refusalOf(err).status < http.StatusInternalServerError // an outage must not flood the log
 	return m, err
-}
-
-// messageBegin is how the JSON of a message begins.
-const messageBegin = `{"status":200,"message":`
-
-// messageSize returns the size of the JSON of a message, which must be UTF-8.
-func messageSize(m message.Message) int {
-	reads := 0
-	if m.Limited {
-		reads = len(`,"reads_left":100,"opened":[]`) + len(m.Opened)*len(`"`+expiryFormat+`",`)
-	}
-	return len(messageBegin) + quotedSize(m.Text) + reads + len(expiryName) + len(expiryFormat) + len(answerEnd)
-}
-
-func appendMessage(b []byte, m message.Message) []byte {
-	b = append(b, messageBegin...)
-	b = appendString(b, m.Text)
-	return appendExpiry(appendReads(b, m), m.Expires)
-}
-
-const (
-	expiryName = `,"expires_at":"`
-	answerEnd  = "\"}\n"
-)
-
-// appendExpiry ends an answer with its last member.
-func appendExpiry(b []byte, expires time.Time) []byte {
-	b = append(b, expiryName...)
-	b = expires.UTC().AppendFormat(b, expiryFormat)
-	return append(b, answerEnd...)
 }
 
 // describe answers with what the service is and its limits.
