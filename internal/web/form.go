@@ -8,11 +8,6 @@ import (
 	"unicode/utf8"
 )
 
-// mostFields bounds the fields of a form or a query before they become a map: a
-// body of nothing but separators would cost many times its size. The service
-// knows two.
-const mostFields = 16
-
 // parseQuery returns what a query says of a message: all but the text.
 func parseQuery(query string) (creation, error) {
 	return parseFields(query, "query parameter", members[1:]...)
@@ -28,11 +23,10 @@ func parseForm(body string) (creation, error) {
 }
 
 // parseFields reads name=value&… as forms and queries are encoded (URL Standard,
-// section 5.1, where a semicolon separates nothing). It refuses unknown names,
-// because a misspelled ttl must not become the default; repeated names, because
-// either value might be meant; and empty values.
+// section 5.1, where a semicolon separates nothing). It refuses unknown names, or a
+// misspelled ttl would become the default, repeated names and empty values.
 func parseFields(s, kind string, known ...string) (c creation, err error) {
-	if strings.Count(s, "&") >= mostFields {
+	if strings.Count(s, "&") >= 16 { // a body of separators would cost many times its size
 		return c, badRequest("There are too many of a %s; known are: %s.", kind, strings.Join(known, ", "))
 	}
 	values, err := url.ParseQuery(strings.ReplaceAll(s, ";", "%3B"))

@@ -7,17 +7,13 @@ import (
 	"strings"
 )
 
-// longestHost is a name of 253 characters with a final dot and a port.
-const longestHost = 260
-
 // ParseHost reads a Host field or a --host: a name or an address, with or without
-// a port. It returns the name in the form in which names are compared: lower case
-// without a final dot, and addresses as netip writes them. The port has its colon
-// and no leading zeros, or is empty. It fails on anything else (RFC 3986, section
-// 3.2.2, without percent-encoding; names are ASCII, so an international name is
-// given in its xn-- form).
+// a port (RFC 3986, section 3.2.2, without percent-encoding). It returns a name in
+// lower case without a final dot, and an address as netip writes it. The port has
+// its colon and no leading zeros, or is empty. An international name has to be in
+// its xn-- form.
 func ParseHost(s string) (name, port string, ok bool) {
-	if len(s) > longestHost {
+	if len(s) > 260 { // 253 characters, a final dot and a port
 		return "", "", false
 	}
 	name = s
@@ -64,8 +60,7 @@ func parseName(s string) (string, bool) {
 
 // validName reports whether s is a host name (RFC 1123, section 2.1, and the
 // underscore that people use) of at most 253 characters. If the last label is a
-// number it is no name, because it may be an address. The letters are checked
-// before they are lowered: Unicode has letters whose lower case is ASCII.
+// number it is no name, because it may be an address.
 func validName(s string) bool {
 	if len(s) > 253 {
 		return false

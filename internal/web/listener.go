@@ -13,18 +13,15 @@ import (
 )
 
 // A Listener accepts connections for an http.Server whose handler is [Serve]'s. It
-// differs from a plain one in three ways. It completes TLS handshakes before it
-// returns a connection. It writes the constant headers of HTTP/1 answers. And a
-// refusal of net/http itself, before any handler runs (a malformed request, headers
-// too large, a wrong expectation, plain HTTP on the TLS port), is sent like every
-// other answer: with the security headers, a request id, a problem body and a log
-// line. For that it has to see the bytes of HTTP/1 answers before they are
-// encrypted.
+// completes TLS handshakes before it returns a connection, and writes the constant
+// headers of HTTP/1 answers. A refusal of net/http itself, before any handler runs,
+// is sent like every other answer: with the security headers, a request id, a
+// problem body and a log line. Examples are malformed requests, headers too large,
+// and plain HTTP on the TLS port.
 //
 // It cannot change two answers that net/http makes inside HTTP/2: the 431 for a
 // header list over the advertised size, and the 400 for fields that HTTP/2 forbids
-// (Connection, Keep-Alive, Proxy-Connection, Transfer-Encoding, Upgrade, TE).
-// Neither holds anything of the client or of a message.
+// (such as Connection). Neither holds anything of the client or of a message.
 //
 // The http.Server must use its ConnContext and ConnState.
 type Listener struct {
@@ -37,36 +34,36 @@ type Listener struct {
 	headers *headerBlock // of what net/http refuses
 	results chan result
 	pending sync.WaitGroup // the accept loop and handshakes under way
-	closed  sync.Once
-	quit    chan struct{} // closed by Close
+	close   func() error   // closes inner once
+	closed  context.Context
 	aborted context.Context
 	abort   context.CancelFunc // ends aborted
 }
 
+// A result is what Accept returns.
 type result struct {
 	conn net.Conn
 	err  error
 }
 
-// NewListener returns a Listener on inner. Without a config connections are returned
-// as they are, because TLS ends elsewhere. A handshake may take as long as handshake
-// says. One that fails is logged at debug level. Observer counts handshakes and what
-// net/http refuses. Close the listener.
+// NewListener returns a Listener on inner. Without a config there is no TLS. A
+// handshake takes at most the time handshake; one that fails is logged at debug
+// level. Close the listener.
 func NewListener(inner net.Listener, config *tls.Config, handshake time.Duration, log Log, observer Observer) *Listener {
 	return newListener(inner, config, handshake, log, observer, newHeaderBlock(securityHeaders()))
 }
 
 func newListener(inner net.Listener, config *tls.Config, handshake time.Duration, log Log, observer Observer, block *headerBlock) *Listener {
 	l := &Listener{
-		inner:     inner,
-		config:    config,
-		handshake: handshake,
-		log:       log,
-		observer:  observer,
-		headers:   block,
-		results:   make(chan result),
-		quit:      make(chan struct{}),
+		inner: inner, config: config, handshake: handshake, log: log, observer: observer,
+		headers: block, results: make(chan result),
 	}
+	var closed context.CancelFunc
+	l.closed, closed = context.WithCancel(context.Background())
+	l.close = sync.OnceValue(func() error {
+		closed()
+		return inner.Close()
+	})
 	l.aborted, l.abort = context.WithCancel(context.Background())
 	l.pending.Go(l.accept)
 	go func() {
@@ -86,15 +83,8 @@ func (l *Listener) Accept() (net.Conn, error) {
 	return r.conn, r.err
 }
 
-// Close stops accepting. The first call counts.
-func (l *Listener) Close() error {
-	var err error
-	l.closed.Do(func() {
-		close(l.quit)
-		err = l.inner.Close()
-	})
-	return err
-}
+// Close stops accepting.
+func (l *Listener) Close() error { return l.close() }
 
 // Abort closes the connections whose handshakes are under way. Call it after
 // Close, to wait for them no longer.
@@ -113,11 +103,11 @@ func (l *Listener) accept() {
 		}
 		if err != nil {
 			select {
-			case l.results <- result{nil, err}: // the server backs off before it accepts again
-				continue
-			case <-l.quit:
+			case l.results <- result{nil, err}: // the server waits before it accepts again
+			case <-l.closed.Done():
 				return
 			}
+			continue
 		}
 		l.pending.Go(func() { l.prepare(c) })
 	}

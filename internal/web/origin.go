@@ -6,17 +6,12 @@ import (
 	"net/url"
 )
 
-// longestOrigin bounds what is parsed of an Origin field.
-const longestOrigin = 512
-
-// Origin refuses, with a 403, what a page of another site makes a browser send:
-// it must neither spend its visitor's budgets nor store messages in the visitor's
-// name. Navigations pass, so that links can be clicked anywhere. Clients other
-// than browsers send none of the fields that are judged.
+// Origin refuses, with a 403, what a page of another site makes a browser send: it
+// must not spend its visitor's budgets or store messages. Navigations pass, so that
+// links can be clicked anywhere. Programs send none of the fields that are judged.
 //
-// Where publicURL (without a final slash) is not empty, links begin with it
-// instead of the host that was asked, and its origin is the service's too. It has
-// been checked.
+// Links begin with publicURL (checked, without a final slash), unless it is empty.
+// Its origin is the service's own too.
 func Origin(publicURL string, next Handler) Handler {
 	protection := http.NewCrossOriginProtection()
 	if u, err := url.Parse(publicURL); publicURL != "" {
@@ -44,7 +39,7 @@ var errForeign = constant(http.StatusForbidden, "A page of another site made the
 // Headers), because CrossOriginProtection lets all of them pass.
 func foreign(protection *http.CrossOriginProtection, r *http.Request) bool {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return len(r.Header.Get("Origin")) > longestOrigin || protection.Check(r) != nil
+		return len(r.Header.Get("Origin")) > 512 || protection.Check(r) != nil
 	}
 	switch r.Header.Get("Sec-Fetch-Site") {
 	case "cross-site", "same-site":

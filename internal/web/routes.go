@@ -4,10 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -44,12 +44,10 @@ type routes struct {
 	json, text []byte      // the description of the service
 }
 
-// route finds the handler for a path and a method, in this order: an unknown
-// path is a 404 whatever the method; then the allow list decides.
+// route finds the handler for a path and a method. An unknown path is a 404
+// whatever the method.
 func (s *routes) route(x *Exchange, r *http.Request) error {
-	// The path as it was sent: with percent-encoding, above all of a slash, it is
-	// another path than that of a link.
-	path := sentPath(r)
+	path := sentPath(r) // with a percent-encoded slash it is not the path of a link
 	if id, found := strings.CutPrefix(path, messagePath); found {
 		x.route = messageRoute
 		return s.routeMessage(x, r, withoutPunctuation(id))
@@ -91,33 +89,25 @@ func (s *routes) routeMessage(x *Exchange, r *http.Request, id string) error {
 	return x.wrongMethod(r, errMessageMethod)
 }
 
-// longestPath is more than a link's path has. What is longer names nothing, and
-// is cut before anything looks at it.
-const longestPath = 256
-
-// sentPath returns the path as it was sent, where it is not too long.
+// sentPath returns the path as it was sent. It cuts one that is longer than any
+// link's, before anything looks at it.
 func sentPath(r *http.Request) string {
-	if len(r.URL.Path) > longestPath {
-		return r.URL.Path[:longestPath]
+	const longest = 256
+	if len(r.URL.Path) > longest {
+		return r.URL.Path[:longest]
 	}
 	return r.URL.EscapedPath()
 }
 
-// Chat programs take the punctuation after a link as part of it. A run of these
-// after a whole id is ignored, percent-encoded or not.
-const (
-	trailing    = " .,)>]}\"';:!?/"
-	idLength    = 36
-	trailingMax = 64
-)
-
-// withoutPunctuation returns the id without a trailing run of punctuation.
+// withoutPunctuation returns the id without a trailing run of punctuation,
+// percent-encoded or not: chat programs take it as a part of the link.
 func withoutPunctuation(id string) string {
-	if len(id) <= idLength || len(id) > idLength+trailingMax {
+	const idLength, most = 36, 64
+	if len(id) <= idLength || len(id) > idLength+most {
 		return id
 	}
 	rest, err := url.PathUnescape(id[idLength:])
-	if err != nil || strings.Trim(rest, trailing) != "" {
+	if err != nil || strings.Trim(rest, " .,)>]}\"';:!?/") != "" {
 		return id
 	}
 	return id[:idLength]
@@ -127,15 +117,7 @@ func withoutPunctuation(id string) string {
 // absolute target may leave out, or the targets of CONNECT and "OPTIONS *", which
 // have no path (RFC 9112, section 3.2).
 func isRoot(r *http.Request, path string) bool {
-	switch path {
-	case "/":
-		return true
-	case "":
-		return r.URL.Opaque == ""
-	case "*":
-		return r.Method == http.MethodOptions
-	}
-	return false
+	return path == "/" || path == "" && r.URL.Opaque == "" || path == "*" && r.Method == http.MethodOptions
 }
 
 // wrongMethod returns a 405, with a hint for curl -T.
@@ -301,10 +283,9 @@ func describe(l Limits) (asJSON, asText []byte) {
 	if err != nil {
 		panic(err) // only a type that JSON does not have
 	}
-	asText = []byte("messaging_api: post a message to /, hand on the link that you get; whoever has the link can read it.\n" +
-		"A request's body has at most " + strconv.FormatInt(l.MaxBytes, 10) + " bytes. A message lives " +
-		strconv.FormatInt(ttl, 10) + " seconds unless ttl says otherwise, at most " + strconv.FormatInt(ttlMax, 10) +
-		".\nA message that is stored counts as its text and " + strconv.Itoa(MessageOverhead) + " bytes in the budget \"bytes\".\n")
+	asText = fmt.Appendf(nil, "messaging_api: post a message to /, hand on the link that you get; whoever has the link can read it.\n"+
+		"A request's body has at most %d bytes. A message lives %d seconds unless ttl says otherwise, at most %d.\n"+
+		"A message that is stored counts as its text and %d bytes in the budget \"bytes\".\n", l.MaxBytes, ttl, ttlMax, MessageOverhead)
 	return append(asJSON, '\n'), asText
 }
 
