@@ -199,7 +199,7 @@ func (l Limits) readAll(x *Exchange, r *http.Request) ([]byte, error) {
 		switch {
 		case int64(len(b)) > size:
 			return nil, l.tooLarge()
-		case err == io.EOF: //nolint:errorlint // as io.Reader returns it
+		case err == io.EOF:
 			return b, nil
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			return nil, err
