@@ -111,17 +111,15 @@ func (x *Exchange) negotiated(r *http.Request) offer {
 	return x.as
 }
 
-// accepted is negotiated, or a refusal where the client takes none of our forms.
-func (x *Exchange) accepted(r *http.Request) (offer, error) {
-	as := x.negotiated(r)
-	if as == asNothing {
-		return as, refusal{
-			status: http.StatusNotAcceptable,
-			detail: "The Accept field admits neither application/json nor text/plain.",
-		}
+// accepted negotiates, and returns a refusal where the client takes none of our forms.
+func (x *Exchange) accepted(r *http.Request) error {
+	if x.negotiated(r) == asNothing {
+		return errNotAcceptable
 	}
-	return as, nil
+	return nil
 }
+
+var errNotAcceptable = constant(http.StatusNotAcceptable, "The Accept field admits neither application/json nor text/plain.")
 
 // A preference is what a list says of one of our types: the weight of the most
 // specific range that covers it.

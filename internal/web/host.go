@@ -3,6 +3,7 @@ package web
 import (
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -70,41 +71,31 @@ func validName(s string) bool {
 		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' {
 			return false
 		}
-		for i := range len(label) {
-			c := label[i]
-			if (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_' {
-				return false
-			}
+		if strings.ContainsFunc(label, func(c rune) bool {
+			return (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') && c != '-' && c != '_'
+		}) {
+			return false
 		}
 		last = label
 	}
 	return strings.Trim(last, "0123456789") != ""
 }
 
-// sameName reports whether a TLS server name (RFC 6066, section 3) is name.
-func sameName(serverName, name string) bool {
-	return strings.EqualFold(strings.TrimSuffix(serverName, "."), name)
-}
-
 // Hosts lets through requests to one of the names (as ParseHost returns them).
 // Others get a 421, and so do requests whose Host differs from the TLS server
 // name. Without names every well-formed host is served.
 func Hosts(names []string, next Handler) Handler {
-	known := make(map[string]bool, len(names))
-	for _, name := range names {
-		known[name] = true
-	}
 	return func(x *Exchange, r *http.Request) error {
 		name, port, ok := ParseHost(r.Host)
 		x.event = eventHost
 		switch {
 		case !ok: // RFC 9112, section 3.2
 			return refusal{status: http.StatusBadRequest, detail: "The Host field is missing or is not a host name."}
-		case len(known) > 0 && !known[name]:
+		case len(names) > 0 && !slices.Contains(names, name):
 			return refusal{status: http.StatusMisdirectedRequest, detail: "This service does not answer to that host name."}
-		case r.TLS != nil && r.TLS.ServerName != "" && !sameName(r.TLS.ServerName, name):
-			// The certificate was shown for another name (RFC 9110, section 7.4). A
-			// client that shares a connection between names asks again on a new one.
+		case r.TLS != nil && r.TLS.ServerName != "" && !strings.EqualFold(strings.TrimSuffix(r.TLS.ServerName, "."), name):
+			// A client that shares a connection between names asks again on a new one
+			// (RFC 9110, section 7.4).
 			return refusal{status: http.StatusMisdirectedRequest, detail: "The Host field and the TLS server name differ."}
 		}
 		x.host, x.port, x.event = name, port, ""

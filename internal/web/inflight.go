@@ -95,7 +95,7 @@ func (f *InFlight) await(r *http.Request) bool {
 // tooBusy is the refusal of a request over a bound of the whole service. It was
 // charged to no budget, so the log may suppress its line.
 func (x *Exchange) tooBusy() error {
-	x.limit, x.granted = LimitInFlight, false
+	x.limit, x.charged = LimitInFlight, false
 	return errTooBusy
 }
 

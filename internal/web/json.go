@@ -12,18 +12,17 @@ import (
 
 // parseJSON reads {"message": "…", "ttl": 3600} and so on. Unlike encoding/json,
 // this library refuses repeated names, names in other capitals, invalid UTF-8 and
-// lone surrogates: each would silently change what is stored. Numbers are returned
-// as they are written, so that judge refuses 3600.0 and 1e3.
+// lone surrogates, which would change what is stored. Numbers stay as they are
+// written, so that 3600.0 and 1e3 are refused later.
 func parseJSON(body []byte) (c creation, err error) {
-	body = bytes.TrimPrefix(body, []byte("\ufeff")) // RFC 8259, section 8.1
 	var in struct {
 		Message   jsontext.Value `json:"message"`
 		TTL       jsontext.Value `json:"ttl"`
 		Reads     jsontext.Value `json:"reads"`
 		ProofHash jsontext.Value `json:"proof_hash"`
 	}
-	if err := json.Unmarshal(body, &in, json.RejectUnknownMembers(true)); err != nil {
-		return c, jsonError(err, strings.Join(members, ", "), `send {"message": "…"}, or the bare text with Content-Type: text/plain`)
+	if err := unmarshal(body, &in, strings.Join(members, ", "), `send {"message": "…"}, or the bare text with Content-Type: text/plain`); err != nil {
+		return c, err
 	}
 	switch {
 	case in.Message != nil && in.Message.Kind() != jsontext.KindString:
@@ -43,9 +42,9 @@ func parseJSON(body []byte) (c creation, err error) {
 	return c, err
 }
 
-// fetchedJSON reports whether a body of text/plain is JSON for us that lacks its
-// type. fetch of JavaScript sends a string with exactly this Content-Type when a
-// program names none; the JSON itself would be stored as the message.
+// fetchedJSON reports whether a body of text/plain is a creation in JSON that lacks
+// its type. JavaScript's fetch sends a string with exactly this Content-Type where a
+// program sets none, and the JSON itself would be stored.
 func fetchedJSON(h http.Header, body []byte) bool {
 	const ofFetch = "text/plain;charset=UTF-8"
 	if h.Get("Content-Type") != ofFetch || !bytes.HasPrefix(body, []byte("{")) {
@@ -57,12 +56,28 @@ func fetchedJSON(h http.Header, body []byte) bool {
 
 var errFetchedJSON = badRequest("The body is JSON, sent as text: set Content-Type: application/json. To store this JSON as a text, set Content-Type: text/plain, without a charset.")
 
-// jsonError says where and why a body is not an object of the known members, and
-// what would be one.
-func jsonError(err error, known, instead string) error {
+// nonEmptyString returns a member that must be a string, "" if it is absent.
+func nonEmptyString(name string, v jsontext.Value) (string, error) {
+	if v == nil {
+		return "", nil
+	}
+	text, err := jsontext.AppendUnquote(nil, v)
+	if err != nil || len(text) == 0 {
+		return "", badRequest("%q must be a string that is not empty.", name)
+	}
+	return string(text), nil
+}
+
+// unmarshal reads an object of the known members into in. Its error says what is
+// wrong and where, or what to do instead.
+func unmarshal(body []byte, in any, known, instead string) error {
+	body = bytes.TrimPrefix(body, []byte("\ufeff")) // a byte order mark (RFC 8259, section 8.1)
+	err := json.Unmarshal(body, in, json.RejectUnknownMembers(true))
 	var syntax *jsontext.SyntacticError
 	var meaning *json.SemanticError
 	switch {
+	case err == nil:
+		return nil
 	case errors.As(err, &syntax) && errors.Is(err, jsontext.ErrDuplicateName):
 		return badRequest("The member %s is given more than once.", quote(syntax.JSONPointer.LastToken()))
 	case errors.As(err, &syntax):

@@ -1,15 +1,14 @@
 package web
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"net/http"
+	"regexp"
 	"strings"
 	"time"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"messaging_api/internal/message"
@@ -29,9 +28,6 @@ const (
 func MessageEvents() []string {
 	return []string{EventOpened, EventRepeated, EventEnded, EventWithdrawn, EventProof, EventToken}
 }
-
-// openingBytes is how large the body of an opening may be.
-const openingBytes = 4 << 10
 
 // open opens a limited message: it uses up a read, so it is a POST, which no
 // program that only looks at links sends.
@@ -57,11 +53,10 @@ func (s *routes) open(x *Exchange, r *http.Request, id string) error {
 	return s.sendMessage(x, r, m)
 }
 
-// readOpening reads what a reader shows. What is wrong with it is a part of it: a
-// POST to a plain message is a 405, whatever it asks for.
+// readOpening reads the request of a reader. What is wrong with it is judged after
+// the message: a POST to a plain message is a 405, whatever it asks for.
 func (s *routes) readOpening(x *Exchange, r *http.Request) message.Opening {
-	_, err := x.accepted(r)
-	if err != nil {
+	if err := x.accepted(r); err != nil {
 		return message.Opening{Malformed: err}
 	}
 	o, err := s.parseOpening(x, r)
@@ -72,18 +67,13 @@ func (s *routes) readOpening(x *Exchange, r *http.Request) message.Opening {
 // parseOpening reads {"proof": "…", "claim": "…"}, both optional, or nothing.
 func (s *routes) parseOpening(x *Exchange, r *http.Request) (o message.Opening, err error) {
 	media, err := mediaType(r.Header)
-	if err == nil && media != mediaJSON && r.ContentLength != 0 {
-		err = refusal{
-			status: http.StatusUnsupportedMediaType,
-			detail: "The Content-Type of an opening is " + mediaJSON + ".",
-			header: header{"Accept-Post", []string{mediaJSON}},
-		}
-	}
 	if err != nil {
 		return o, err
 	}
-	limits := Limits{MaxBytes: openingBytes, Grace: s.limits.Grace}
-	body, err := limits.readBody(x, r)
+	if media != mediaJSON && r.ContentLength != 0 {
+		return o, errOpeningMedia
+	}
+	body, err := Limits{MaxBytes: 4 << 10, Grace: s.limits.Grace}.readBody(x, r)
 	if err != nil || len(body) == 0 {
 		return o, err
 	}
@@ -96,12 +86,16 @@ func (s *routes) parseOpening(x *Exchange, r *http.Request) (o message.Opening, 
 			return o, err
 		}
 	}
-	if claim != "" && !validClaim(claim) {
+	if claim != "" && !claimPattern.MatchString(claim) {
 		return o, badRequest(`"claim" must be 16 to 64 characters of A-Z, a-z, 0-9, - and _.`)
 	}
 	o.Claim = claim
 	return o, nil
 }
+
+var errOpeningMedia = constant(http.StatusUnsupportedMediaType, "The Content-Type of an opening is "+mediaJSON+".").with("Accept-Post", mediaJSON)
+
+var claimPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{16,64}$`)
 
 // openingMembers returns the members of an opening, "" where one is absent.
 func openingMembers(body []byte) (proof, claim string, err error) {
@@ -109,34 +103,14 @@ func openingMembers(body []byte) (proof, claim string, err error) {
 		Proof jsontext.Value `json:"proof"`
 		Claim jsontext.Value `json:"claim"`
 	}
-	body = bytes.TrimPrefix(body, []byte("\ufeff")) // RFC 8259, section 8.1
-	if err := json.Unmarshal(body, &in, json.RejectUnknownMembers(true)); err != nil {
-		return "", "", jsonError(err, "proof, claim", `send {"claim": "…"}`)
+	if err := unmarshal(body, &in, "proof, claim", `send {"claim": "…"}`); err != nil {
+		return "", "", err
 	}
 	if proof, err = nonEmptyString("proof", in.Proof); err != nil {
 		return "", "", err
 	}
 	claim, err = nonEmptyString("claim", in.Claim)
 	return proof, claim, err
-}
-
-// nonEmptyString returns a member that must be a string, "" if it is absent.
-func nonEmptyString(name string, v jsontext.Value) (string, error) {
-	if v == nil {
-		return "", nil
-	}
-	text := ""
-	if v.Kind() == jsontext.KindString {
-		unquoted, err := jsontext.AppendUnquote(nil, v)
-		if err != nil {
-			return "", err
-		}
-		text = string(unquoted)
-	}
-	if text == "" {
-		return "", badRequest("%q must be a string that is not empty.", name)
-	}
-	return text, nil
 }
 
 // parseProof reads the 32 bytes of a proof or of its hash.
@@ -148,34 +122,17 @@ func parseProof(name, text string) ([]byte, error) {
 	return b, nil
 }
 
-func validClaim(claim string) bool {
-	if len(claim) < 16 || len(claim) > 64 {
-		return false
-	}
-	for _, c := range []byte(claim) {
-		letter := c|0x20 >= 'a' && c|0x20 <= 'z'
-		if !letter && (c < '0' || c > '9') && c != '-' && c != '_' {
-			return false
-		}
-	}
-	return true
-}
-
 // withdraw takes a message back for its sender, or ends a claim of a reader.
 func (s *routes) withdraw(x *Exchange, r *http.Request, id string) error {
 	if err := s.charge(x); err != nil {
 		return err
 	}
-	if _, err := x.accepted(r); err != nil {
+	if err := x.accepted(r); err != nil {
 		return err
 	}
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if token = strings.TrimSpace(token); !strings.EqualFold(scheme, "Bearer") || token == "" || len(r.Header["Authorization"]) > 1 {
-		return refusal{
-			status: http.StatusUnauthorized,
-			detail: "The Authorization field is not one of Bearer and the message's owner_token or a claim.",
-			header: header{"Www-Authenticate", []string{"Bearer"}},
-		}
+		return errUnauthorized
 	}
 	taken := false
 	_, err := s.ask(x, r, func() (m message.Message, err error) {
@@ -185,32 +142,28 @@ func (s *routes) withdraw(x *Exchange, r *http.Request, id string) error {
 	switch {
 	case errors.Is(err, message.ErrToken):
 		x.message = EventToken
-	case err != nil:
-	case taken:
-		x.message = EventWithdrawn
-		x.sendNothing()
-	default:
+	case err == nil:
 		x.message = EventEnded
-		x.sendNothing()
+		if taken {
+			x.message = EventWithdrawn
+		}
+		x.status = http.StatusNoContent
+		x.w.WriteHeader(x.status)
 	}
 	return err
 }
 
-// sendNothing answers 204.
-func (x *Exchange) sendNothing() {
-	x.status = http.StatusNoContent
-	x.w.WriteHeader(http.StatusNoContent)
-}
+var errUnauthorized = constant(http.StatusUnauthorized, "The Authorization field is not one of Bearer and the message's owner_token or a claim.").
+	with("Www-Authenticate", "Bearer")
 
 // sendState answers with what is known of a limited message before it is opened.
-// It is JSON, also for a client that would rather have text.
+// It is JSON, even for a client that prefers text.
 func (s *routes) sendState(x *Exchange, r *http.Request, m message.Message) error {
 	if x.as == asText && !admitsJSON(r.Header["Accept"]) {
-		return refusal{
-			status: http.StatusNotAcceptable,
-			detail: "The message has to be opened with POST. What is known of it before that is application/json.",
-		}
+		return errStateIsJSON
 	}
 	x.send(r, http.StatusOK, jsonType, appendEnd([]byte(`{"status":200`), m))
 	return nil
 }
+
+var errStateIsJSON = constant(http.StatusNotAcceptable, "The message has to be opened with POST. What is known of it before that is application/json.")

@@ -43,7 +43,7 @@ type Denial struct {
 
 // tooMany is the refusal that tells a client of a denial.
 func (x *Exchange) tooMany(d *Denial) error {
-	x.limit, x.granted = d.Budget, false
+	x.limit, x.charged = d.Budget, false
 	return errTooMany.with("Retry-After", strconv.FormatInt(d.RetryAfter, 10))
 }
 

@@ -40,7 +40,7 @@ func (x *Exchange) log(log Log, r *http.Request, took time.Duration) {
 	if x.status >= http.StatusInternalServerError || x.cause != nil {
 		level = slog.LevelError
 	}
-	if !x.granted && x.status != http.StatusInternalServerError && log.Suppress(x.sender, x.status, x.limit) {
+	if !x.charged && x.status != http.StatusInternalServerError && log.Suppress(x.sender, x.status, x.limit) {
 		return
 	}
 	if !log.Enabled(r.Context(), level) {

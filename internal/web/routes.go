@@ -154,8 +154,8 @@ func (s *routes) store(x *Exchange, r *http.Request) (stored message.Created, er
 	if denial := s.limiter.Create(x.client, s.limits.announced(r)+MessageOverhead, answer); denial != nil {
 		return stored, x.tooMany(denial)
 	}
-	x.granted = true
-	if _, err := x.accepted(r); err != nil {
+	x.charged = true
+	if err := x.accepted(r); err != nil {
 		return stored, err
 	}
 	draft, err := s.limits.readCreation(x, r)
@@ -171,7 +171,7 @@ func (s *routes) store(x *Exchange, r *http.Request) (stored message.Created, er
 		return err
 	})
 	if err != nil {
-		x.granted = false // an outage must not flood the log
+		x.charged = false // an outage must not flood the log
 		return stored, err
 	}
 	s.limiter.Stored(x.client, size, answer)
@@ -188,7 +188,7 @@ func (s *routes) read(x *Exchange, r *http.Request, id string) error {
 	if err := s.charge(x); err != nil {
 		return err
 	}
-	if _, err := x.accepted(r); err != nil {
+	if err := x.accepted(r); err != nil {
 		return err
 	}
 	m, err := s.ask(x, r, func() (message.Message, error) {
@@ -230,7 +230,7 @@ func (s *routes) charge(x *Exchange) error {
 	if denial := s.limiter.Read(x.client, x.w.Header()); denial != nil {
 		return x.tooMany(denial)
 	}
-	x.granted = true
+	x.charged = true
 	return nil
 }
 
@@ -248,17 +248,16 @@ func (s *routes) ask(x *Exchange, r *http.Request, f func() (message.Message, er
 	if slices.ContainsFunc(misses, func(miss error) bool { return errors.Is(err, miss) }) {
 		s.limiter.Missed(x.client, x.w.Header())
 	}
-	x.granted = err == nil || refusalOf(err).status < http.StatusInternalServerError // an outage must not flood the log
+	x.charged = err == nil || refusalOf(err).status < http.StatusInternalServerError // an outage must not flood the log
 	return m, err
 }
 
 // describe answers with what the service is and its limits.
 func (s *routes) describe(x *Exchange, r *http.Request) error {
-	as, err := x.accepted(r)
-	if err != nil {
+	if err := x.accepted(r); err != nil {
 		return err
 	}
-	if as == asText {
+	if x.as == asText {
 		x.send(r, http.StatusOK, textType, s.text)
 	} else {
 		x.send(r, http.StatusOK, jsonType, s.json)

@@ -41,7 +41,7 @@ type Exchange struct {
 	bytes     int        // of the answer's body
 	message   string     // one of MessageEvents, or empty
 	event     string     // for the log: the request was refused for what it is
-	granted   bool       // a budget was charged
+	charged   bool       // to a budget
 	limit     string     // that refused the request, or empty
 	cause     error      // of a refusal, for the log only
 	reading   bool       // the body was asked for
