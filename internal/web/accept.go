@@ -2,6 +2,7 @@ package web
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 )
 
@@ -15,8 +16,8 @@ const (
 	asText
 )
 
-// Of a client's Accept fields at most this much is looked at. Browsers send less
-// than 200 bytes; a long list would cost more than the answer.
+// What is looked at of an Accept field. Browsers send less than 200 bytes; a long
+// list would cost more than the answer.
 const (
 	acceptBytes    = 1 << 10
 	acceptElements = 32
@@ -38,8 +39,8 @@ func (k ranking) choose() offer {
 	return asJSON
 }
 
-// page reports whether the client names HTML and would rather have it than JSON
-// and text, as browsers do.
+// page reports whether the client names HTML and ranks it above JSON and text, as
+// browsers do.
 func (k ranking) page() bool {
 	return k.html.specific == 3 && k.html.above(k.json) && k.html.above(k.text)
 }
@@ -64,41 +65,34 @@ func rank(accept []string) (k ranking) {
 	return k
 }
 
-// eachElement calls f with the elements of a list and their weights. Of an
-// element's parameters only the weight counts. A malformed element is skipped, so
-// that it cannot turn the rest of the list into a refusal. It reports whether the
-// list has no element, and whether it is too long and was cut.
+// eachElement calls f with the elements of a list and their weights. It ignores
+// parameters other than the weight, and skips a malformed element, so that it does
+// not turn the rest of the list into a refusal. It reports whether the list has no
+// element, and whether it is too long and was cut.
 func eachElement(fields []string, f func(name string, weight int)) (empty, cut bool) {
-	empty = true
-	left, elements := acceptBytes, 0
-	for _, field := range fields {
-		cut = len(field) > left
-		if cut {
-			field = field[:strings.LastIndexByte(field[:left], ',')+1]
-		}
-		left -= len(field)
-		for element := range strings.SplitSeq(field, ",") {
-			if elements++; elements > acceptElements {
-				return empty, true
-			}
-			name, params, _ := strings.Cut(element, ";")
-			name = strings.TrimSpace(name)
-			if name == "" {
-				continue
-			}
-			empty = false
-			if weight, ok := parseWeight(params); ok {
-				f(name, weight)
-			}
-		}
-		if cut {
+	list := strings.Join(fields, ",")
+	if cut = len(list) > acceptBytes; cut {
+		list = list[:strings.LastIndexByte(list[:acceptBytes], ',')+1]
+	}
+	empty = !cut
+	elements := 0
+	for element := range strings.SplitSeq(list, ",") {
+		if elements++; elements > acceptElements {
 			return false, true
 		}
+		name, params, _ := strings.Cut(element, ";")
+		if name = strings.TrimSpace(name); name == "" {
+			continue
+		}
+		empty = false
+		if weight, ok := parseWeight(params); ok {
+			f(name, weight)
+		}
 	}
-	return empty, false
+	return empty, cut
 }
 
-// admitsJSON reports whether a client takes JSON, if not at first.
+// admitsJSON reports whether a client accepts JSON.
 func admitsJSON(accept []string) bool { return rank(accept).json.weight > 0 }
 
 // negotiated returns the form in which this request is answered. It negotiates
@@ -128,7 +122,7 @@ type preference struct {
 	weight   int // 0 to fullWeight
 }
 
-// above reports whether a client would rather have p: by weight, then by the more
+// above reports whether p has the higher weight, or with the same weight the more
 // specific range.
 func (p preference) above(other preference) bool {
 	return p.weight > other.weight || p.weight == other.weight && p.specific > other.specific
@@ -159,21 +153,9 @@ func parseWeight(params string) (int, bool) {
 		if !strings.EqualFold(name, "q") {
 			continue
 		}
-		whole, fraction, _ := strings.Cut(value, ".")
-		if (whole != "0" && whole != "1") || len(fraction) > 3 {
-			return 0, false
-		}
-		weight := int(whole[0] - '0')
-		for i := range 3 {
-			weight *= 10
-			if i < len(fraction) {
-				if fraction[i] < '0' || fraction[i] > '9' {
-					return 0, false
-				}
-				weight += int(fraction[i] - '0')
-			}
-		}
-		return weight, weight <= fullWeight
+		weight, err := strconv.ParseFloat(value, 64)
+		plain := len(value) <= len("0.000") && strings.Trim(value, "0123456789.") == ""
+		return int(weight*fullWeight + 0.5), plain && err == nil && weight <= 1
 	}
 	return fullWeight, true
 }

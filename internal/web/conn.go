@@ -94,13 +94,10 @@ func (c *conn) Read(p []byte) (int, error) {
 
 // A tlsConn tells net/http its TLS state. It is no *tls.Conn, because net/http
 // writes directly to one.
-type tlsConn struct {
-	conn
-	secured *tls.Conn
-}
+type tlsConn struct{ conn }
 
 // ConnectionState is what net/http fills Request.TLS from.
-func (c *tlsConn) ConnectionState() tls.ConnectionState { return c.secured.ConnectionState() }
+func (c *tlsConn) ConnectionState() tls.ConnectionState { return c.Conn.(*tls.Conn).ConnectionState() }
 
 // NetConn returns the connection underneath, as [tls.Conn] does. The admission
 // looks for its own there.

@@ -137,7 +137,7 @@ func (l *Listener) prepare(raw net.Conn) {
 		case "h2":
 			ready = secured // net/http knows HTTP/2 by this type
 		case "http/1.1", "":
-			ready = &tlsConn{conn{Conn: secured, listener: l}, secured}
+			ready = &tlsConn{conn{Conn: secured, listener: l}}
 		default: // an ACME challenge, which the handshake has answered
 			_ = secured.Close()
 			return

@@ -131,7 +131,7 @@ func (x *Exchange) wrongMethod(r *http.Request, e refusal) error {
 // create stores a message and answers with its link.
 func (s *routes) create(x *Exchange, r *http.Request) error {
 	stored, err := s.store(x, r)
-	x.load.release(x, requestCost) // the body is no more
+	x.load.release(x, requestCost) // the body is not needed any more
 	if err != nil {
 		return err
 	}
@@ -282,7 +282,7 @@ func describe(l Limits) (asJSON, asText []byte) {
 	if err != nil {
 		panic(err) // only a type that JSON does not have
 	}
-	asText = fmt.Appendf(nil, "messaging_api: post a message to /, hand on the link that you get; whoever has the link can read it.\n"+
+	asText = fmt.Appendf(nil, "messaging_api: post a message to /, pass on the link that you get; everybody who has the link can read it.\n"+
 		"A request's body has at most %d bytes. A message lives %d seconds unless ttl says otherwise, at most %d.\n"+
 		"A message that is stored counts as its text and %d bytes in the budget \"bytes\".\n", l.MaxBytes, ttl, ttlMax, MessageOverhead)
 	return append(asJSON, '\n'), asText
