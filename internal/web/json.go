@@ -21,7 +21,7 @@ func parseJSON(body []byte) (c creation, err error) {
 		Reads     jsontext.Value `json:"reads"`
 		ProofHash jsontext.Value `json:"proof_hash"`
 	}
-	if err := unmarshal(body, &in, strings.Join(members, ", "), `send {"message": "…"}, or the bare text with Content-Type: text/plain`); err != nil {
+	if err := unmarshal(body, &in, `send {"message": "…"}, or the bare text with Content-Type: text/plain`, members...); err != nil {
 		return c, err
 	}
 	switch {
@@ -70,20 +70,21 @@ func nonEmptyString(name string, v jsontext.Value) (string, error) {
 
 // unmarshal reads an object of the known members into in. Its error says what is
 // wrong and where, or what to do instead.
-func unmarshal(body []byte, in any, known, instead string) error {
+func unmarshal(body []byte, in any, instead string, known ...string) error {
 	body = bytes.TrimPrefix(body, []byte("\ufeff")) // a byte order mark (RFC 8259, section 8.1)
 	err := json.Unmarshal(body, in, json.RejectUnknownMembers(true))
+	if err == nil {
+		return nil
+	}
 	var syntax *jsontext.SyntacticError
 	var meaning *json.SemanticError
 	switch {
-	case err == nil:
-		return nil
 	case errors.As(err, &syntax) && errors.Is(err, jsontext.ErrDuplicateName):
 		return badRequest("The member %s is given more than once.", quote(syntax.JSONPointer.LastToken()))
 	case errors.As(err, &syntax):
 		return badRequest("The body is not valid JSON, after %d bytes: %v.", syntax.ByteOffset, syntax.Err)
 	case errors.As(err, &meaning) && errors.Is(err, json.ErrUnknownName):
-		return badRequest("The member %s is not known; known are: %s.", quote(meaning.JSONPointer.LastToken()), known)
+		return badRequest("The member %s is not known; known are: %s.", quote(meaning.JSONPointer.LastToken()), strings.Join(known, ", "))
 	default:
 		return badRequest("The body is not a JSON object; %s.", instead)
 	}

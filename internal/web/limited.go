@@ -103,7 +103,7 @@ func openingMembers(body []byte) (proof, claim string, err error) {
 		Proof jsontext.Value `json:"proof"`
 		Claim jsontext.Value `json:"claim"`
 	}
-	if err := unmarshal(body, &in, "proof, claim", `send {"claim": "…"}`); err != nil {
+	if err := unmarshal(body, &in, `send {"claim": "…"}`, "proof", "claim"); err != nil {
 		return "", "", err
 	}
 	if proof, err = nonEmptyString("proof", in.Proof); err != nil {
