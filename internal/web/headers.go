@@ -10,15 +10,14 @@ import (
 	"github.com/unrolled/secure"
 )
 
-// A header is one field as net/http keeps it: set by assignment, so that the
-// constant ones cost no allocation.
+// A header is one field as net/http keeps it, so that setting it does not allocate.
 type header struct {
 	name  string // canonical
 	value []string
 }
 
-// A headerBlock is the headers that every answer of one kind carries, prepared
-// once: as fields for the header map, and as lines for [conn] to write.
+// A headerBlock is the constant headers of an answer, prepared once: as fields for
+// the header map, and as lines for a [conn] to write.
 type headerBlock struct {
 	fields []header
 	lines  []byte
@@ -32,8 +31,7 @@ func newHeaderBlock(fields []header) *headerBlock {
 	return b
 }
 
-// setHeaders makes the answer carry this block, and no other. Call it before the
-// answer begins.
+// setHeaders chooses the block of the answer. Call it before the answer begins.
 func (x *Exchange) setHeaders(b *headerBlock) {
 	if x.splicer != nil {
 		x.splicer.headers = b
@@ -51,7 +49,8 @@ func (x *Exchange) setHeaders(b *headerBlock) {
 	x.headers = b
 }
 
-// permissions switches off each feature of the browser that a page can ask for (W3C Permissions Policy; the list of the OWASP Secure Headers Project).
+// permissions are the features of a browser that answers switch off (W3C Permissions
+// Policy; the list is from the OWASP Secure Headers Project).
 var permissions = []string{
 	"accelerometer", "autoplay", "bluetooth", "browsing-topics", "camera",
 	"clipboard-read", "clipboard-write", "display-capture", "encrypted-media", "fullscreen", "gamepad", "geolocation",
@@ -61,9 +60,9 @@ var permissions = []string{
 	"xr-spatial-tracking",
 }
 
-// securityHeaders returns the headers of every answer, whatever made it, in a
-// fixed order. The values follow the OWASP REST Security and HTTP Headers cheat
-// sheets. They are the same for each request, so unrolled/secure is asked once.
+// securityHeaders returns the headers of every answer, in a fixed order. The values
+// follow the OWASP REST Security and HTTP Headers cheat sheets. They never change, so
+// unrolled/secure is asked once.
 func securityHeaders() []header {
 	lib := secure.New(secure.Options{
 		STSSeconds:                    63072000, // two years

@@ -44,8 +44,8 @@ func (f *InFlight) enter(x *Exchange) error {
 
 // flush waits until the client has taken the answer, or its time is over. Otherwise
 // net/http waits after the handler has returned, where the answer is not counted. A
-// flush costs a frame of HTTP/2, so a connection's first request since it was idle
-// goes without.
+// flush costs a frame of HTTP/2, so the first answer of a connection since it was
+// idle is not flushed.
 func (f *InFlight) flush(x *Exchange) {
 	if !x.parallel {
 		return

@@ -155,7 +155,7 @@ func (l *Listener) prepare(raw net.Conn) {
 func (l *Listener) refuseHandshake(raw net.Conn, err error) {
 	shown := err
 	if network, ok := errors.AsType[*net.OpError](err); ok {
-		shown = network.Err // the rest names addresses, whole
+		shown = network.Err // the rest names whole addresses
 	}
 	l.log.Debug("a TLS handshake failed", "event", "handshake", "error", shown)
 	l.observer.HandshakeFailed(err.Error())

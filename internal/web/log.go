@@ -26,7 +26,7 @@ type Log struct {
 	Suppress func(sender netip.Addr, status int, limit string) bool
 }
 
-// Events of a request's line, for operators who watch the log for attacks.
+// Security events, for operators who watch the log for attacks.
 const (
 	eventLimit    = "limit"    // refused because of a limit
 	eventHost     = "host"     // a Host field that is malformed, not ours, or not the TLS server name
@@ -99,7 +99,7 @@ func describeTLS(state *tls.ConnectionState) (version, resumed slog.Attr) {
 	return slog.String("tls", strings.TrimPrefix(tls.VersionName(state.Version), "TLS ")), slog.Bool("resumed", state.DidResume)
 }
 
-// knownMethod keeps text that a client sent as its method out of the log.
+// knownMethod keeps a client's invented method out of the log.
 func knownMethod(m string) string {
 	switch m {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,

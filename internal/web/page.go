@@ -12,7 +12,7 @@ type Page struct {
 	Gzip   []byte // HTML in the content coding gzip (RFC 1952)
 	Brotli []byte // HTML in the content coding br (RFC 7932)
 
-	ContentSecurityPolicy string   // in the place of the one that allows nothing
+	ContentSecurityPolicy string   // replaces the one that allows nothing
 	Permissions           []string // features of the browser that it may use itself
 }
 

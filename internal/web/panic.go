@@ -8,9 +8,9 @@ import (
 	"strconv"
 )
 
-// recovered logs a panic and answers it with a 500. It reports whether an answer
-// had already begun: then only the end of the connection tells the client that the
-// answer is broken.
+// recovered logs a panic and answers it with a 500. If an answer had begun already,
+// it reports true: only the end of the connection tells the client that the answer
+// is broken.
 func (x *Exchange) recovered(log Log, r *http.Request, v any) (abort bool) {
 	if v == http.ErrAbortHandler { //nolint:errorlint // compared as net/http does
 		return true

@@ -1,12 +1,11 @@
 // Package web serves the public HTTP interface: two URLs, their methods and media
 // types. Everything else gets a refusal that says how to correct the request.
 //
-// A request passes [Serve], which gives every answer its id and its security
-// headers, turns errors and panics into answers and writes one log line; then
-// [Hosts], [Origin] and [Routes], which knows messages. [Listener] does what Serve
-// does for the requests that net/http refuses before any handler runs, and writes
-// the constant headers of HTTP/1 answers. A listener and a handler belong together:
-// [NewListener] with Serve, [NewPlainListener] with [ServePlain].
+// A request passes [Serve], [Hosts], [Origin] and [Routes]. Serve gives every answer
+// its id and its security headers, turns errors and panics into answers, and writes
+// one log line. [Listener] does the same for requests that net/http refuses before
+// any handler runs. Use [NewListener] with Serve, and [NewPlainListener] with
+// [ServePlain].
 package web
 
 import (
@@ -19,8 +18,8 @@ import (
 	"github.com/google/uuid"
 )
 
-// A Handler answers a request through the exchange, or returns why it does not:
-// Serve turns the error into the answer. It never does both.
+// A Handler either answers a request through the exchange, or returns an error that
+// Serve turns into the answer.
 type Handler func(x *Exchange, r *http.Request) error
 
 // An Exchange is one request on its way to one answer. It is used by one
