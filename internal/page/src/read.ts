@@ -108,7 +108,7 @@ export class Reader {
     const last = phrase("lastRead");
     const status = note();
     const remove = button("deleteNow", () => void this.remove(remove, status));
-    remove.hidden = !this.claim.held;
+    remove.hidden = !this.claim.held || message.readsLeft !== 0; // for others it is not ours to delete
     show(
       heading("message"),
       message.opened.length > 0 ? h("p", { class: "warning" }, t("openedBefore", { times: times(message.opened) })) : null,
@@ -130,8 +130,7 @@ export class Reader {
     try {
       await patiently(status, "deleteNow", () => this.api.remove(this.id, this.claim.take()));
       this.claim.end();
-      press.remove();
-      status.set("deleted");
+      show(heading("message"), note(t("deleted")));
     } catch (error) {
       press.disabled = false;
       status.set(failureName(error));
@@ -153,8 +152,8 @@ export class Reader {
       case "removed":
         return fail("wasRemoved", { time: time(failure.since) });
       case "proof":
+        if (this.key.kind === "none") return fail("keyMissing"); // the claim may have been used with the key
         this.claim.end();
-        if (this.key.kind === "none") return fail("keyMissing");
         return this.key.kind === "secret" && this.key.passphrase ? this.askPassphrase(true) : fail("keyWrong");
       default:
         show(heading("failedTitle"), h("p", { role: "alert", class: "problem" }, t(failureName(failure))),

@@ -14,7 +14,7 @@ const pollInterval = 10_000;
 /** sent shows the link of a message. another is called to write the next one. */
 export function sent(api: API, root: string, message: Sent, another: () => void): void {
   const link = format(location.origin, root, message.id, message.secret, message.passphrase);
-  const output = h("textarea", { readonly: true, rows: "3", class: "link", spellcheck: "false", onfocus: () => output.select() });
+  const output = h("textarea", { readonly: true, rows: "4", class: "link", autocomplete: "off", spellcheck: "false", onfocus: () => output.select() });
   output.value = link;
   const copied = phrase("copy");
   const copy = h("button", { type: "button", class: "primary", onclick: () => void copyText(link, copied) }, copied.node);
@@ -29,15 +29,17 @@ export function sent(api: API, root: string, message: Sent, another: () => void)
   const takeBack = button("takeBack", () => void withdraw());
 
   const watch = message.reads === null ? null : new Watch(api, message.id, (state) => {
+    if (state === "gone") return end("gone");
     if (state.opened.length > 0) opened.set("openedOn", { times: times(state.opened) });
     if (state.opened.length > 0 && state.readsLeft > 0) {
       left.set(state.readsLeft === 1 ? "opensLeftOne" : "opensLeft", { n: state.readsLeft });
     }
     leftLine.hidden = state.opened.length === 0 || state.readsLeft === 0;
   });
-  const end = (name: "takenBack" | "tooLate" | "gone"): void => {
+  const end = (name: "takenBack" | "tooLate" | "gone", openings: string[] = []): void => {
     watch?.stop();
-    leftLine.hidden = true;
+    left.set("openedOn", { times: times(openings) });
+    leftLine.hidden = openings.length === 0;
     takeBack.remove();
     failedLine.hidden = true;
     opened.set(name);
@@ -47,7 +49,7 @@ export function sent(api: API, root: string, message: Sent, another: () => void)
     failedLine.hidden = false;
     try {
       await patiently(failed, "takeBack", () => api.remove(message.id, message.ownerToken));
-      end("takenBack");
+      end("takenBack", await openings(api, message.id));
     } catch (error) {
       const reason = error instanceof Failure ? error.reason : "other";
       if (reason === "opened") end("tooLate");
@@ -90,6 +92,15 @@ function code(link: string): HTMLElement {
   return h("figure", {}, canvas);
 }
 
+/** openings are when a message that was taken back had been opened. */
+async function openings(api: API, id: string): Promise<string[]> {
+  try {
+    return (await api.look(id)).opened;
+  } catch (error) {
+    return error instanceof Failure ? error.opened : [];
+  }
+}
+
 interface State {
   readsLeft: number;
   opened: string[];
@@ -102,16 +113,20 @@ class Watch {
   constructor(
     private readonly api: API,
     private readonly id: string,
-    private readonly tell: (state: State) => void,
+    private readonly tell: (state: State | "gone") => void,
   ) {
-    this.timer = window.setInterval(() => {
-      if (document.visibilityState === "visible") void this.ask();
-    }, pollInterval);
+    this.timer = window.setInterval(this.look, pollInterval);
+    document.addEventListener("visibilitychange", this.look); // a person who comes back wants to know now
   }
 
   stop(): void {
     clearInterval(this.timer);
+    document.removeEventListener("visibilitychange", this.look);
   }
+
+  private readonly look = (): void => {
+    if (document.visibilityState === "visible") void this.ask();
+  };
 
   private async ask(): Promise<void> {
     try {
@@ -120,7 +135,8 @@ class Watch {
     } catch (error) {
       const reason = error instanceof Failure ? error.reason : "other";
       if (reason === "opened" && error instanceof Failure) this.tell({ readsLeft: 0, opened: error.opened });
-      if (reason === "opened" || reason === "gone" || reason === "withdrawn" || reason === "removed") this.stop();
+      if (reason === "gone") this.tell("gone");
+      if (reason === "opened" || reason === "withdrawn" || reason === "removed") this.stop();
     }
   }
 }

@@ -30,7 +30,7 @@ export function write(api: API, sent: (message: Sent) => void): void {
   const passphrase = h("input", { type: "text", autocomplete: "off", autocapitalize: "off", spellcheck: "false", "aria-describedby": "hint" });
   const submit = h("button", { class: "primary" }, t("create"));
   const counter = phrase("bytesLeft", { n: 0 });
-  const count = h("p", { class: "count", hidden: true }, counter.node);
+  const count = h("p", { class: "count blank" }, counter.node);
   const status = phrase("encrypting");
   const state = note();
   let limits: Limits | null = null;
@@ -41,7 +41,7 @@ export function write(api: API, sent: (message: Sent) => void): void {
     if (!limits) return;
     const left = bytesLeft(utf8(text.value).length, limits);
     counter.set(left < 0 ? "bytesOver" : "bytesLeft", { n: Math.abs(left) });
-    count.hidden = text.value === "";
+    count.classList.toggle("blank", text.value === "");
     count.classList.toggle("over", left < 0);
     submit.disabled = left < 0;
   };

@@ -1,0 +1,45 @@
+// The page's encryption next to Go's.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+import { launch, Person } from "./people.mjs";
+import { ask, post, start } from "./service.mjs";
+
+const { AGEFILE, KEYS_BUNDLE, VECTORS } = process.env;
+
+/** age runs Go's age: seal or open, with the key of a link. */
+const age = (command, link, input) => execFileSync(AGEFILE, [command, link], { input, maxBuffer: 1 << 24 }).toString();
+
+for (const name of ["Chromium", "Firefox"]) {
+  test(`${name}: derives what the vectors say`, async (t) => {
+    const service = await start(t);
+    const person = await Person.meet(t, await launch(t, name), service);
+    await person.visit(service.origin + "/");
+    await person.page.evaluate(readFileSync(KEYS_BUNDLE, "utf8"));
+    for (const vector of JSON.parse(readFileSync(VECTORS, "utf8"))) {
+      const got = await person.page.evaluate(async (fragment, passphrase) => {
+        const key = keys.parseKey(fragment);
+        const { identity, proof, proofHash } = await keys.derive(key.secret, passphrase);
+        return { identity, proof, proof_hash: proofHash };
+      }, vector.fragment, vector.passphrase);
+      const { identity, proof, proof_hash } = vector;
+      assert.deepEqual(got, { identity, proof, proof_hash }, vector.fragment);
+    }
+  });
+
+  test(`${name}: exchanges age files with Go, of every size`, async (t) => {
+    const service = await start(t);
+    const person = await Person.meet(t, await launch(t, name), service);
+    for (const size of [1, 65_535, 65_536, 65_537, 190_000]) {
+      const text = "0123456789".repeat(19_000).slice(0, size);
+      const link = await person.send(text, { reads: "" });
+      const { message } = JSON.parse((await ask(link.split("#")[0])).body);
+      assert.equal(age("open", link, message), text, `Go opens ${size} bytes of the page`);
+      const other = await post(service, { message: age("seal", link, text) });
+      await person.visit(`${other}#${link.split("#")[1]}`);
+      assert.equal(await person.message(), text, `the page opens ${size} bytes of Go`);
+    }
+  });
+}
