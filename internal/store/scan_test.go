@@ -45,7 +45,7 @@ func TestNothingReadableInTheFile(t *testing.T) {
 	path := filepath.Join(dir, "messages.db")
 	var written messages
 	openThenClose(t, path, func(b *store.Bolt) { written = writeMessages(t, b) })
-	if c, _ := inside(t, path); c.messages != written.records() {
+	if c := inside(t, path); c.messages != written.records() {
 		t.Fatalf("the file has %d records, want %d", c.messages, written.records())
 	}
 	written.absentFrom(t, "the file", files(t, dir))
