@@ -29,7 +29,8 @@ func TestNoReplyOfRedisEndsTheService(t *testing.T) {
 			c := client(1)
 			for _, reply := range []string{
 				"$9000000000000000000\r\n", "$4000000000000\r\n", "*4000000000000\r\n", ">4000000000000\r\n",
-				"*1\r\n*1\r\n%4000000000000\r\n", strings.Repeat("*1000000\r\n", 1000), endless, "$\r\n",
+				"*1\r\n*1\r\n%4000000000000\r\n", strings.Repeat("*1000000\r\n", 1000), strings.Repeat("*1\r\n", 1<<20), endless, "$\r\n",
+				"*0\r\n", "*1\r\n$1\r\nx\r\n",
 			} {
 				for _, when := range []string{"always", "after login"} {
 					redis.reply.Store(&hostileReply{reply, when == "always"})
@@ -109,7 +110,7 @@ func (h *hostileRedis) serve(c net.Conn) {
 			switch name {
 			case "hello":
 				text = "-ERR unknown command\r\n"
-			case "auth", "ping":
+			case "auth", "ping", "client":
 				text = "+OK\r\n"
 			}
 		}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -58,7 +59,7 @@ func handshakeError(addr string, err error) error {
 type redisConn struct {
 	net.Conn
 	socket  syscall.Conn // under TLS, where there is TLS
-	replies replyScanner // used by Read only, which is never called twice at once
+	replies replyScanner // used by the one goroutine that sends a command and reads its reply
 	silent  bool         // no TLS, and nothing has come yet; Read's
 }
 
@@ -73,6 +74,15 @@ func (c *redisConn) Read(b []byte) (int, error) {
 		return 0, bad
 	}
 	return n, err
+}
+
+// Write implements [net.Conn]. go-redis takes both parts of the address that a
+// Sentinel tells without counting them, and panics where there are none.
+func (c *redisConn) Write(b []byte) (int, error) {
+	if bytes.HasPrefix(b, []byte("*3\r\n$8\r\nsentinel\r\n$23\r\nget-master-addr-by-name\r\n")) {
+		c.replies.pair = true
+	}
+	return c.Conn.Write(b)
 }
 
 // SyscallConn implements [syscall.Conn]. go-redis looks at the socket before it

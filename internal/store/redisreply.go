@@ -13,24 +13,24 @@ const (
 	// maxReply bounds the bytes that a reply announces: the largest --max-bytes is
 	// 64 MiB, and its envelope and its record come on top.
 	maxReply = 65 << 20
-	// elementCost is what an element of an array counts for. It is about what
-	// go-redis allocates for one before it has come. The largest honest array is a
-	// Cluster's list of 16384 slots, each with its nodes.
+	// arrayCost and elementCost are what an array and each of its elements count
+	// for. They are about what go-redis allocates before any of them has come. The
+	// largest honest array is a Cluster's list of 16384 slots, each with its nodes.
+	arrayCost   = 256
 	elementCost = 48
 	maxLine     = 64 << 10 // of a status, an error, a number, or a length
-	maxDepth    = 8        // of arrays in arrays
 )
 
 // A replyScanner follows the replies on one connection and finds the first that
 // breaks a limit. It knows RESP2 and, since go-redis speaks that with Sentinels,
 // RESP3: https://redis.io/docs/latest/develop/reference/protocol-spec.
 type replyScanner struct {
-	err   error           // the first that was found; what follows has no frame
-	line  []byte          // the part of a line that has come
-	skip  int64           // bytes of a string that are still to come, its CRLF included
-	size  int64           // what the reply has announced
-	open  [maxDepth]int64 // elements to come of each array that is not complete
-	depth int             // how many those are
+	err     error  // the first that was found; what follows is not scanned
+	line    []byte // the part of a line that has come
+	skip    int64  // bytes of a string that are still to come, its CRLF included
+	size    int64  // what the reply has announced
+	pending int64  // elements of the reply that are still to come, at any depth; 0: no reply has begun
+	pair    bool   // an array that comes next has to have two elements
 }
 
 // scan looks at the next bytes of the connection.
@@ -40,7 +40,7 @@ func (s *replyScanner) scan(b []byte) error {
 			n := min(s.skip, int64(len(b)))
 			b = b[n:]
 			if s.skip -= n; s.skip == 0 {
-				s.complete()
+				s.pending--
 			}
 			continue
 		}
@@ -62,9 +62,6 @@ func (s *replyScanner) scan(b []byte) error {
 			s.err = s.header(s.line)
 			s.line = s.line[:0]
 		}
-		if s.err == nil && s.size > maxReply {
-			s.err = errTooLarge
-		}
 	}
 	if s.err != nil {
 		return fmt.Errorf("not a reply of Redis: %w", s.err)
@@ -74,54 +71,43 @@ func (s *replyScanner) scan(b []byte) error {
 
 // header reads a line that begins a reply or an element of one.
 func (s *replyScanner) header(line []byte) error {
+	if s.pending == 0 { // a new reply
+		s.pending, s.size = 1, 0
+	}
 	s.size += int64(len(line))
-	kind := line[0]
-	if strings.IndexByte(lineKinds, kind) >= 0 {
-		s.complete()
-		return nil
+	if kind := line[0]; strings.IndexByte(lineKinds, kind) < 0 {
+		length, err := strconv.ParseInt(string(bytes.TrimSuffix(line[1:], []byte("\r\n"))), 10, 64)
+		switch {
+		case err != nil || length < -1:
+			return errors.New("a length that is not a number")
+		case length > maxReply:
+			return errTooLarge
+		case length < 0: // nil
+		case strings.IndexByte(stringKinds, kind) >= 0:
+			s.size += length
+			s.skip = length + 2
+		default:
+			if kind == '%' {
+				length *= 2 // keys and values
+			}
+			if s.pair && length != 2 {
+				return fmt.Errorf("a server's address of %d parts", length)
+			}
+			s.size += arrayCost + length*elementCost
+			s.pending += length
+		}
 	}
-	length, err := strconv.ParseInt(string(bytes.TrimSuffix(line[1:], []byte("\r\n"))), 10, 64)
-	if err != nil || length < -1 {
-		return errors.New("a length that is not a number")
-	}
-	if length > maxReply {
+	s.pair = false
+	if s.size > maxReply {
 		return errTooLarge
 	}
-	if kind == '%' {
-		length *= 2 // keys and values
-	}
-	switch {
-	case length < 0: // nil
-		s.complete()
-	case strings.IndexByte(stringKinds, kind) >= 0:
-		s.size += length
-		s.skip = length + 2
-	case length == 0:
-		s.complete()
-	case s.depth == maxDepth:
-		return fmt.Errorf("arrays in arrays, more than %d deep", maxDepth)
-	default:
-		s.size += length * elementCost
-		s.open[s.depth] = length
-		s.depth++
+	if s.skip == 0 {
+		s.pending-- // the line was the whole element, or is an array's own
 	}
 	return nil
 }
 
 var errTooLarge = fmt.Errorf("it announces more than %d bytes", maxReply)
-
-// complete notes the end of an element, and of the arrays and the reply that end
-// with it.
-func (s *replyScanner) complete() {
-	for s.depth > 0 {
-		s.open[s.depth-1]--
-		if s.open[s.depth-1] > 0 {
-			return
-		}
-		s.depth--
-	}
-	s.size = 0
-}
 
 // The first bytes of replies, by what follows. Attributes (|) are not among them:
 // Redis sends them to clients that ask for them.

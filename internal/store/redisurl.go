@@ -45,18 +45,12 @@ func newClient(rawURL string, opts RedisOptions) (redis.UniversalClient, error) 
 		if err != nil {
 			return nil, err
 		}
-		if o.Password, err = opts.password(o.Password); err != nil {
-			return nil, err
-		}
 		o.Dialer = opts.dialer(o.TLSConfig)
 		o.Protocol, o.DialerRetries, o.ContextTimeoutEnabled, o.DisableIdentity = redisProtocol, redisDials, true, true
 		return redis.NewFailoverClient(o), nil
 	case query.Has("addr"):
 		o, err := redis.ParseClusterURL(u.String())
 		if err != nil {
-			return nil, err
-		}
-		if o.Password, err = opts.password(o.Password); err != nil {
 			return nil, err
 		}
 		o.Dialer = opts.dialer(o.TLSConfig)
@@ -66,9 +60,6 @@ func newClient(rawURL string, opts RedisOptions) (redis.UniversalClient, error) 
 	default:
 		o, err := redis.ParseURL(u.String())
 		if err != nil {
-			return nil, err
-		}
-		if o.Password, err = opts.password(o.Password); err != nil {
 			return nil, err
 		}
 		o.Dialer = opts.dialer(o.TLSConfig)
@@ -112,8 +103,29 @@ func redisURL(rawURL string, opts RedisOptions) (*url.URL, error) {
 			query.Set(name, value)
 		}
 	}
+	if opts.Password != "" {
+		if err := setPassword(u, query, opts.Password); err != nil {
+			return nil, err
+		}
+	}
 	u.RawQuery = query.Encode()
 	return u, nil
+}
+
+// setPassword puts the password that the URL leaves out where go-redis looks for
+// it.
+func setPassword(u *url.URL, query url.Values, password string) error {
+	_, inURL := u.User.Password()
+	if query.Has("master_name") {
+		inURL = query.Has("password")
+		query.Set("password", password)
+	} else {
+		u.User = url.UserPassword(u.User.Username(), password)
+	}
+	if inURL {
+		return errors.New("a password both in the URL and in a file")
+	}
+	return nil
 }
 
 // checkQuery refuses parameters that do not fit this store.
@@ -133,16 +145,4 @@ func checkQuery(query url.Values) error {
 		}
 	}
 	return nil
-}
-
-// password returns the one password that there is.
-func (o RedisOptions) password(inURL string) (string, error) {
-	switch {
-	case o.Password == "":
-		return inURL, nil
-	case inURL != "":
-		return "", errors.New("a password both in the URL and in a file")
-	default:
-		return o.Password, nil
-	}
 }
