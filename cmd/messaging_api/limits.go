@@ -12,8 +12,7 @@ import (
 
 // budgets are what [limit.Table] and [limit.Shared] have in common.
 type budgets interface {
-	Take(c limit.Client, b limit.Budget, n int64, now time.Time) limit.Decision
-	Peek(c limit.Client, b limit.Budget, n int64, now time.Time) limit.Decision
+	Take(c limit.Client, now time.Time, costs ...limit.Cost) []limit.Decision
 	Charge(c limit.Client, b limit.Budget, n int64, now time.Time) limit.Decision
 }
 
@@ -26,18 +25,11 @@ type limiter struct {
 
 // Read implements [web.Limiter].
 func (l limiter) Read(c web.Client, answer http.Header) *web.Denial {
-	now, client := time.Now(), limit.Client(c)
-	miss := l.budgets.Peek(client, limit.Miss, 1, now)
-	bytes := l.budgets.Peek(client, limit.ReadBytes, 1, now)
-	if !miss.Allowed || !bytes.Allowed {
-		return refuse(answer, miss, bytes, l.budgets.Peek(client, limit.Read, 1, now))
-	}
-	read := l.budgets.Take(client, limit.Read, 1, now)
-	if !read.Allowed {
-		return refuse(answer, read)
-	}
-	limit.SetHeaders(answer, read, miss)
-	return nil
+	decisions := l.budgets.Take(limit.Client(c), time.Now(),
+		limit.Cost{Budget: limit.Read, N: 1},
+		limit.Cost{Budget: limit.Miss, N: 1, Peek: true},
+		limit.Cost{Budget: limit.ReadBytes, N: 1, Peek: true})
+	return judge(answer, decisions, 2)
 }
 
 // Missed implements [web.Limiter].
@@ -53,25 +45,21 @@ func (l limiter) Sent(c web.Client, n int, answer http.Header) {
 
 // Create implements [web.Limiter].
 func (l limiter) Create(c web.Client, n int, answer http.Header) *web.Denial {
-	if denial := l.Fits(c, n, answer); denial != nil {
-		return denial
-	}
-	create := l.budgets.Take(limit.Client(c), limit.Create, 1, time.Now())
-	if !create.Allowed {
-		return refuse(answer, create)
-	}
-	limit.SetHeaders(answer, create)
-	return nil
+	decisions := l.budgets.Take(limit.Client(c), time.Now(),
+		limit.Cost{Budget: limit.Create, N: 1},
+		limit.Cost{Budget: limit.Bytes, N: int64(n), Peek: true})
+	return judge(answer, decisions, 1)
 }
 
 // Fits implements [web.Limiter].
 func (l limiter) Fits(c web.Client, n int, answer http.Header) *web.Denial {
-	now, client := time.Now(), limit.Client(c)
-	bytes := l.budgets.Peek(client, limit.Bytes, int64(n), now)
-	if bytes.Allowed {
+	decisions := l.budgets.Take(limit.Client(c), time.Now(),
+		limit.Cost{Budget: limit.Bytes, N: int64(n), Peek: true},
+		limit.Cost{Budget: limit.Create, N: 1, Peek: true})
+	if decisions[0].Allowed {
 		return nil
 	}
-	return refuse(answer, bytes, l.budgets.Peek(client, limit.Create, 1, now))
+	return judge(answer, decisions, 0)
 }
 
 // Stored implements [web.Limiter].
@@ -79,10 +67,15 @@ func (l limiter) Stored(c web.Client, n int, answer http.Header) {
 	limit.AddHeaders(answer, l.budgets.Charge(limit.Client(c), limit.Bytes, int64(n), time.Now()))
 }
 
-// refuse tells a client of the budget for which it has to wait longest, so that it
-// is let through when it asks again after that time.
-func refuse(answer http.Header, decisions ...limit.Decision) *web.Denial {
+// judge tells a client of the first so many budgets. Where one is spent it tells of
+// that for which the client has to wait longest, so that it is let through when it
+// asks again after that time.
+func judge(answer http.Header, decisions []limit.Decision, told int) *web.Denial {
 	longest := slices.MaxFunc(decisions, func(a, b limit.Decision) int { return cmp.Compare(a.RetryAfter, b.RetryAfter) })
+	if longest.Allowed {
+		limit.SetHeaders(answer, decisions[:told]...)
+		return nil
+	}
 	limit.SetHeaders(answer, longest)
 	return &web.Denial{Budget: longest.Budget.String(), RetryAfter: longest.RetryAfter}
 }

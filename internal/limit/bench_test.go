@@ -17,7 +17,7 @@ func fullTable(b *testing.B, now time.Time) *Table {
 	table := NewTable(defaults(b), tracked*11/10) // room for chance among the shards
 	for n := range tracked {
 		for budget := range budgets {
-			table.Take(client(n), budget, 1, now)
+			take(table, client(n), budget, 1, now)
 		}
 	}
 	if st := table.Stats(); st.Clients != tracked {
@@ -35,7 +35,7 @@ func BenchmarkTake(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		rnd := rand.New(rand.NewPCG(rand.Uint64(), 1))
 		for pb.Next() {
-			table.Take(client(int(rnd.Uint32()%tracked)), Create, 1, time.Now())
+			take(table, client(int(rnd.Uint32()%tracked)), Create, 1, time.Now())
 		}
 	})
 }
@@ -44,10 +44,10 @@ func BenchmarkTake(b *testing.B) {
 func BenchmarkTakeRefused(b *testing.B) {
 	now := time.Now()
 	table := fullTable(b, now)
-	table.Take(client(1), Create, 29, now)
+	take(table, client(1), Create, 29, now)
 	b.ReportAllocs()
 	for b.Loop() {
-		if table.Take(client(1), Create, 1, now).Allowed {
+		if take(table, client(1), Create, 1, now).Allowed {
 			b.Fatal("allowed")
 		}
 	}
@@ -59,13 +59,13 @@ func BenchmarkTakeNewcomer(b *testing.B) {
 	now := time.Now()
 	table := NewTable(defaults(b), tracked)
 	for n := range 2 * tracked {
-		table.Take(client(n), Create, 1, now)
+		take(table, client(n), Create, 1, now)
 	}
 	n := 2 * tracked
 	b.ReportAllocs()
 	for b.Loop() {
 		n++
-		table.Take(client(n), Create, 1, now)
+		take(table, client(n), Create, 1, now)
 	}
 }
 
@@ -79,7 +79,7 @@ func BenchmarkMemory(b *testing.B) {
 				table := NewTable(defaults(b), tracked)
 				for n := range 2 * tracked { // so many that every shard is full
 					for budget := range used {
-						table.Take(client(n), budget, 1, now)
+						take(table, client(n), budget, 1, now)
 					}
 				}
 				b.ReportMetric(float64(liveHeap()-before)/float64(table.Stats().Clients), "B/client")
@@ -92,7 +92,7 @@ func BenchmarkMemory(b *testing.B) {
 func BenchmarkSetHeaders(b *testing.B) {
 	now := time.Now()
 	table := NewTable(defaults(b), 1)
-	create, bytes := table.Take(client(1), Create, 1, now), table.Take(client(1), Bytes, 1000, now)
+	create, bytes := take(table, client(1), Create, 1, now), take(table, client(1), Bytes, 1000, now)
 	b.ReportAllocs()
 	for b.Loop() {
 		SetHeaders(make(http.Header, 4), create, bytes)

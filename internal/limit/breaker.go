@@ -19,18 +19,19 @@ type breaker struct {
 // more attempts fail.
 const breakerPause = 500 * time.Millisecond
 
-// allow reports whether the caller may try. If so, it has to report how it went.
-func (b *breaker) allow(now time.Time) bool {
+// allow reports whether the caller may try, and whether that is a trial of an
+// open breaker. The caller has to report how it went.
+func (b *breaker) allow(now time.Time) (ok, trial bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.retry.IsZero() {
-		return true
+		return true, false
 	}
 	if now.Before(b.retry) {
-		return false
+		return false, false
 	}
 	b.retry = now.Add(breakerPause) // the others wait for this attempt
-	return true
+	return true, true
 }
 
 // fail opens the breaker, and reports whether it was closed.
@@ -47,11 +48,4 @@ func (b *breaker) succeed() (was bool) {
 	defer b.mu.Unlock()
 	was, b.retry = !b.retry.IsZero(), time.Time{}
 	return was
-}
-
-// closed reports whether decisions go to Redis.
-func (b *breaker) closed() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.retry.IsZero()
 }

@@ -78,7 +78,7 @@ func TestRotatingAddressesOfOnePrefixAreOneClient(t *testing.T) {
 	granted := 0
 	for i := range 10_000 {
 		remote := fmt.Sprintf("[2001:db8:1:2:%x:%x:%x:%x]:443", i*7919%65536, i, i*31%65536, i*i%65536)
-		if table.Take(r.Client(remote, nil), Create, 1, noon).Allowed {
+		if take(table, r.Client(remote, nil), Create, 1, noon).Allowed {
 			granted++
 		}
 	}

@@ -47,8 +47,8 @@ func (l Limits) rates() [budgets]Rate {
 	}
 }
 
-// A Decision is the answer to one request for tokens, and what its client may
-// be told. The zero Quota means that the budget is off: there is nothing to tell.
+// A Decision says whether a budget has the tokens that a request wants, and what
+// its client may be told. A zero Quota means that the budget is off.
 type Decision struct {
 	Budget  Budget
 	Allowed bool
@@ -60,11 +60,9 @@ type Decision struct {
 	RetryAfter int64 // seconds until the same cost is granted, rounded up; 0 if it was granted
 }
 
-// An operation is what a request does with a bucket.
-type operation string
-
-const (
-	peek   operation = "peek"   // says whether n tokens are there
-	take   operation = "take"   // takes n tokens if they are there
-	charge operation = "charge" // takes n tokens in any case
-)
+// A Cost is what a request wants of one budget.
+type Cost struct {
+	Budget Budget
+	N      int64 // tokens, not more than the burst
+	Peek   bool  // they have to be there, and are not taken
+}

@@ -128,7 +128,7 @@ func (l *Listener) admit(c *conn, now time.Time) (v verdict) {
 	}
 	// Last: a connection that is refused anyway costs no token, and one without a
 	// token closes no other.
-	if !proxy && l.table != nil && !l.table.Take(client, Handshake, 1, now).Allowed {
+	if !proxy && l.table != nil && !l.table.Take(client, now, Cost{Budget: Handshake, N: 1})[0].Allowed {
 		v.refused = HandshakesPerClient
 		return v
 	}

@@ -85,7 +85,7 @@ func check(t *testing.T, seed uint64, size, clients int, pick func(n int) Client
 		var d Decision
 		switch s.IntN(8) {
 		case 0:
-			d = table.Peek(c, b, n, now)
+			d = peek(table, c, b, n, now)
 		case 1:
 			table.Charge(c, b, n, now)
 			ideal.tokens -= float64(n)
@@ -94,7 +94,7 @@ func check(t *testing.T, seed uint64, size, clients int, pick func(n int) Client
 			}
 			continue
 		default:
-			d = table.Take(c, b, n, now)
+			d = take(table, c, b, n, now)
 			if d.Allowed {
 				ideal.tokens -= float64(n)
 			}
@@ -110,7 +110,7 @@ func check(t *testing.T, seed uint64, size, clients int, pick func(n int) Client
 			t.Fatalf("seed %d, step %d: %d tokens refused, and there are %v of %v", seed, i, n, ideal.tokens, ideal.rate)
 		}
 		s.now = s.now.Add(time.Duration(d.RetryAfter) * time.Second)
-		if again := table.Take(c, b, n, s.now); !again.Allowed {
+		if again := take(table, c, b, n, s.now); !again.Allowed {
 			t.Fatalf("seed %d, step %d: %d tokens of %v: refused after Retry-After %d: %+v", seed, i, n, ideal.rate, d.RetryAfter, again)
 		}
 		s.ideal(table, c, b, s.now).tokens -= float64(n)

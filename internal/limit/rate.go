@@ -117,21 +117,29 @@ func (r Rate) wait(tokens float64) float64 {
 	return math.Round(tokens/r.perSecond()*1e9) / 1e9
 }
 
-// decision describes a bucket that holds so many tokens, after an operation
-// that wanted n tokens of it.
-func (r Rate) decision(b Budget, n int64, tokens float64, allowed bool) Decision {
+// decide says whether a bucket that holds so many tokens has those of a cost.
+func (r Rate) decide(cost Cost, tokens float64) Decision {
+	d := r.decision(cost.Budget, tokens)
+	missing := float64(cost.N) - tokens
+	if !r.Off() && r.wait(missing) > 0 {
+		d.Allowed, d.RetryAfter = false, r.seconds(missing)
+	}
+	return d
+}
+
+// decision describes a bucket that holds so many tokens.
+func (r Rate) decision(b Budget, tokens float64) Decision {
+	if r.Off() {
+		return Decision{Budget: b, Allowed: true}
+	}
 	remaining := math.Floor(max(tokens, 0))
 	if remaining < float64(r.burst) && r.wait(remaining+1-tokens) <= 0 {
 		remaining++ // the next token is less than a nanosecond away
 	}
-	d := Decision{
-		Budget: b, Allowed: allowed, Quota: r.burst, Window: r.Window(),
+	return Decision{
+		Budget: b, Allowed: true, Quota: r.burst, Window: r.Window(),
 		Remaining: int64(remaining), Reset: r.seconds(remaining + 1 - tokens),
 	}
-	if !allowed {
-		d.RetryAfter = r.seconds(float64(n) - tokens)
-	}
-	return d
 }
 
 // String returns the text form.

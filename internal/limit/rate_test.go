@@ -219,9 +219,9 @@ func checkBounds(t *testing.T, r Rate) {
 		t.Errorf("%v: a window of %d", r, w)
 	}
 	for _, tokens := range []float64{-1e18, -1, 0, 0.5, float64(r.burst)} {
-		d := r.decision(Create, r.burst, tokens, false)
+		d := r.decide(Cost{Budget: Create, N: r.burst}, tokens)
 		for _, n := range []int64{d.Reset, d.RetryAfter} {
-			if n < 1 || n > maxCount {
+			if n < 1 && !d.Allowed || n > maxCount {
 				t.Errorf("%v, with %v tokens: %+v", r, tokens, d)
 			}
 		}

@@ -18,13 +18,12 @@ import (
 // its own Table, which has recorded what that replica granted before: an outage
 // neither frees a client nor stops it.
 //
-// A decision is one script on one key, so it works on a Cluster. It is made by
-// Redis's clock, so replicas need not agree on the time. A key exists only while
-// its bucket is not full. Its name is "rl:", the budget, and 128 bits of SHA-256
-// over the rate and the client. The hash keeps addresses out of sight of people
-// who look at the keys; it does not hide them from someone who hashes every IPv4
-// address to compare. The rate is part of the hash because a bucket whose rate
-// was changed starts anew.
+// A decision is one script, by Redis's clock, so replicas need not agree on the
+// time. A key exists only while its bucket is not full. Its name is "rl:", the
+// budget, the rate, and in braces 128 bits of the client's SHA-256: a Cluster keeps
+// all buckets of a client in one slot. The hash keeps addresses out of sight of
+// people who look at the keys; it does not hide them from someone who hashes
+// every IPv4 address to compare. A bucket whose rate was changed starts anew.
 //
 // The Redis user needs "+eval +evalsha +get +set +time" and "~rl:*", and nothing
 // else.
@@ -53,112 +52,158 @@ func NewShared(client redis.Scripter, local *Table, log *slog.Logger) *Shared {
 	return &Shared{redis: client, script: redis.NewScript(bucketScript), local: local, log: log, timeout: sharedTimeout}
 }
 
-// bucketScript is Table.decide in Lua. KEYS[1] is a bucket; its value is the
-// tokens that it holds and the time of that, in microseconds. ARGV are the
-// operation, the tokens that it wants, the burst, and the tokens that come back
-// in a microsecond. The script returns whether they were granted and the tokens
-// that the bucket holds then.
+// bucketScript is Table.Take and Table.Charge in Lua. Each of KEYS is a bucket;
+// its value is the tokens that it holds and the time of that, in microseconds.
+// Each has four of ARGV: the operation (peek, take or charge), the tokens that it
+// wants, the burst, and the tokens that come back in a microsecond. For each the
+// script returns whether they are there and the tokens that the bucket holds then.
 //
 // A bucket that is later than the clock starts anew at the time of the clock,
 // because the clock was set back and the client would have to wait until it is
 // there again. A millionth of a token may be missing, for rounding.
 const bucketScript = `
-local op, n, burst, rate = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local tokens, last = string.match(redis.call('GET', KEYS[1]) or '', '^(%S+) (%S+)$')
-tokens, last = tonumber(tokens) or burst, tonumber(last) or now
-tokens = math.min(burst, tokens + math.max(0, now - last) * rate)
-local granted = op == 'charge' or tokens + 0.000001 >= n
-local spend = granted and op ~= 'peek' and n > 0
-if spend then
-  tokens = tokens - n
+local buckets, all = {}, true
+for i, key in ipairs(KEYS) do
+  local b = {op = ARGV[4*i-3], n = tonumber(ARGV[4*i-2]), burst = tonumber(ARGV[4*i-1]), rate = tonumber(ARGV[4*i])}
+  local tokens, last = string.match(redis.call('GET', key) or '', '^(%S+) (%S+)$')
+  tokens, last = tonumber(tokens) or b.burst, tonumber(last) or now
+  b.tokens = math.min(b.burst, tokens + math.max(0, now - last) * b.rate)
+  b.ahead = last > now
+  b.granted = b.op == 'charge' or b.tokens + 0.000001 >= b.n
+  all = all and b.granted
+  buckets[i] = b
 end
-if spend or last > now then
-  local full = math.ceil((burst - tokens) / rate / 1000) + 1
-  redis.call('SET', KEYS[1], string.format('%.17g %.0f', tokens, now), 'PX', string.format('%.0f', full))
+local reply = {}
+for i, b in ipairs(buckets) do
+  local spend = all and b.op ~= 'peek'
+  if spend then
+    b.tokens = b.tokens - b.n
+  end
+  if spend or b.ahead then
+    local full = math.ceil((b.burst - b.tokens) / b.rate / 1000) + 1
+    redis.call('SET', KEYS[i], string.format('%.17g %.0f', b.tokens, now), 'PX', string.format('%.0f', full))
+  end
+  reply[2*i-1] = b.granted and '1' or '0'
+  reply[2*i] = string.format('%.17g', b.tokens)
 end
-return {granted and '1' or '0', string.format('%.17g', tokens)}
+return reply
 `
 
-// Take is Table.Take.
-func (s *Shared) Take(c Client, b Budget, n int64, now time.Time) Decision {
-	return s.decide(take, c, b, n, now)
+// Take is [Table.Take], in one round trip.
+func (s *Shared) Take(c Client, now time.Time, costs ...Cost) []Decision {
+	keys, args := make([]string, 0, len(costs)), make([]any, 0, 4*len(costs))
+	for _, cost := range costs {
+		if r := &s.local.rates[cost.Budget]; !r.Off() {
+			op := "take"
+			if cost.Peek {
+				op = "peek"
+			}
+			keys = append(keys, r.key(c, cost.Budget))
+			args = append(args, op, cost.N, r.burst, r.perSecond()/1e6)
+		}
+	}
+	tokens, ok := s.run(keys, args, now)
+	if !ok {
+		return s.local.Take(c, now, costs...)
+	}
+	decisions := make([]Decision, len(costs))
+	for i, cost := range costs {
+		r := &s.local.rates[cost.Budget]
+		if r.Off() {
+			decisions[i] = r.decision(cost.Budget, 0)
+			continue
+		}
+		decisions[i] = r.decision(cost.Budget, tokens[0].left)
+		if !tokens[0].granted {
+			decisions[i].Allowed, decisions[i].RetryAfter = false, r.seconds(float64(cost.N)-tokens[0].left)
+		}
+		tokens = tokens[1:]
+	}
+	if allowed(decisions) {
+		for _, cost := range costs {
+			if !cost.Peek {
+				s.local.record(c, cost.Budget, cost.N, now)
+			}
+		}
+	}
+	return decisions
 }
 
-// Peek is Table.Peek.
-func (s *Shared) Peek(c Client, b Budget, n int64, now time.Time) Decision {
-	return s.decide(peek, c, b, n, now)
-}
-
-// Charge is Table.Charge.
+// Charge is [Table.Charge].
 func (s *Shared) Charge(c Client, b Budget, n int64, now time.Time) Decision {
-	return s.decide(charge, c, b, n, now)
+	r := &s.local.rates[b]
+	if r.Off() {
+		return r.decision(b, 0)
+	}
+	tokens, ok := s.run([]string{r.key(c, b)}, []any{"charge", n, r.burst, r.perSecond() / 1e6}, now)
+	if !ok {
+		return s.local.Charge(c, b, n, now)
+	}
+	s.local.record(c, b, n, now)
+	return r.decision(b, tokens[0].left)
 }
 
 // Fallbacks returns how many times since the start the local table decided
 // instead of Redis.
 func (s *Shared) Fallbacks() uint64 { return s.fallbacks.Load() }
 
-func (s *Shared) decide(op operation, c Client, b Budget, n int64, now time.Time) Decision {
-	rate := s.local.rates[b]
-	if rate.Off() {
-		return s.local.decide(op, c, b, n, now)
-	}
-	granted, tokens, ok := s.ask(op, c, b, n, now)
-	if !ok {
-		s.fallbacks.Add(1)
-		return s.local.decide(op, c, b, n, now)
-	}
-	if granted && op != peek {
-		s.local.record(c, b, n, now)
-	}
-	return rate.decision(b, n, tokens, granted)
+// A level is what Redis says of one bucket.
+type level struct {
+	granted bool
+	left    float64 // tokens
 }
 
-// ask lets Redis decide, unless the breaker is open. It reports whether Redis did.
+// run lets Redis decide, unless the breaker is open. It reports whether Redis did.
 //
 // The end of a request does not end its question: a client that hangs up would
 // be taken for a Redis that does not answer, and open the breaker.
-func (s *Shared) ask(op operation, c Client, b Budget, n int64, now time.Time) (granted bool, tokens float64, ok bool) {
-	if !s.breaker.allow(now) {
-		return false, 0, false
+func (s *Shared) run(keys []string, args []any, now time.Time) ([]level, bool) {
+	if len(keys) == 0 {
+		return nil, true
+	}
+	ok, trial := s.breaker.allow(now)
+	if !ok {
+		s.fallbacks.Add(1)
+		return nil, false
 	}
 	timeout := s.timeout
-	if !s.breaker.closed() {
+	if trial {
 		timeout *= trialFactor
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
-	rate := s.local.rates[b]
-	reply, err := s.script.Run(ctx, s.redis, []string{s.key(c, b)}, string(op), n, rate.burst, rate.perSecond()/1e6).StringSlice()
-	if err == nil && len(reply) != 2 {
-		err = fmt.Errorf("limit: the script returned %d values, want 2", len(reply))
-	}
-	if err == nil {
-		tokens, err = strconv.ParseFloat(reply[1], 64)
-	}
+	reply, err := s.script.Run(ctx, s.redis, keys, args...).StringSlice()
+	levels, err := levelsOf(reply, len(keys), err)
 	if err != nil {
+		s.fallbacks.Add(1)
 		if s.breaker.fail(now) {
 			s.log.Error("shared rate limits: Redis does not answer, each replica limits by itself", "error", err)
 		}
-		return false, 0, false
+		return nil, false
 	}
 	if s.breaker.succeed() {
 		s.log.Info("shared rate limits: Redis answers again")
 	}
-	return reply[0] == "1", tokens, true
+	return levels, true
 }
 
-// key returns the name of a client's bucket in Redis. The number in it is the
-// version of the bucket's format.
-func (s *Shared) key(c Client, b Budget) string {
-	rate := &s.local.rates[b]
-	room := make([]byte, 0, 96)
-	room = append(room, '2')
-	for _, n := range []int64{rate.tokens, int64(rate.per), rate.burst} {
-		room = append(strconv.AppendInt(room, n, 10), ' ')
+// levelsOf reads what the script returned about so many buckets.
+func levelsOf(reply []string, buckets int, err error) ([]level, error) {
+	if err == nil && len(reply) != 2*buckets {
+		err = fmt.Errorf("limit: the script returned %d values, want %d", len(reply), 2*buckets)
 	}
-	sum := sha256.Sum256(append(room, c[:]...))
-	return "rl:" + b.String() + ":" + hex.EncodeToString(sum[:16])
+	levels := make([]level, buckets)
+	for i := 0; i < buckets && err == nil; i++ {
+		levels[i].granted = reply[2*i] == "1"
+		levels[i].left, err = strconv.ParseFloat(reply[2*i+1], 64)
+	}
+	return levels, err
+}
+
+// key returns the name of a client's bucket in Redis.
+func (r *Rate) key(c Client, b Budget) string {
+	sum := sha256.Sum256(c[:])
+	return "rl:" + b.String() + ":" + r.String() + ":{" + hex.EncodeToString(sum[:16]) + "}"
 }

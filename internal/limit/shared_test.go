@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -64,21 +65,52 @@ func TestSharedDecidesAsATableDoes(t *testing.T) {
 	limits := slowLimits(t)
 	shared, table := patient(client1, limits), NewTable(limits, 1)
 	for i := range 32 {
-		check(fmt.Sprintf("create %d", i), shared.Take(c, Create, 1, time.Now()), table.Take(c, Create, 1, noon))
+		check(fmt.Sprintf("create %d", i), take(shared, c, Create, 1, time.Now()), take(table, c, Create, 1, noon))
 	}
 	for i, n := range []int64{1 << 20, 4 << 20, 4<<20 + 1, 3 << 20, 1} {
-		check(fmt.Sprintf("bytes %d", i), shared.Take(c, Bytes, n, time.Now()), table.Take(c, Bytes, n, noon))
+		check(fmt.Sprintf("bytes %d", i), take(shared, c, Bytes, n, time.Now()), take(table, c, Bytes, n, noon))
 	}
 	for i := range 5 {
-		check(fmt.Sprintf("peek %d", i), shared.Peek(c, Miss, 1, time.Now()), table.Peek(c, Miss, 1, noon))
+		check(fmt.Sprintf("peek %d", i), peek(shared, c, Miss, 1, time.Now()), peek(table, c, Miss, 1, noon))
 		check(fmt.Sprintf("charge %d", i), shared.Charge(c, Miss, 1, time.Now()), table.Charge(c, Miss, 1, noon))
 	}
-	check("off", shared.Take(c, Handshake, 1, time.Now()), table.Take(c, Handshake, 1, noon))
-	check("off", shared.Peek(c, Handshake, 1, time.Now()), table.Peek(c, Handshake, 1, noon))
+	check("off", take(shared, c, Handshake, 1, time.Now()), take(table, c, Handshake, 1, noon))
+	check("off", peek(shared, c, Handshake, 1, time.Now()), peek(table, c, Handshake, 1, noon))
 	check("off", shared.Charge(c, Handshake, 1, time.Now()), table.Charge(c, Handshake, 1, noon))
 
 	if got := shared.Fallbacks(); got != 0 {
 		t.Errorf("the local table was asked %d times", got)
+	}
+}
+
+// A decision about several budgets is one round trip, and takes from none of them
+// where one is spent.
+func TestSharedTakesFromAllOrNone(t *testing.T) {
+	server := startRedis(t)
+	counted := &spy{Scripter: server.client(&redis.Options{})}
+	shared, table := patient(counted, slowLimits(t)), NewTable(slowLimits(t), 1)
+	c := client(1)
+	costs := []Cost{{Budget: Read, N: 1}, {Budget: Miss, N: 1, Peek: true}, {Budget: Handshake, N: 1}}
+	left := func(decisions []Decision) (left []string) {
+		for _, d := range decisions {
+			left = append(left, fmt.Sprintf("%v %v %d", d.Budget, d.Allowed, d.Remaining))
+		}
+		return left
+	}
+	for i := range 5 {
+		calls := counted.calls.Load()
+		got, want := left(shared.Take(c, time.Now(), costs...)), left(table.Take(c, noon, costs...))
+		if !slices.Equal(got, want) {
+			t.Errorf("read %d: got %v, want %v", i, got, want)
+		}
+		if n := counted.calls.Load() - calls; i > 0 && n != 1 {
+			t.Errorf("read %d: %d round trips, want 1", i, n)
+		}
+		shared.Charge(c, Miss, 1, time.Now())
+		table.Charge(c, Miss, 1, noon)
+	}
+	if got := peek(shared, c, Read, 1, time.Now()); got.Remaining != 97 {
+		t.Errorf("after 3 reads and 2 that were refused: %+v, want 97 left", got)
 	}
 }
 
@@ -91,7 +123,7 @@ func TestSharedSurvivesALostScriptCache(t *testing.T) {
 		if err := admin.ScriptFlush(t.Context()).Err(); err != nil {
 			t.Fatal(err)
 		}
-		if d := shared.Take(client(1), Create, 1, time.Now()); d.Remaining != int64(29-i) {
+		if d := take(shared, client(1), Create, 1, time.Now()); d.Remaining != int64(29-i) {
 			t.Fatalf("decision %d: %+v", i, d)
 		}
 	}
@@ -110,11 +142,11 @@ func TestSharedLeavesNothingBehind(t *testing.T) {
 	shared := patient(admin, limits)
 	c := newResolver(t).Client("203.0.113.9:1", nil)
 	ctx := t.Context()
-	shared.Peek(c, Create, 1, time.Now())
+	peek(shared, c, Create, 1, time.Now())
 	if n := admin.DBSize(ctx).Val(); n != 0 {
 		t.Errorf("a Peek left %d keys", n)
 	}
-	shared.Take(c, Create, 1, time.Now())
+	take(shared, c, Create, 1, time.Now())
 	keys := admin.Keys(ctx, "*").Val()
 	if len(keys) != 1 || !strings.HasPrefix(keys[0], "rl:create:") || strings.Contains(keys[0], "203.0.113.9") || strings.Contains(keys[0], fmt.Sprintf("%x", c[12:])) {
 		t.Errorf("keys %q, want one rl:create: without the address", keys)
@@ -123,7 +155,7 @@ func TestSharedLeavesNothingBehind(t *testing.T) {
 		t.Errorf("a token that comes back in an hour is kept for %v", ttl)
 	}
 	for range 10 {
-		shared.Take(c, Read, 1, time.Now())
+		take(shared, c, Read, 1, time.Now())
 	}
 	if !eventually(func() bool { return admin.DBSize(ctx).Val() == 1 }) {
 		t.Errorf("keys %q: the full bucket is still there", admin.Keys(ctx, "*").Val())
@@ -140,13 +172,13 @@ func TestSharedSurvivesAClockSetBack(t *testing.T) {
 	shared := patient(admin, Limits{Create: mustRate(t, "1000/s:1")})
 	ctx, c := t.Context(), client(1)
 	future := server.now(admin).Add(1000 * time.Hour).UnixMicro()
-	if err := admin.Set(ctx, shared.key(c, Create), fmt.Sprintf("0 %d", future), 0).Err(); err != nil {
+	if err := admin.Set(ctx, shared.local.rates[Create].key(c, Create), fmt.Sprintf("0 %d", future), 0).Err(); err != nil {
 		t.Fatal(err)
 	}
-	if d := shared.Take(c, Create, 1, time.Now()); d.Allowed {
+	if d := take(shared, c, Create, 1, time.Now()); d.Allowed {
 		t.Errorf("the clock set back granted a token: %+v", d)
 	}
-	if !eventually(func() bool { return shared.Take(c, Create, 1, time.Now()).Allowed }) {
+	if !eventually(func() bool { return take(shared, c, Create, 1, time.Now()).Allowed }) {
 		t.Error("the client waits for the old time")
 	}
 }
@@ -179,8 +211,8 @@ func useAll(t *testing.T, shared *Shared) {
 	t.Helper()
 	for n := range 50 {
 		c := client(n)
-		d := shared.Take(c, Create, 5, time.Now())
-		e := shared.Peek(c, Create, 1, time.Now())
+		d := take(shared, c, Create, 5, time.Now())
+		e := peek(shared, c, Create, 1, time.Now())
 		f := shared.Charge(c, Create, 2, time.Now())
 		if d.Remaining != 25 || e.Remaining != 25 || f.Remaining != 23 {
 			t.Fatalf("client %d: %+v, then %+v, then %+v", n, d, e, f)
@@ -205,7 +237,7 @@ func TestTwoReplicasShareOneBudget(t *testing.T) {
 	var granted, asked atomic.Int64
 	ask := func(s *Shared) bool {
 		asked.Add(1)
-		allowed := s.Take(client(1), Create, 1, time.Now()).Allowed
+		allowed := take(s, client(1), Create, 1, time.Now()).Allowed
 		if allowed {
 			granted.Add(1)
 		}
@@ -281,7 +313,7 @@ func TestRedisKilledAndBack(t *testing.T) {
 				defer tick.Stop()
 				for ; ; <-tick.C {
 					began := time.Now()
-					d := r.Take(client(1), Create, 1, began)
+					d := take(r, client(1), Create, 1, began)
 					r.slowest = max(r.slowest, time.Since(began))
 					if d.Allowed {
 						granted[i]++
@@ -335,12 +367,12 @@ func TestRedisKilledAndBack(t *testing.T) {
 		calls[i] = r.spy.calls.Load()
 	}
 	back := time.Now()
-	flood(func(r *replica, _ Decision, _ int) bool { return r.breaker.closed() || time.Since(back) > time.Minute })
+	flood(func(r *replica, _ Decision, _ int) bool { return closed(&r.breaker) || time.Since(back) > time.Minute })
 	for i, r := range replicas {
 		t.Logf("replica %d: granted %d before and %d in the outage of %v, shared again %v after its end, slowest decision %v",
 			i, before[i], during[i], lasted, time.Since(back), r.slowest)
-		if n := r.spy.calls.Load() - calls[i]; !r.breaker.closed() || n > 2+int64(time.Since(back)/breakerPause) {
-			t.Errorf("replica %d has found Redis: %t, in %d attempts in %v", i, r.breaker.closed(), n, time.Since(back))
+		if n := r.spy.calls.Load() - calls[i]; !closed(&r.breaker) || n > 2+int64(time.Since(back)/breakerPause) {
+			t.Errorf("replica %d has found Redis: %t, in %d attempts in %v", i, closed(&r.breaker), n, time.Since(back))
 		}
 	}
 	if text := log.String(); !strings.Contains(text, "Redis does not answer") || !strings.Contains(text, "Redis answers again") {
@@ -349,6 +381,12 @@ func TestRedisKilledAndBack(t *testing.T) {
 	if lines := strings.Count(log.String(), "\n"); lines > 20 {
 		t.Errorf("%d lines are logged for one outage:\n%s", lines, log.String())
 	}
+}
+
+func closed(b *breaker) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.retry.IsZero()
 }
 
 // A Redis that takes connections and never answers costs one decision a wait,
@@ -384,7 +422,7 @@ func TestRedisThatHangs(t *testing.T) {
 	granted := 0
 	now, began := time.Now(), time.Now()
 	for range 1000 {
-		if shared.Take(client(1), Create, 1, now).Allowed {
+		if take(shared, client(1), Create, 1, now).Allowed {
 			granted++
 		}
 	}
@@ -410,7 +448,7 @@ func TestRedisThatHangs(t *testing.T) {
 func TestRedisThatRefuses(t *testing.T) {
 	server := startRedis(t, strings.Fields("--user default on nopass ~* &* -@all +ping")...)
 	shared := patient(server.client(&redis.Options{}), slowLimits(t))
-	if d := shared.Take(client(1), Create, 1, time.Now()); shared.Fallbacks() != 1 || !d.Allowed || d.Remaining != 29 {
+	if d := take(shared, client(1), Create, 1, time.Now()); shared.Fallbacks() != 1 || !d.Allowed || d.Remaining != 29 {
 		t.Errorf("without any rights: %+v, want the local table's decision", d)
 	}
 }
@@ -438,6 +476,6 @@ func BenchmarkShared(b *testing.B) {
 	shared := patient(server.client(&redis.Options{}), defaults(b))
 	b.ReportAllocs()
 	for b.Loop() {
-		shared.Take(client(1), Read, 1, time.Now())
+		take(shared, client(1), Read, 1, time.Now())
 	}
 }

@@ -25,7 +25,7 @@ func TestRedisThatIsSlow(t *testing.T) {
 	shared.timeout = time.Second // the machine may be busy; the delays are in proportion
 	decided := func() bool {
 		before := shared.Fallbacks()
-		return shared.Take(client(1), Create, 1, time.Now()).Allowed && shared.Fallbacks() == before
+		return take(shared, client(1), Create, 1, time.Now()).Allowed && shared.Fallbacks() == before
 	}
 	if !eventually(decided) {
 		t.Fatal("Redis does not decide")

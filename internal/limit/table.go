@@ -2,6 +2,7 @@ package limit
 
 import (
 	"hash/maphash"
+	"slices"
 	"time"
 )
 
@@ -38,55 +39,66 @@ func NewTable(limits Limits, clients int) *Table {
 	return t
 }
 
-// Take takes n tokens if they are there. n must not exceed the burst.
-func (t *Table) Take(c Client, b Budget, n int64, now time.Time) Decision {
-	return t.decide(take, c, b, n, now)
+// Take takes the tokens of all costs if they are all there, and otherwise none.
+// It returns a decision about each cost.
+func (t *Table) Take(c Client, now time.Time, costs ...Cost) []Decision {
+	sh := t.shard(c)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	now = sh.clock(now)
+	own := sh.find(c)
+	if slices.ContainsFunc(costs, func(cost Cost) bool { return !cost.Peek && !t.rates[cost.Budget].Off() }) {
+		own, _ = sh.enter(c, now)
+	}
+	decisions := make([]Decision, len(costs))
+	for i, cost := range costs {
+		r := t.rates[cost.Budget]
+		decisions[i] = r.decide(cost, own.tokens(cost.Budget, r, now))
+	}
+	if !allowed(decisions) {
+		return decisions
+	}
+	for i, cost := range costs {
+		if r := t.rates[cost.Budget]; !cost.Peek && !r.Off() {
+			own.charge(cost.Budget, r, cost.N, now)
+			decisions[i] = r.decision(cost.Budget, own.tokens(cost.Budget, r, now))
+		}
+	}
+	return decisions
 }
 
-// Peek says whether n tokens are there, and takes nothing. n must not exceed the
-// burst.
-func (t *Table) Peek(c Client, b Budget, n int64, now time.Time) Decision {
-	return t.decide(peek, c, b, n, now)
+func allowed(decisions []Decision) bool {
+	return !slices.ContainsFunc(decisions, func(d Decision) bool { return !d.Allowed })
 }
 
 // Charge takes n tokens in any case, for what has happened already. What is
 // missing becomes a debt: the client gets no token before it is paid off. So
-// when many requests pass a Peek at once, each of them is paid in the end. A
+// when many requests pass a Take that peeks, each of them is paid in the end. A
 // shared bucket makes no debts, because strangers would have to pay them.
 // Allowed is always true.
 func (t *Table) Charge(c Client, b Budget, n int64, now time.Time) Decision {
-	return t.decide(charge, c, b, n, now)
-}
-
-func (t *Table) decide(op operation, c Client, b Budget, n int64, now time.Time) Decision {
-	rate := t.rates[b]
-	if rate.Off() {
+	r := t.rates[b]
+	if r.Off() {
 		return Decision{Budget: b, Allowed: true}
 	}
 	sh := t.shard(c)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	now = sh.clock(now)
-	if op == peek {
-		tokens := sh.find(c).tokens(b, rate, now)
-		return rate.decision(b, n, tokens, rate.wait(float64(n)-tokens) <= 0)
-	}
 	own, shared := sh.enter(c, now)
-	allowed := true
-	switch {
-	case op == take:
-		allowed = own.limiter(b, rate).AllowN(now, int(n))
-	case shared:
-		own.charge(b, rate, min(n, int64(own.tokens(b, rate, now))), now)
-	default:
-		own.charge(b, rate, n, now)
+	if shared {
+		n = min(n, int64(own.tokens(b, r, now)))
 	}
-	return rate.decision(b, n, own.tokens(b, rate, now), allowed)
+	own.charge(b, r, n, now)
+	return r.decision(b, own.tokens(b, r, now))
 }
 
 // record charges what Redis has granted to the client's own bucket. It charges
 // no shared bucket: while Redis answers, nobody is limited by those.
 func (t *Table) record(c Client, b Budget, n int64, now time.Time) {
+	if t.rates[b].Off() {
+		return
+	}
 	sh := t.shard(c)
 	sh.mu.Lock()
 	defer sh.mu.Unlock()

@@ -71,25 +71,25 @@ func TestTakeUntilRefusedAndObey(t *testing.T) {
 		table := NewTable(defaults(t), 1)
 		test.last.Budget, test.refused.Budget = test.budget, test.budget
 		for i := 1; i < test.times; i++ {
-			if d := table.Take(client(1), test.budget, test.n, noon); !d.Allowed {
+			if d := take(table, client(1), test.budget, test.n, noon); !d.Allowed {
 				t.Fatalf("%v: refused the %d. time: %+v", test.budget, i, d)
 			}
 		}
-		if got := table.Take(client(1), test.budget, test.n, noon); got != test.last {
+		if got := take(table, client(1), test.budget, test.n, noon); got != test.last {
 			t.Errorf("%v: the last one: got %+v, want %+v", test.budget, got, test.last)
 		}
-		if got := table.Peek(client(1), test.budget, test.n, noon); got != test.refused {
+		if got := peek(table, client(1), test.budget, test.n, noon); got != test.refused {
 			t.Errorf("%v: Peek at one too many: got %+v, want %+v", test.budget, got, test.refused)
 		}
-		got := table.Take(client(1), test.budget, test.n, noon)
+		got := take(table, client(1), test.budget, test.n, noon)
 		if got != test.refused {
 			t.Errorf("%v: one too many: got %+v, want %+v", test.budget, got, test.refused)
 		}
 		later := noon.Add(time.Duration(got.RetryAfter) * time.Second)
-		if d := table.Take(client(1), test.budget, test.n, later.Add(-time.Second)); d.Allowed {
+		if d := take(table, client(1), test.budget, test.n, later.Add(-time.Second)); d.Allowed {
 			t.Errorf("%v: granted a second before Retry-After is over: %+v", test.budget, d)
 		}
-		if d := table.Take(client(1), test.budget, test.n, later); !d.Allowed || d.Remaining != test.takenAgain {
+		if d := take(table, client(1), test.budget, test.n, later); !d.Allowed || d.Remaining != test.takenAgain {
 			t.Errorf("%v: after Retry-After: got %+v, want it allowed with %d left", test.budget, d, test.takenAgain)
 		}
 	}
@@ -97,13 +97,13 @@ func TestTakeUntilRefusedAndObey(t *testing.T) {
 
 func TestBudgetsAndClientsAreTheirOwn(t *testing.T) {
 	table := NewTable(defaults(t), 100)
-	for table.Take(client(1), Create, 1, noon).Allowed {
+	for take(table, client(1), Create, 1, noon).Allowed {
 	}
 	for b := range budgets {
-		if d := table.Peek(client(1), b, 1, noon); d.Allowed != (b != Create) {
+		if d := peek(table, client(1), b, 1, noon); d.Allowed != (b != Create) {
 			t.Errorf("creates spent: %v allowed %v", b, d.Allowed)
 		}
-		if d := table.Peek(client(2), b, 1, noon); !d.Allowed || d.Remaining != d.Quota {
+		if d := peek(table, client(2), b, 1, noon); !d.Allowed || d.Remaining != d.Quota {
 			t.Errorf("another client's %v: %+v, want a full bucket", b, d)
 		}
 	}
@@ -113,8 +113,8 @@ func TestOffLimitsNothing(t *testing.T) {
 	table := NewTable(Limits{}, 1)
 	for b := range budgets {
 		want := Decision{Budget: b, Allowed: true}
-		d := table.Take(client(1), b, math.MaxInt64, noon)
-		if d != want || table.Peek(client(1), b, 1, noon) != want || table.Charge(client(1), b, 1, noon) != want {
+		d := take(table, client(1), b, math.MaxInt64, noon)
+		if d != want || peek(table, client(1), b, 1, noon) != want || table.Charge(client(1), b, 1, noon) != want {
 			t.Errorf("%v: got %+v, want %+v", b, d, want)
 		}
 	}
@@ -126,7 +126,7 @@ func TestOffLimitsNothing(t *testing.T) {
 func TestPeekTakesNothing(t *testing.T) {
 	table := NewTable(defaults(t), 1)
 	for range 100 {
-		if d := table.Peek(client(1), Miss, 30, noon); !d.Allowed || d.Remaining != 30 {
+		if d := peek(table, client(1), Miss, 30, noon); !d.Allowed || d.Remaining != 30 {
 			t.Fatalf("Peek: got %+v, want all 30", d)
 		}
 	}
@@ -147,13 +147,13 @@ func TestChargeMakesDebts(t *testing.T) {
 		if !d.Allowed || d.Remaining != 0 || d.Reset != 55 { // 10 owed and 1 to have, 5 s each
 			t.Errorf("%v of 30: got %+v, want it allowed and 55 seconds", charges, d)
 		}
-		if d := table.Peek(client(1), Miss, 1, noon); d.Allowed || d.RetryAfter != 55 {
+		if d := peek(table, client(1), Miss, 1, noon); d.Allowed || d.RetryAfter != 55 {
 			t.Errorf("after %v of 30: got %+v, want 55 seconds", charges, d)
 		}
-		if d := table.Peek(client(1), Miss, 1, noon.Add(54999*time.Millisecond)); d.Allowed {
+		if d := peek(table, client(1), Miss, 1, noon.Add(54999*time.Millisecond)); d.Allowed {
 			t.Errorf("%v, before the debt is paid: got %+v", charges, d)
 		}
-		if d := table.Peek(client(1), Miss, 1, noon.Add(55*time.Second)); !d.Allowed || d.Remaining != 1 {
+		if d := peek(table, client(1), Miss, 1, noon.Add(55*time.Second)); !d.Allowed || d.Remaining != 1 {
 			t.Errorf("%v, after the debt is paid: got %+v", charges, d)
 		}
 	}
@@ -163,7 +163,7 @@ func TestTimeThatRunsBackGrantsNothing(t *testing.T) {
 	table := NewTable(defaults(t), 1)
 	now, granted := noon.Add(time.Hour), 0
 	for i := range 10_000 {
-		if table.Take(client(1), Create, 1, now.Add(-time.Duration(i%2)*time.Minute)).Allowed {
+		if take(table, client(1), Create, 1, now.Add(-time.Duration(i%2)*time.Minute)).Allowed {
 			granted++
 		}
 	}
@@ -178,11 +178,11 @@ func TestOverflow(t *testing.T) {
 	limits := Limits{Create: mustRate(t, "1/s:10")}
 	table := NewTable(limits, 2)
 	for n := 1; n <= 2; n++ {
-		table.Take(client(n), Create, 10, noon)
+		take(table, client(n), Create, 10, noon)
 	}
 	granted := 0
 	for n := 3; n < 100; n++ {
-		if table.Take(client(n), Create, 1, noon).Allowed {
+		if take(table, client(n), Create, 1, noon).Allowed {
 			granted++
 		}
 	}
@@ -192,22 +192,22 @@ func TestOverflow(t *testing.T) {
 	// Client 3 has had a token of the overflow's ten. Five seconds later the
 	// table is still full, ten seconds later it has room and all is refilled.
 	now := noon.Add(5 * time.Second)
-	if d := table.Take(client(3), Create, 5, now); !d.Allowed || d.Remaining != 0 {
+	if d := take(table, client(3), Create, 5, now); !d.Allowed || d.Remaining != 0 {
 		t.Errorf("after 5 s: got %+v, want the five tokens that the overflow bucket has again", d)
 	}
 	now = noon.Add(10 * time.Second)
-	if d := table.Take(client(3), Create, 1, now); !d.Allowed || d.Remaining != 4 || table.Stats().Overflows != 98 {
+	if d := take(table, client(3), Create, 1, now); !d.Allowed || d.Remaining != 4 || table.Stats().Overflows != 98 {
 		t.Errorf("with a bucket of its own: got %+v, want the four left of five", d)
 	}
 	// Nobody pays for the debts of strangers.
 	now = noon.Add(time.Hour)
 	for n := 1; n <= 2; n++ {
-		table.Take(client(n), Create, 10, now)
+		take(table, client(n), Create, 10, now)
 	}
 	for n := 3; n < 100; n++ {
 		table.Charge(client(n), Create, 1, now)
 	}
-	if d := table.Peek(client(200), Create, 1, now); d.Allowed || d.RetryAfter != 1 {
+	if d := peek(table, client(200), Create, 1, now); d.Allowed || d.RetryAfter != 1 {
 		t.Errorf("after 97 charges to the overflow bucket: got %+v, want no debt", d)
 	}
 }
@@ -216,13 +216,13 @@ func TestOverflow(t *testing.T) {
 func TestEvictionTakesOnlyFullBuckets(t *testing.T) {
 	for b := range budgets {
 		table := NewTable(defaults(t), 1)
-		table.Take(client(1), b, 1, noon)
+		take(table, client(1), b, 1, noon)
 		token := time.Duration(float64(time.Second) / table.rates[b].perSecond())
-		table.Take(client(2), b, 1, noon.Add(token-2*time.Nanosecond))
+		take(table, client(2), b, 1, noon.Add(token-2*time.Nanosecond))
 		if st := table.Stats(); st.Overflows != 1 {
 			t.Errorf("%v: a moment before the bucket is full: %+v, want its client to stay", b, st)
 		}
-		table.Take(client(3), b, 1, noon.Add(token+time.Microsecond))
+		take(table, client(3), b, 1, noon.Add(token+time.Microsecond))
 		if st := table.Stats(); st.Overflows != 1 || st.Clients != 1 {
 			t.Errorf("%v: once the bucket is full: %+v, want its client to be forgotten", b, st)
 		}
@@ -236,7 +236,7 @@ func TestOneNetworkHasAQuarter(t *testing.T) {
 	table := NewTable(defaults(t), clients)
 	granted := 0
 	for n := range uint16(4 * clients) {
-		if table.Take(neighbour(n), Create, 30, noon).Allowed {
+		if take(table, neighbour(n), Create, 30, noon).Allowed {
 			granted++
 		}
 	}
@@ -245,7 +245,7 @@ func TestOneNetworkHasAQuarter(t *testing.T) {
 	}
 	for n := range uint16(100) {
 		for _, stranger := range []Client{v4(n), client(int(n))} {
-			if d := table.Take(stranger, Create, 1, noon); !d.Allowed || d.Remaining != 29 {
+			if d := take(table, stranger, Create, 1, noon); !d.Allowed || d.Remaining != 29 {
 				t.Fatalf("a stranger: got %+v, want a full bucket of its own", d)
 			}
 		}
@@ -259,7 +259,7 @@ func TestOneNetworkHasAQuarter(t *testing.T) {
 func TestIPv4IsNoNetwork(t *testing.T) {
 	table := NewTable(defaults(t), 100)
 	for n := range uint16(100) {
-		table.Take(v4(n), Create, 30, noon)
+		take(table, v4(n), Create, 30, noon)
 	}
 	if st := table.Stats(); st != (Stats{Clients: 100}) {
 		t.Errorf("100 IPv4 clients in a table for 100: %+v", st)
@@ -270,10 +270,10 @@ func TestIPv4IsNoNetwork(t *testing.T) {
 // room for it.
 func TestLeavingASharedBucketGrantsNothing(t *testing.T) {
 	table := NewTable(Limits{Create: mustRate(t, "1/s:10"), Read: mustRate(t, "1/s:10")}, 4)
-	table.Take(neighbour(1), Create, 10, noon) // the quarter
+	take(table, neighbour(1), Create, 10, noon) // the quarter
 	granted := int64(0)
 	spend := func(now time.Time) {
-		for table.Take(neighbour(2), Create, 1, now).Allowed {
+		for take(table, neighbour(2), Create, 1, now).Allowed {
 			granted++
 		}
 	}
@@ -282,7 +282,7 @@ func TestLeavingASharedBucketGrantsNothing(t *testing.T) {
 	spend(now)
 	now = noon.Add(10 * time.Second) // the first client is full, and makes room for others
 	for n := range 3 {
-		table.Take(client(n), Read, 1, now)
+		take(table, client(n), Read, 1, now)
 	}
 	spend(noon.Add(11 * time.Second)) // as one of these does now
 	if granted != 21 {
@@ -298,16 +298,16 @@ func TestMillionClients(t *testing.T) {
 	table := NewTable(defaults(t), clients)
 	honest := client(1 << 30)
 	for range 15 {
-		table.Take(honest, Create, 1, noon)
+		take(table, honest, Create, 1, noon)
 	}
 	now := noon
 	for n := range 1_000_000 {
 		now = now.Add(2 * time.Microsecond) // two seconds in all
-		table.Take(client(n), Create, 1, now)
+		take(table, client(n), Create, 1, now)
 		table.Charge(client(n), Miss, 1, now)
 	}
 	grown := liveHeap() - before
-	if got := table.Peek(honest, Create, 1, now); got.Remaining != 17 {
+	if got := peek(table, honest, Create, 1, now); got.Remaining != 17 {
 		t.Errorf("after a million clients: %+v, want 15 left of 30, and two more for two seconds", got)
 	}
 	st := table.Stats()
@@ -334,7 +334,7 @@ func TestTableTracksAsManyAsAskedFor(t *testing.T) {
 		table := NewTable(defaults(t), clients)
 		want := max(clients, 1)
 		for n := range 4 * want {
-			table.Take(client(n), Create, 1, noon)
+			take(table, client(n), Create, 1, noon)
 		}
 		if st := table.Stats(); st.Clients > want || st.Clients < want*9/10 {
 			t.Errorf("NewTable(%d): four times as many clients come, and %d are tracked", clients, st.Clients)
@@ -349,11 +349,11 @@ func TestConcurrentTakesGrantOneBurst(t *testing.T) {
 	for g := range granted {
 		wg.Go(func() {
 			for n := range 1000 {
-				if table.Take(client(7), Create, 1, noon).Allowed {
+				if take(table, client(7), Create, 1, noon).Allowed {
 					granted[g]++
 				}
-				table.Take(client(100*g+n), Read, 1, noon)
-				table.Peek(client(n), Miss, 1, noon)
+				take(table, client(100*g+n), Read, 1, noon)
+				peek(table, client(n), Miss, 1, noon)
 				table.Stats()
 			}
 		})
@@ -366,4 +366,17 @@ func TestConcurrentTakesGrantOneBurst(t *testing.T) {
 	if sum > 30 || sum == 0 {
 		t.Errorf("eight at once were granted %d, want at most 30", sum)
 	}
+}
+
+// A taker is a Table or a Shared.
+type taker interface {
+	Take(c Client, now time.Time, costs ...Cost) []Decision
+}
+
+func take(t taker, c Client, b Budget, n int64, now time.Time) Decision {
+	return t.Take(c, now, Cost{Budget: b, N: n})[0]
+}
+
+func peek(t taker, c Client, b Budget, n int64, now time.Time) Decision {
+	return t.Take(c, now, Cost{Budget: b, N: n, Peek: true})[0]
 }
