@@ -6,8 +6,8 @@ import (
 )
 
 // A breaker keeps each decision from waiting for a server that does not answer.
-// After a failure it is open: it lets nobody through for a while, then one at a
-// time to try again, until one succeeds.
+// After a failure it is open: no decision asks Redis for a while, then one at a
+// time tries again, until one succeeds.
 type breaker struct {
 	mu    sync.Mutex // guards what follows
 	retry time.Time  // when the next one may try; zero: the breaker is closed

@@ -127,7 +127,7 @@ func (r *Resolver) Trusted(addr netip.Addr) bool {
 
 // maxHops is how many hops of a header are looked at, and maxHop how long one
 // may be: "[", the longest address, "%" and a zone, "]:65535". More than that
-// is no chain of proxies but somebody's attempt to keep us busy.
+// is an attack and no chain of proxies.
 const (
 	maxHops = 32
 	maxHop  = 80

@@ -90,7 +90,7 @@ func TestRotatingAddressesOfOnePrefixAreOneClient(t *testing.T) {
 	}
 }
 
-// Who is not a trusted proxy can write what he likes: nothing changes who he is.
+// Headers of a peer that is not a trusted proxy do not change its client.
 func TestForgedHeadersChangeNothing(t *testing.T) {
 	const peer = "198.51.100.7:5555"
 	want := newResolver(t).Client(peer, nil)
@@ -196,16 +196,15 @@ func TestTrusted(t *testing.T) {
 	if r.Trusted(netip.Addr{}) {
 		t.Error("the zero address is trusted")
 	}
-	// Whoever has no address is nobody's proxy, even where everyone is one.
+	// A peer without an address is no proxy, even where every address is one.
 	all := newResolver(t, "0.0.0.0/0", "::/0")
 	if got := all.Client("@", http.Header{"X-Forwarded-For": {"203.0.113.9"}}).String(); got != "0.0.0.0" {
-		t.Errorf("a peer without an address passed for %s", got)
+		t.Errorf("a peer without an address counts as %s", got)
 	}
 }
 
-// Whatever a header holds, the client is the peer, or an address that stands in
-// the header to the right of every malformed hop; from an untrusted peer it is
-// the peer.
+// The client is always the peer, or an address in the header to the right of every
+// malformed hop. From an untrusted peer it is the peer.
 func FuzzClient(f *testing.F) {
 	f.Add("10.0.0.1:1", "203.0.113.9, 10.0.0.2", "")
 	f.Add("203.0.113.9:1", "1.2.3.4", "10.0.0.1")
@@ -222,7 +221,7 @@ func FuzzClient(f *testing.F) {
 			return
 		}
 		if !r.Trusted(netip.AddrFrom16(peer)) {
-			t.Fatalf("the untrusted peer %q passed for %v with %q, %q", remote, got, first, second)
+			t.Fatalf("the untrusted peer %q counts as %v with %q, %q", remote, got, first, second)
 		}
 		list := strings.Split(first+","+second, ",")
 		for i := len(list) - 1; i >= 0; i-- {

@@ -49,7 +49,7 @@ const (
 const (
 	// grace is how long a connection may be in its phase before it can be closed
 	// for a client that has no fewer connections. Without it, a flood of clients
-	// with a connection each would leave nobody the time for a handshake.
+	// with one connection each would leave no client the time for a handshake.
 	grace = time.Second
 	// activeGrace is how long a request may take before its connection can be
 	// closed for another client. Without an end to it, slow bodies could fill the

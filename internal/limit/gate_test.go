@@ -56,7 +56,7 @@ func bestVictim(all []*slot, c Client, now time.Time) *slot {
 	return nil
 }
 
-// Whatever comes and goes, the gate counts right, and chooses as if it had
+// After any sequence of connections the gate counts right, and chooses as if it had
 // looked at every connection.
 func TestGateModel(t *testing.T) {
 	displaced := 0
@@ -216,7 +216,7 @@ func TestVictim(t *testing.T) {
 	}
 }
 
-// A trusted proxy's connection may be anyone's: it is never the victim.
+// A trusted proxy's connection may serve any client: it is never the victim.
 func TestVictimIsNoProxy(t *testing.T) {
 	g := newGate(1, 0)
 	g.add(new(slot), client(1), true, noon)

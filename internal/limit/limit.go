@@ -3,7 +3,7 @@
 // replicas keep one budget in Redis), what an answer says about it
 // ([SetHeaders]), and which connections are let in ([Listener]).
 //
-// Memory is bounded whatever clients send, and so is the work for a decision.
+// Memory is bounded, and so is the work for a decision, for any traffic.
 // Nothing here knows routes, messages or stores.
 package limit
 

@@ -9,8 +9,9 @@ import (
 )
 
 // A Listener lets in only as many connections as it may, before any of them
-// costs a TLS handshake, and closes the others at once. It never blocks Accept,
-// unlike netutil.LimitListener, of which one client can hold every slot.
+// costs a TLS handshake, and closes the others at once. Unlike
+// netutil.LimitListener it never blocks Accept, and one client cannot hold every
+// slot.
 //
 // When all slots are taken, a connection of a client with many makes room for one
 // of a client with fewer. Connections that have not finished their handshake go
@@ -18,7 +19,7 @@ import (
 // knows them apart, ConnState has to be the server's.
 type Listener struct {
 	net.Listener
-	// Observer is told of each connection; nil: nobody is. It is set before the
+	// Observer is told of each connection; nil: none. It is set before the
 	// first Accept.
 	Observer Observer
 
@@ -54,7 +55,7 @@ func Admissions() []string { return []string{Conns, ConnsPerClient, HandshakesPe
 // connections, and perClient from each client (0: no limit), each of which takes
 // one from the client's Handshake budget in table (nil: there is none). A trusted
 // proxy's connections count only in the total, and make no room, since they may
-// be anyone's.
+// serve any client.
 func NewListener(inner net.Listener, resolver *Resolver, table *Table, conns, perClient int) *Listener {
 	return &Listener{Listener: inner, resolver: resolver, table: table, gate: newGate(conns, perClient)}
 }

@@ -218,7 +218,7 @@ func TestRefusedConnectionsCostNoHandshake(t *testing.T) {
 	expect(t, l, 1, map[string]int{Conns: 5})
 }
 
-// Behind a trusted proxy everyone has the proxy's address: neither its
+// Behind a trusted proxy all clients have the proxy's address: neither its
 // connections nor its handshakes are limited as those of one client.
 func TestListenerCountsNoProxyAsAClient(t *testing.T) {
 	l := open(t, Limits{Handshake: mustRate(t, "1/h:1")}, 10, 1, "127.0.0.2/32")
@@ -450,7 +450,7 @@ func TestListenerTellsItsObserver(t *testing.T) {
 	let("127.0.0.3")
 	expectRefused("127.0.0.4") // there are three, and all serve requests
 	l.ConnState(held[0], http.StateIdle)
-	let("127.0.0.4") // in the place of one that is
+	let("127.0.0.4") // after one of them
 	_ = held[1].Close()
 	let("127.0.0.3")
 	_ = held[4].Close()

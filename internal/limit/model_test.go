@@ -41,8 +41,8 @@ func newSchedule(t testing.TB, seed uint64) *schedule {
 // step moves the time on: mostly little, at times not at all or a lot. It
 // returns the time of one of several concurrent requests.
 func (s *schedule) step() time.Time {
-	scale := []time.Duration{0, time.Microsecond, time.Millisecond, time.Second, time.Minute, time.Hour}[s.IntN(6)]
-	s.now = s.now.Add(time.Duration(s.Float64() * 3 * float64(scale)))
+	unit := []time.Duration{0, time.Microsecond, time.Millisecond, time.Second, time.Minute, time.Hour}[s.IntN(6)]
+	s.now = s.now.Add(time.Duration(s.Float64() * 3 * float64(unit)))
 	return s.now.Add(-time.Duration(s.IntN(2)*s.IntN(1_000_000)) * time.Nanosecond)
 }
 
@@ -73,8 +73,8 @@ func (s *schedule) ideal(table *Table, c Client, b Budget, now time.Time) *ideal
 }
 
 // check holds a table of this size to the ideal buckets of so many clients:
-// whatever comes and goes, nobody gets more than burst + rate × time, within one
-// token. With room for all, nobody gets less, and waiting as told is enough.
+// after any sequence, no client gets more than burst + rate × time, within one
+// token. With room for all, no client gets less, and a client that waits as told is served.
 func check(t *testing.T, seed uint64, size, clients int, pick func(n int) Client) {
 	s := newSchedule(t, seed)
 	table := NewTable(s.limits, size)

@@ -189,8 +189,8 @@ func TestTextOfRates(t *testing.T) {
 	}
 }
 
-// Whatever is accepted means the same when it is written and read again, and
-// can be counted without overflow.
+// A rate that is accepted is the same after it is written and read again, and its
+// figures do not overflow.
 func FuzzParseRate(f *testing.F) {
 	for _, text := range []string{"off", "1/s:30", "12/m:30", "64KiB/s:4MiB", "999999999999999/d:999999999999999", "7MiB/d:1GiB"} {
 		f.Add(text)

@@ -16,22 +16,22 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// patient is a Shared that waits for a slow machine, for tests of what Redis
-// decides rather than of how long it takes.
-func patient(client redis.Scripter, limits Limits) *Shared {
+// newShared returns a Shared that waits a minute for Redis, so that a slow machine
+// does not change what it decides.
+func newShared(client redis.Scripter, limits Limits) *Shared {
 	s := NewShared(client, NewTable(limits, 100), slog.New(slog.DiscardHandler))
 	s.timeout = time.Minute
 	return s
 }
 
-// A spy sees each call of a script, and how long it may take.
-type spy struct {
+// A callCounter counts the calls of the script, and notes the longest deadline.
+type callCounter struct {
 	redis.Scripter
 	calls   atomic.Int64
 	longest atomic.Int64
 }
 
-func (s *spy) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
+func (s *callCounter) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
 	s.calls.Add(1)
 	deadline, ok := ctx.Deadline()
 	if left := time.Until(deadline); !ok {
@@ -63,7 +63,7 @@ func TestSharedDecidesAsATableDoes(t *testing.T) {
 		}
 	}
 	limits := slowLimits(t)
-	shared, table := patient(client1, limits), NewTable(limits, 1)
+	shared, table := newShared(client1, limits), NewTable(limits, 1)
 	for i := range 32 {
 		check(fmt.Sprintf("create %d", i), take(shared, c, Create, 1, time.Now()), take(table, c, Create, 1, noon))
 	}
@@ -87,8 +87,8 @@ func TestSharedDecidesAsATableDoes(t *testing.T) {
 // where one is spent.
 func TestSharedTakesFromAllOrNone(t *testing.T) {
 	server := startRedis(t)
-	counted := &spy{Scripter: server.client(&redis.Options{})}
-	shared, table := patient(counted, slowLimits(t)), NewTable(slowLimits(t), 1)
+	counted := &callCounter{Scripter: server.client(&redis.Options{})}
+	shared, table := newShared(counted, slowLimits(t)), NewTable(slowLimits(t), 1)
 	c := client(1)
 	costs := []Cost{{Budget: Read, N: 1}, {Budget: Miss, N: 1, Peek: true}, {Budget: Handshake, N: 1}}
 	left := func(decisions []Decision) (left []string) {
@@ -118,7 +118,7 @@ func TestSharedTakesFromAllOrNone(t *testing.T) {
 func TestSharedSurvivesALostScriptCache(t *testing.T) {
 	server := startRedis(t)
 	admin := server.client(&redis.Options{})
-	shared := patient(admin, slowLimits(t))
+	shared := newShared(admin, slowLimits(t))
 	for i := range 5 {
 		if err := admin.ScriptFlush(t.Context()).Err(); err != nil {
 			t.Fatal(err)
@@ -139,7 +139,7 @@ func TestSharedLeavesNothingBehind(t *testing.T) {
 	admin := server.client(&redis.Options{})
 	limits := slowLimits(t)
 	limits.Read = mustRate(t, "100/s:100")
-	shared := patient(admin, limits)
+	shared := newShared(admin, limits)
 	c := newResolver(t).Client("203.0.113.9:1", nil)
 	ctx := t.Context()
 	peek(shared, c, Create, 1, time.Now())
@@ -169,7 +169,7 @@ func TestSharedLeavesNothingBehind(t *testing.T) {
 func TestSharedSurvivesAClockSetBack(t *testing.T) {
 	server := startRedis(t)
 	admin := server.client(&redis.Options{})
-	shared := patient(admin, Limits{Create: mustRate(t, "1000/s:1")})
+	shared := newShared(admin, Limits{Create: mustRate(t, "1000/s:1")})
 	ctx, c := t.Context(), client(1)
 	future := server.now(admin).Add(1000 * time.Hour).UnixMicro()
 	if err := admin.Set(ctx, shared.local.rates[Create].key(c, Create), fmt.Sprintf("0 %d", future), 0).Err(); err != nil {
@@ -187,7 +187,7 @@ func TestSharedSurvivesAClockSetBack(t *testing.T) {
 func TestSharedNeedsOnlyTheRightsItNames(t *testing.T) {
 	server := startRedis(t, strings.Fields(
 		"--user default off --user limits on >secret resetkeys ~rl:* resetchannels -@all +eval +evalsha +get +set +time")...)
-	shared := patient(server.client(&redis.Options{Username: "limits", Password: "secret"}), slowLimits(t))
+	shared := newShared(server.client(&redis.Options{Username: "limits", Password: "secret"}), slowLimits(t))
 	useAll(t, shared)
 }
 
@@ -202,7 +202,7 @@ func TestSharedOnCluster(t *testing.T) {
 	}
 	cluster := redis.NewClusterClient(&redis.ClusterOptions{Addrs: []string{server.addr}, ContextTimeoutEnabled: true})
 	t.Cleanup(func() { _ = cluster.Close() })
-	useAll(t, patient(cluster, slowLimits(t)))
+	useAll(t, newShared(cluster, slowLimits(t)))
 }
 
 // useAll does all that can be done, for many clients (on a cluster: slots), and
@@ -231,8 +231,8 @@ func TestTwoReplicasShareOneBudget(t *testing.T) {
 	limits := Limits{Create: mustRate(t, "50/s:500")}
 	admin := server.client(&redis.Options{})
 	replicas := []*Shared{
-		patient(server.client(&redis.Options{}), limits),
-		patient(server.client(&redis.Options{}), limits),
+		newShared(server.client(&redis.Options{}), limits),
+		newShared(server.client(&redis.Options{}), limits),
 	}
 	var granted, asked atomic.Int64
 	ask := func(s *Shared) bool {
@@ -287,22 +287,22 @@ func TestTwoReplicasShareOneBudget(t *testing.T) {
 	}
 }
 
-// Redis is killed while two replicas flood it, and comes back: in between each
-// decides by itself, without giving what it has given before, or nothing.
+// Redis is killed while two replicas flood it, and comes back. In between each
+// replica decides by itself, and counts what it has granted before.
 func TestRedisKilledAndBack(t *testing.T) {
 	server := startRedis(t)
 	limits := Limits{Create: mustRate(t, "100/s:200")}
 	var log lockedBuffer
 	type replica struct {
 		*Shared
-		spy     *spy
+		counter *callCounter
 		slowest time.Duration
 	}
 	var replicas []*replica
 	for range 2 {
-		watched := &spy{Scripter: server.client(&redis.Options{MaxRetries: -1})}
-		shared := NewShared(watched, NewTable(limits, 100), slog.New(slog.NewTextHandler(&log, nil)))
-		replicas = append(replicas, &replica{Shared: shared, spy: watched})
+		counter := &callCounter{Scripter: server.client(&redis.Options{MaxRetries: -1})}
+		shared := NewShared(counter, NewTable(limits, 100), slog.New(slog.NewTextHandler(&log, nil)))
+		replicas = append(replicas, &replica{Shared: shared, counter: counter})
 	}
 	// flood asks from each replica until the condition holds, and returns what each was granted.
 	flood := func(until func(r *replica, d Decision, granted int) bool) (granted [2]int) {
@@ -334,7 +334,7 @@ func TestRedisKilledAndBack(t *testing.T) {
 	before := flood(func(_ *replica, d Decision, _ int) bool { return !d.Allowed }) // the burst is spent
 	for _, r := range replicas {
 		r.timeout = sharedTimeout
-		r.spy.longest.Store(0)
+		r.counter.longest.Store(0)
 		r.slowest = 0
 	}
 	if before[0]+before[1] < 200 {
@@ -342,7 +342,7 @@ func TestRedisKilledAndBack(t *testing.T) {
 	}
 	server.kill()
 	outage := time.Now()
-	calls := [2]int64{replicas[0].spy.calls.Load(), replicas[1].spy.calls.Load()}
+	calls := [2]int64{replicas[0].counter.calls.Load(), replicas[1].counter.calls.Load()}
 	const least = 100 // half of the burst of its own, so that no replica gives nothing
 	during := flood(func(_ *replica, _ Decision, granted int) bool {
 		lasted := time.Since(outage)
@@ -354,24 +354,24 @@ func TestRedisKilledAndBack(t *testing.T) {
 		if during[i] < least || before[i]+during[i] > bound {
 			t.Errorf("replica %d granted %d and, in an outage of %v, %d: want at least %d, and in all at most the %d of its own budget", i, before[i], lasted, during[i], least, bound)
 		}
-		if n := r.spy.calls.Load() - calls[i]; n > 2+int64(lasted/breakerPause) {
+		if n := r.counter.calls.Load() - calls[i]; n > 2+int64(lasted/breakerPause) {
 			t.Errorf("replica %d asked Redis %d times in an outage of %v", i, n, lasted)
 		}
-		if longest := time.Duration(r.spy.longest.Load()); longest > trialFactor*sharedTimeout {
+		if longest := time.Duration(r.counter.longest.Load()); longest > trialFactor*sharedTimeout {
 			t.Errorf("replica %d: a call had %v, want at most %v", i, longest, trialFactor*sharedTimeout)
 		}
 		r.timeout = time.Minute // as above
 	}
 	server.start()
 	for i, r := range replicas {
-		calls[i] = r.spy.calls.Load()
+		calls[i] = r.counter.calls.Load()
 	}
 	back := time.Now()
 	flood(func(r *replica, _ Decision, _ int) bool { return closed(&r.breaker) || time.Since(back) > time.Minute })
 	for i, r := range replicas {
 		t.Logf("replica %d: granted %d before and %d in the outage of %v, shared again %v after its end, slowest decision %v",
 			i, before[i], during[i], lasted, time.Since(back), r.slowest)
-		if n := r.spy.calls.Load() - calls[i]; !closed(&r.breaker) || n > 2+int64(time.Since(back)/breakerPause) {
+		if n := r.counter.calls.Load() - calls[i]; !closed(&r.breaker) || n > 2+int64(time.Since(back)/breakerPause) {
 			t.Errorf("replica %d has found Redis: %t, in %d attempts in %v", i, closed(&r.breaker), n, time.Since(back))
 		}
 	}
@@ -416,9 +416,9 @@ func TestRedisThatHangs(t *testing.T) {
 		DialTimeout: time.Hour, ReadTimeout: time.Hour, WriteTimeout: time.Hour,
 	})
 	t.Cleanup(func() { _ = hung.Close() })
-	watched := &spy{Scripter: hung}
+	counter := &callCounter{Scripter: hung}
 	var log lockedBuffer
-	shared := NewShared(watched, NewTable(slowLimits(t), 100), slog.New(slog.NewTextHandler(&log, nil)))
+	shared := NewShared(counter, NewTable(slowLimits(t), 100), slog.New(slog.NewTextHandler(&log, nil)))
 	granted := 0
 	now, began := time.Now(), time.Now()
 	for range 1000 {
@@ -430,10 +430,10 @@ func TestRedisThatHangs(t *testing.T) {
 	if granted != 30 {
 		t.Errorf("granted %d by the local table, want its burst of 30", granted)
 	}
-	if n := watched.calls.Load(); n != 1 {
+	if n := counter.calls.Load(); n != 1 {
 		t.Errorf("%d decisions waited for Redis, want 1", n)
 	}
-	if longest := time.Duration(watched.longest.Load()); longest > sharedTimeout {
+	if longest := time.Duration(counter.longest.Load()); longest > sharedTimeout {
 		t.Errorf("it had %v, want at most %v", longest, sharedTimeout)
 	}
 	if n := shared.Fallbacks(); n != 1000 {
@@ -447,7 +447,7 @@ func TestRedisThatHangs(t *testing.T) {
 // What Redis refuses to do is an outage too.
 func TestRedisThatRefuses(t *testing.T) {
 	server := startRedis(t, strings.Fields("--user default on nopass ~* &* -@all +ping")...)
-	shared := patient(server.client(&redis.Options{}), slowLimits(t))
+	shared := newShared(server.client(&redis.Options{}), slowLimits(t))
 	if d := take(shared, client(1), Create, 1, time.Now()); shared.Fallbacks() != 1 || !d.Allowed || d.Remaining != 29 {
 		t.Errorf("without any rights: %+v, want the local table's decision", d)
 	}
@@ -473,7 +473,7 @@ func (l *lockedBuffer) String() string {
 
 func BenchmarkShared(b *testing.B) {
 	server := startRedis(b)
-	shared := patient(server.client(&redis.Options{}), defaults(b))
+	shared := newShared(server.client(&redis.Options{}), defaults(b))
 	b.ReportAllocs()
 	for b.Loop() {
 		take(shared, client(1), Read, 1, time.Now())

@@ -94,7 +94,7 @@ func (t *Table) Charge(c Client, b Budget, n int64, now time.Time) Decision {
 }
 
 // record charges what Redis has granted to the client's own bucket. It charges
-// no shared bucket: while Redis answers, nobody is limited by those.
+// no shared bucket: while Redis answers, those limit no client.
 func (t *Table) record(c Client, b Budget, n int64, now time.Time) {
 	if t.rates[b].Off() {
 		return

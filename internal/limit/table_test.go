@@ -12,7 +12,7 @@ import (
 
 var noon = time.Date(2026, 11, 24, 12, 0, 0, 123_456_789, time.UTC)
 
-// defaults are limits like those that the service has when nobody sets any. Its
+// defaults are limits like the service's defaults. Its
 // bytes come back faster, so that a test sees them come back.
 func defaults(t testing.TB) Limits {
 	return Limits{
@@ -229,7 +229,7 @@ func TestEvictionTakesOnlyFullBuckets(t *testing.T) {
 	}
 }
 
-// One IPv6 /48, of which anyone can rent one, takes a quarter of the table. Its
+// One IPv6 /48 takes at most a quarter of the table: it is cheap to rent. Its
 // further clients share one bucket, and strangers notice nothing of them.
 func TestOneNetworkHasAQuarter(t *testing.T) {
 	const clients = 200

@@ -12,8 +12,8 @@ import (
 )
 
 // An ID names one message and is the only key to it: a version 4 UUID, 122
-// bits from crypto/rand (RFC 9562, section 5.4). It is a credential: it goes
-// into the link and nowhere else, and printing one shows nothing.
+// bits from crypto/rand (RFC 9562, section 5.4). It is a credential: it belongs
+// in the link and nowhere else, and printing one shows nothing.
 type ID struct{ uuid uuid.UUID }
 
 // NewID returns a fresh random ID.
@@ -36,15 +36,14 @@ func ParseID(s string) (ID, error) {
 	return ID{u}, nil
 }
 
-// Reveal returns the canonical text form, for the link and for nothing else.
+// Reveal returns the canonical text form. It is for the link only.
 func (id ID) Reveal() string { return id.uuid.String() }
 
-// Format keeps an ID that is printed by mistake, with whatever verb, from
-// showing itself.
+// Format hides an ID that is printed by mistake, with any verb.
 func (ID) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "message.ID(hidden)") }
 
 // A Key is the name under which a Store keeps a message. It is derived from the
-// ID one way: it finds the sealed message but neither opens it nor leads back.
+// ID one way: it finds the sealed message, but opens it no more than it shows the ID.
 type Key [16]byte
 
 // Hex returns the whole key as 32 lower-case hexadecimal digits.
@@ -54,7 +53,7 @@ func (k Key) Hex() string { return hex.EncodeToString(k[:]) }
 // together, too little to find the record by.
 func (k Key) Prefix() string { return hex.EncodeToString(k[:4]) }
 
-// keys are what one ID yields.
+// keys are the keys that are derived from one ID.
 type keys struct {
 	store   Key
 	sealing [32]byte // AES-256

@@ -1,9 +1,8 @@
 // Package message holds the rules of the service: what a message is, how long
 // it lives, how often it can be opened, and how it looks at rest.
 //
-// Who has a message's [ID] can find it, and nobody else: from the id's 16
-// random bytes come both the key under which a [Store] keeps the message and
-// the key that seals it. So a store, its backups and its traffic hold neither
+// A message can be found only with its [ID]. The key under which a [Store] keeps
+// the message, and the key that seals it, both come from the id's 16 random bytes. So a store, its backups and its traffic hold neither
 // ids nor texts. Nothing here knows HTTP, Redis or files.
 package message
 
@@ -132,8 +131,7 @@ type Box struct {
 func NewBox(store Store) *Box { return &Box{store} }
 
 // Create seals a draft, stores it for its lifetime counted from now, and returns
-// its id. The text is not judged here beyond what sealing needs: its rules are
-// the boundary's. Errors are ErrFull or ErrUnavailable; after either, nobody has
+// its id. The caller checks the text. Errors are ErrFull or ErrUnavailable; after either, nobody has
 // an id that reads it.
 func (b *Box) Create(ctx context.Context, d Draft, now time.Time) (Created, error) {
 	id, token := NewID(), newToken()

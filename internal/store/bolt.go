@@ -41,8 +41,8 @@ const (
 
 // A Bolt is a [message.Store] in one file on disk, for a single process. Only
 // its own goroutines enter the database, and callers wait for them no longer
-// than their context allows: neither a disk that hangs nor a lock that bbolt
-// leaves behind when it panics over a damaged file can hold a request.
+// than their context allows. So neither a disk that hangs nor a lock that bbolt
+// keeps when it panics can hold a request.
 //
 // One of the goroutines does all writing. All changes that have queued while it
 // was on disk share the next commit, so that throughput grows with the number
@@ -173,7 +173,7 @@ func (b *Bolt) Swap(ctx context.Context, key message.Key, old, record []byte, te
 func (b *Bolt) Ping(ctx context.Context) error { return b.view(ctx, checkFormat) }
 
 // Close waits for reads and writes under way, for at most two seconds, and
-// releases the file. Whatever is called afterwards is ErrUnavailable; a second
+// releases the file. Any later call is ErrUnavailable; a second
 // Close returns what the first one did.
 func (b *Bolt) Close() error { return b.close() }
 

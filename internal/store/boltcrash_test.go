@@ -15,7 +15,7 @@ import (
 	"messaging_api/internal/store"
 )
 
-// What Put returned nil for survives the process, which is killed in the midst
+// A message for which Put returned nil survives a process that is killed in the middle
 // of writing.
 func TestBoltKeepsWhatItAcknowledged(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "messages.db")

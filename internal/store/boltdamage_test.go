@@ -24,9 +24,9 @@ import (
 	"messaging_api/internal/store"
 )
 
-// Whatever has befallen a file, a start with it ends in time: in one line that
-// names it, or in service. It never ends in a crash.
-func TestBoltMeetsDamagedFiles(t *testing.T) {
+// A start with a damaged file ends in time: with one line that names the file, or
+// in service. It never crashes.
+func TestBoltOpensDamagedFiles(t *testing.T) {
 	good := sampleFile(t, 120)
 	dir := t.TempDir()
 	pageSize := os.Getpagesize()
@@ -343,13 +343,13 @@ func late(out io.Writer, what string, start time.Time) {
 	}
 }
 
-// A file that is damaged under a store that serves it costs answers, and not
-// the process. Most often it is an operator who copies a backup over it.
-func TestBoltEnduresDamageWhileItServes(t *testing.T) {
+// When a file is damaged while a store serves it, requests fail and the process
+// goes on. The usual cause is an operator who copies a backup over the file.
+func TestBoltSurvivesDamageWhileItServes(t *testing.T) {
 	processes := make(map[string]*child) // all at once: they wait, most of the time
-	for name := range harms {
+	for name := range damages {
 		path := filepath.Join(t.TempDir(), name, "messages.db")
-		processes[name] = startChild(t, "endure", path)
+		processes[name] = startChild(t, "serve damaged", path)
 	}
 	for name, process := range processes {
 		for line := process.next(); line != nil; line = process.next() {
@@ -359,8 +359,8 @@ func TestBoltEnduresDamageWhileItServes(t *testing.T) {
 	}
 }
 
-// harms are what is done to a file that is in use.
-var harms = map[string]func(path string, size int64) error{
+// damages change a file that is in use.
+var damages = map[string]func(path string, size int64) error{
 	"emptied":     func(path string, _ int64) error { return os.Truncate(path, 0) },
 	"cut":         func(path string, size int64) error { return os.Truncate(path, size/3) },
 	"overwritten": func(path string, size int64) error { return overwrite(path, 0, randomBytes(int(size))) },
@@ -383,9 +383,9 @@ func overwrite(path string, at int64, content []byte) error {
 	return errors.Join(err, f.Close())
 }
 
-// endure uses a store whose file is harmed in the way that its directory is
-// named after.
-func endure(path string, out io.Writer) {
+// serveDamaged uses a store and damages its file meanwhile. The file's directory
+// names the damage.
+func serveDamaged(path string, out io.Writer) {
 	b, err := store.OpenBolt(path, quiet)
 	if err != nil {
 		panic(err)
@@ -396,7 +396,7 @@ func endure(path string, out io.Writer) {
 	if err != nil {
 		panic(err)
 	}
-	if err := harms[filepath.Base(filepath.Dir(path))](path, info.Size()); err != nil {
+	if err := damages[filepath.Base(filepath.Dir(path))](path, info.Size()); err != nil {
 		panic(err)
 	}
 	var users sync.WaitGroup

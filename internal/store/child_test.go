@@ -21,10 +21,10 @@ const (
 
 // children are what a child can do; it says on stdout how that goes.
 var children = map[string]func(path string, out io.Writer){
-	"open files": openFiles,
-	"endure":     endure,
-	"write":      writeUntilKilled,
-	"hold":       holdOpen,
+	"open files":    openFiles,
+	"serve damaged": serveDamaged,
+	"write":         writeUntilKilled,
+	"hold":          holdOpen,
 }
 
 // childLimit ends a child that hangs; the stacks of all its goroutines follow.

@@ -63,7 +63,7 @@ func eventually(t testing.TB, what string, f func() error) {
 	}
 }
 
-// promise is how soon each operation ends, whatever happens to the back end. Tests
+// promise is how soon each operation ends, even where the back end fails. Tests
 // allow several times that, because a busy machine is late: what they find is an
 // operation that waits for the back end, and that would wait for ever.
 const (

@@ -15,8 +15,8 @@ import (
 	"messaging_api/internal/message"
 )
 
-// keyPrefix starts every key, so that an ACL can be cut to it and a shared
-// Redis stays legible.
+// keyPrefix starts every key, so that an ACL can name it and people can read
+// the keys of a shared Redis.
 const keyPrefix = "msg:"
 
 // A Redis is a [message.Store] in Redis: one server, a Sentinel's master, or a
@@ -183,7 +183,7 @@ func (r *Redis) Pool() Pool {
 	return Pool{Open: int(st.TotalConns), Idle: int(st.IdleConns), Timeouts: uint64(st.Timeouts)}
 }
 
-// Close ends all connections. Whatever is called afterwards is ErrUnavailable.
+// Close ends all connections. Any later call is ErrUnavailable.
 func (r *Redis) Close() error {
 	r.reads.close()
 	if err := r.client.Close(); !errors.Is(err, redis.ErrClosed) {

@@ -16,8 +16,8 @@ import (
 	"messaging_api/internal/store"
 )
 
-// What Redis acknowledged survives its being killed in the midst of writing, and
-// the store finds it again by itself.
+// What Redis acknowledged survives when Redis is killed while it writes, and the
+// store finds Redis again by itself.
 func TestRedisKilledAndRestarted(t *testing.T) {
 	server := startRedis(t, redisSetup{})
 	s := server.open()
@@ -80,7 +80,7 @@ func TestRedisRestartCostsNoRequest(t *testing.T) {
 	}
 }
 
-// wantUnavailable checks that whatever is asked of a store is refused, in time.
+// wantUnavailable checks that a store refuses each kind of request, in time.
 func wantUnavailable(t *testing.T, s messageStore) {
 	t.Helper()
 	var requests sync.WaitGroup
@@ -96,8 +96,8 @@ func wantUnavailable(t *testing.T, s messageStore) {
 	requests.Wait()
 }
 
-// Whatever Redis does in place of answering, each request has its refusal in
-// time, also when there are more of them than connections.
+// When Redis does not answer, each request is refused in time, even when there are
+// more requests than connections.
 func TestRedisOutOfReach(t *testing.T) {
 	t.Parallel()
 	for name, address := range map[string]func(*testing.T) string{
@@ -177,8 +177,8 @@ func serve(t *testing.T, handle func(net.Conn)) string {
 	return l.Addr().String()
 }
 
-// blackHole is an address from which nothing comes back: a socket whose queue
-// of connections is full, for then Linux drops what opens another.
+// blackHole is an address that never answers: a socket with a full queue of
+// connections. Linux then drops the packets that open another one.
 func blackHole(t *testing.T) string {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
@@ -210,8 +210,8 @@ func blackHole(t *testing.T) string {
 	return address
 }
 
-// A Redis that hangs in the midst of its work, as on a disk that does, is one
-// that does not answer; and it is found again when it goes on.
+// A Redis that hangs, as on a disk that hangs, counts as one that does not answer.
+// The store finds it again when it goes on.
 func TestRedisHangsAndGoesOn(t *testing.T) {
 	t.Parallel()
 	server := startRedis(t, redisSetup{})
@@ -370,7 +370,7 @@ func TestSentinelFailsOver(t *testing.T) {
 	}
 }
 
-// Errors and go-redis's own log name neither passwords nor keys nor values.
+// Errors and go-redis's own log hold no passwords, keys or values.
 func TestRedisTellsNoSecrets(t *testing.T) {
 	server := startRedis(t, redisSetup{args: []string{"--rename-command", "SET", "", "--rename-command", "GET", ""}})
 	var log lockedBuffer

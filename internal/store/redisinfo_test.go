@@ -127,7 +127,7 @@ func TestRedisRisks(t *testing.T) {
 	}
 }
 
-// A server whose rules are an older version's does not say how full it is, and
+// A server with the rules of an older version does not say how full it is, and
 // serves all the same.
 func TestRedisSpaceDenied(t *testing.T) {
 	server := startRedis(t, redisSetup{grant: " -info"})

@@ -180,7 +180,7 @@ func (s *redisServer) open() *store.Redis {
 	return openRedis(s.t, s.url(), s.tls)
 }
 
-// openRedis returns a store at url, whose password is that of the tests, with
+// openRedis returns a store at url, with the password of the tests and with
 // the certificates of config. It is closed with the test.
 func openRedis(t testing.TB, url string, config *tls.Config) *store.Redis {
 	t.Helper()

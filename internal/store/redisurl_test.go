@@ -83,7 +83,7 @@ func TestNewRedisRefusesURLs(t *testing.T) {
 	}
 }
 
-func TestNewRedisWeighsOptions(t *testing.T) {
+func TestNewRedisChecksOptions(t *testing.T) {
 	certificate := &tls.Certificate{}
 	for _, test := range []struct {
 		url  string

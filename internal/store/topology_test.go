@@ -68,7 +68,7 @@ func clusterURL(cluster []*redisServer) string {
 
 // sentinelUsers is what go-redis needs of a Sentinel.
 const sentinelUsers = `user default off
-user watcher on >watched resetchannels &+switch-master &+replica-reconf-done -@all +sentinel|get-master-addr-by-name +sentinel|sentinels +subscribe +ping
+user monitor on >monitored resetchannels &+switch-master &+replica-reconf-done -@all +sentinel|get-master-addr-by-name +sentinel|sentinels +subscribe +ping
 user admin on >admin ~* &* +@all
 `
 
@@ -109,5 +109,5 @@ sentinel failover-timeout here 3000
 	eventually(t, "the Sentinel knows its master", func() error {
 		return admin.GetMasterAddrByName(context.Background(), "here").Err()
 	})
-	return fmt.Sprintf("redis://watcher:watched@127.0.0.1:%d?master_name=here&username=%s", port, redisUser)
+	return fmt.Sprintf("redis://monitor:monitored@127.0.0.1:%d?master_name=here&username=%s", port, redisUser)
 }

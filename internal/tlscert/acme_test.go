@@ -169,14 +169,14 @@ func (s *site) refusesOthers(c *ca) {
 	if _, err := dial(s.t.Context(), s.tls.Addr().String(), rsaOnly); err == nil {
 		s.t.Error("a client without ECDSA got a certificate, which cost an order")
 	}
-	// A challenge that nobody set is refused for a host of ours, too.
+	// A challenge that is not set is refused for a host of ours, too.
 	client := &tls.Config{ServerName: "a.example", InsecureSkipVerify: true, NextProtos: []string{tlscert.ACMEProtocol}}
 	if _, err := dial(s.t.Context(), s.tls.Addr().String(), client); err == nil {
 		s.t.Error("a challenge that nobody set is answered")
 	}
 }
 
-// guardsItsCache checks that nobody else can read the keys.
+// guardsItsCache checks that no other user can read the keys.
 func (s *site) guardsItsCache() {
 	s.t.Helper()
 	must(s.t, filepath.Walk(s.config.CacheDir, func(name string, info os.FileInfo, err error) error {
@@ -318,7 +318,7 @@ func TestACMEWithANameThatFails(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "bad.example", "good.example")
 	c := startCA(t, caOptions{tlsPort: port(s.tls), httpPort: port(s.http)})
-	c.resolve("bad.example", "127.0.0.2") // where nobody listens
+	c.resolve("bad.example", "127.0.0.2") // where nothing listens
 	s.use(c)
 	s.serve(true)
 	s.obtained("good.example")
@@ -383,7 +383,7 @@ func TestACMEWithASpoiledAccountKey(t *testing.T) {
 	}
 }
 
-// A restart serves from the cache at once, whatever the CA does.
+// A restart serves from the cache at once, even while the CA is down.
 func TestACMERestartsFromTheCache(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "a.example")

@@ -18,7 +18,7 @@ func BenchmarkHandshake(b *testing.B) {
 	other := ca.pair(rsaKey(b), names("a.example"))
 	bare, err := tls.LoadX509KeyPair(pair.Cert, pair.Key)
 	must(b, err)
-	// Two pairs, so that the choice among them is in the measure.
+	// Two pairs, so that choosing between them is measured too.
 	files, err := tlscert.NewFiles([]tlscert.Pair{pair, other}, []string{"a.example"}, time.Now(), discard)
 	must(b, err)
 	theirs := listen(b, &tls.Config{Certificates: []tls.Certificate{bare}})

@@ -101,8 +101,8 @@ func (i *issuer) order(ctx context.Context, host string) (*tls.Certificate, erro
 }
 
 // backoff returns when to repeat a request to the CA for the nth time, or 0 to
-// give up. An order that waits as long as a CA may ask for tells nobody why; one
-// that fails does, and is retried later.
+// give up. An order that waits as long as the CA asks for does not show why; one that
+// fails does, and is retried later.
 func backoff(n int, _ *http.Request, resp *http.Response) time.Duration {
 	switch {
 	case resp.StatusCode == http.StatusBadRequest && n <= 10:

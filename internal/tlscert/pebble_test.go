@@ -33,7 +33,7 @@ type ca struct {
 
 // caOptions are what differs between tests.
 type caOptions struct {
-	tlsPort, httpPort int               // where it validates; 0: where nobody listens
+	tlsPort, httpPort int               // where it validates; 0: where nothing listens
 	validity          time.Duration     // of certificates; 0: 90 days
 	nonceReject       int               // percent of good nonces that it refuses
 	eabKeys           map[string]string // external accounts, one of which is required
@@ -168,7 +168,7 @@ func freePort(t testing.TB) int {
 	return listener.Addr().(*net.TCPAddr).Port
 }
 
-// listens reports whether somebody does on that port.
+// listens reports whether a server listens on that port.
 func listens(port int) bool {
 	conn, err := net.Dial("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 	return err == nil && conn.Close() == nil

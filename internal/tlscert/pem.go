@@ -12,7 +12,7 @@ import (
 )
 
 // beginMarker matches the first line of a PEM block (RFC 7468), and what is left
-// of one that somebody damaged.
+// of a damaged one.
 var beginMarker = regexp.MustCompile(`(-*)BEGIN ([A-Z0-9 ]*)(-*)`)
 
 // decodePEM returns the blocks in data whose type contains kind. It differs from
@@ -85,8 +85,8 @@ func parseKey(data []byte) (*pem.Block, error) {
 	return blocks[0], nil
 }
 
-// ReadPool reads the certificates of CAs from a PEM file. A file of which any
-// certificate cannot be read is an error that names the file.
+// ReadPool reads the certificates of CAs from a PEM file. If one of them
+// cannot be read, the error names the file.
 func ReadPool(file string) (*x509.CertPool, error) {
 	data, err := os.ReadFile(file) //nolint:gosec // the operator names it
 	if err != nil {

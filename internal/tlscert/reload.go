@@ -31,7 +31,7 @@ func (f *Files) reload(now time.Time, asked bool) {
 	}
 }
 
-// refresh returns what to serve of p at now in place of s: what its files hold
+// refresh returns what to serve of p at now instead of s: what its files hold
 // if that is good, otherwise s with the reason.
 func (p Pair) refresh(s served, now time.Time) served {
 	s.err = nil

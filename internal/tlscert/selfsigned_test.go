@@ -73,7 +73,7 @@ func TestSelfSignedIsForServersAndNoAuthority(t *testing.T) {
 	}
 }
 
-// openssl is the judge of what the two functions print.
+// The two functions print what openssl prints.
 func TestFingerprintAndPin(t *testing.T) {
 	source, err := tlscert.NewSelfSigned(nil, time.Now())
 	must(t, err)
