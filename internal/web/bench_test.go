@@ -16,54 +16,54 @@ import (
 	"messaging_api/internal/web"
 )
 
-// A shelf is a Store that costs nothing, so that the stack is what is measured:
+// A oneValue is a Store that costs nothing, so that the stack is what is measured:
 // it keeps the first value, and lends it to one reader at a time.
-type shelf struct{ value, lent []byte }
+type oneValue struct{ value, copied []byte }
 
-func (s *shelf) Put(_ context.Context, _ message.Key, value, _ []byte, _ time.Duration) error {
+func (s *oneValue) Put(_ context.Context, _ message.Key, value, _ []byte, _ time.Duration) error {
 	if s.value == nil {
 		s.value = value
 	}
 	return nil
 }
 
-func (*shelf) GetText(context.Context, message.Key) (record, text []byte, err error) {
+func (*oneValue) GetText(context.Context, message.Key) (record, text []byte, err error) {
 	return nil, nil, message.ErrNotFound
 }
 
-func (*shelf) Swap(context.Context, message.Key, []byte, []byte, message.TextLife) error {
+func (*oneValue) Swap(context.Context, message.Key, []byte, []byte, message.TextLife) error {
 	return message.ErrNotFound
 }
 
-func (s *shelf) Get(context.Context, message.Key) ([]byte, error) {
-	s.lent = append(s.lent[:0], s.value...)
-	return s.lent, nil
+func (s *oneValue) Get(context.Context, message.Key) ([]byte, error) {
+	s.copied = append(s.copied[:0], s.value...)
+	return s.copied, nil
 }
 
-// A blank is a ResponseWriter without a connection.
-type blank struct {
+// A discard is a ResponseWriter without a connection.
+type discard struct {
 	header http.Header
 	status int
 }
 
-func (w *blank) Header() http.Header         { return w.header }
-func (w *blank) WriteHeader(status int)      { w.status = status }
-func (w *blank) Write(p []byte) (int, error) { return len(p), nil }
+func (w *discard) Header() http.Header         { return w.header }
+func (w *discard) WriteHeader(status int)      { w.status = status }
+func (w *discard) Write(p []byte) (int, error) { return len(p), nil }
 
 type body struct{ *strings.Reader }
 
 func (body) Close() error { return nil }
 
-// free is a Limiter that costs nothing, as the benchmark of the real one is its
+// unlimited is a Limiter that costs nothing, as the benchmark of the real one is its
 // own package's.
-type free struct{}
+type unlimited struct{}
 
-func (free) Read(web.Client, http.Header) *web.Denial        { return nil }
-func (free) Missed(web.Client, http.Header)                  {}
-func (free) Sent(web.Client, int, http.Header)               {}
-func (free) Create(web.Client, int, http.Header) *web.Denial { return nil }
-func (free) Fits(web.Client, int, http.Header) *web.Denial   { return nil }
-func (free) Stored(web.Client, int, http.Header)             {}
+func (unlimited) Read(web.Client, http.Header) *web.Denial        { return nil }
+func (unlimited) Missed(web.Client, http.Header)                  {}
+func (unlimited) Sent(web.Client, int, http.Header)               {}
+func (unlimited) Create(web.Client, int, http.Header) *web.Denial { return nil }
+func (unlimited) Fits(web.Client, int, http.Header) *web.Denial   { return nil }
+func (unlimited) Stored(web.Client, int, http.Header)             {}
 
 // named costs what finding a client's address does.
 func named(remoteAddr string, _ http.Header) netip.Addr {
@@ -73,10 +73,10 @@ func named(remoteAddr string, _ http.Header) netip.Addr {
 
 func BenchmarkHandler(b *testing.B) {
 	limits := web.Limits{MaxBytes: 256 << 10, TTL: 168 * time.Hour, TTLMax: 168 * time.Hour}
-	store := new(shelf)
+	store := new(oneValue)
 	box := message.NewBox(store)
 	log := slog.New(ops.NewLines(io.Discard, slog.LevelInfo, ops.ClientPrefix)) // what a line costs belongs to it
-	handler := web.Serve(logTo(log), unobserved{}, roomy(), web.Hosts([]string{"example.com"}, web.Origin("", web.Routes(box, limits, free{}, testPage))))
+	handler := web.Serve(logTo(log), unobserved{}, roomy(), web.Hosts([]string{"example.com"}, web.Origin("", web.Routes(box, limits, unlimited{}, testPage))))
 	created, err := box.Create(b.Context(), message.Draft{Text: []byte(strings.Repeat("A text as people write it. ", 10)), TTL: time.Hour}, time.Now())
 	if err != nil {
 		b.Fatal(err)
@@ -97,7 +97,7 @@ func BenchmarkHandler(b *testing.B) {
 			if contentType != "" {
 				r.Header["Content-Type"] = []string{contentType}
 			}
-			w := &blank{header: make(http.Header)}
+			w := &discard{header: make(http.Header)}
 			b.ReportAllocs()
 			for b.Loop() {
 				clear(w.header)

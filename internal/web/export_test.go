@@ -16,6 +16,6 @@ func AnswerWith(x *Exchange, r *http.Request, policy string) {
 			fields[i].value = []string{policy}
 		}
 	}
-	x.setHeaders(newHeaderBlock(fields))
+	x.headers = newHeaderBlock(fields)
 	x.send(r, http.StatusOK, textType, []byte("its own policy"))
 }

@@ -31,22 +31,19 @@ func newHeaderBlock(fields []header) *headerBlock {
 	return b
 }
 
-// setHeaders chooses the block of the answer. Call it before the answer begins.
-func (x *Exchange) setHeaders(b *headerBlock) {
+// begin begins the answer, with its block of headers.
+func (x *Exchange) begin(status int) {
+	x.status = status
 	if x.splicer != nil {
-		x.splicer.headers = b
-		return
-	}
-	h := x.w.Header()
-	if x.headers != nil {
+		x.splicer.headers = x.headers
+	} else {
+		h := x.w.Header()
+		h[RequestIDHeader] = []string{x.requestID}
 		for i := range x.headers.fields {
-			delete(h, x.headers.fields[i].name)
+			h[x.headers.fields[i].name] = x.headers.fields[i].value
 		}
 	}
-	for i := range b.fields {
-		h[b.fields[i].name] = b.fields[i].value
-	}
-	x.headers = b
+	x.w.WriteHeader(status)
 }
 
 // permissions are the features of a browser that answers switch off (W3C Permissions

@@ -147,8 +147,7 @@ func (s *routes) withdraw(x *Exchange, r *http.Request, id string) error {
 		if taken {
 			x.message = EventWithdrawn
 		}
-		x.status = http.StatusNoContent
-		x.w.WriteHeader(x.status)
+		x.begin(http.StatusNoContent)
 	}
 	return err
 }

@@ -72,7 +72,7 @@ func (s *routes) sendPage(x *Exchange, r *http.Request) error {
 		return err
 	}
 	page := s.page.coded(r.Header["Accept-Encoding"])
-	x.setHeaders(page.headers)
+	x.headers = page.headers
 	x.load.setWait(x, forReader)
 	x.send(r, http.StatusOK, htmlType, page.body)
 	return nil

@@ -41,14 +41,11 @@ type recorder struct{ x *Exchange }
 
 func (r recorder) Header() http.Header { return r.x.w.Header() }
 
-func (r recorder) WriteHeader(status int) {
-	r.x.status = status
-	r.x.w.WriteHeader(status)
-}
+func (r recorder) WriteHeader(status int) { r.x.begin(status) }
 
 func (r recorder) Write(p []byte) (int, error) {
 	if r.x.status == 0 {
-		r.x.status = http.StatusOK
+		r.x.begin(http.StatusOK)
 	}
 	n, err := r.x.w.Write(p)
 	r.x.bytes += n

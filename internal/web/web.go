@@ -47,7 +47,7 @@ type Exchange struct {
 	draining  bool       // the rest of the body is discarded after the answer
 
 	headers *headerBlock // that the answer carries
-	splicer *conn        // writes the headers; nil: they are in w.Header()
+	splicer *conn        // writes the headers; nil: they are set in w.Header()
 
 	transport *transport // of HTTP/2
 	parallel  bool       // its connection had other requests since it was idle
@@ -73,7 +73,7 @@ func Serve(log Log, observer Observer, load *InFlight, next Handler) http.Handle
 func serve(log Log, observer Observer, block *headerBlock, splice bool, load *InFlight, next Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := &Exchange{
-			w: w, start: time.Now(), requestID: uuid.NewString(), route: otherRoute, load: load,
+			w: w, start: time.Now(), requestID: uuid.NewString(), route: otherRoute, load: load, headers: block,
 			sender: log.Sender(r.RemoteAddr, r.Header),
 		}
 		handler := next
@@ -88,10 +88,6 @@ func serve(log Log, observer Observer, block *headerBlock, splice bool, load *In
 			x.transport = c
 			x.parallel = c.requests.Add(1) > 1
 		}
-		if x.splicer == nil {
-			w.Header()[RequestIDHeader] = []string{x.requestID}
-		}
-		x.setHeaders(block)
 		defer load.release(x, 0)
 		x.serve(log, observer, r, handler)
 		x.drain(r)
@@ -145,8 +141,7 @@ func (x *Exchange) send(r *http.Request, status int, contentType []string, body 
 	h := x.w.Header()
 	h["Content-Type"] = contentType
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
-	x.status = status
-	x.w.WriteHeader(status)
+	x.begin(status)
 	if r.Method == http.MethodHead {
 		return
 	}

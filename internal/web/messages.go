@@ -1,0 +1,135 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"time"
+
+	"messaging_api/internal/message"
+)
+
+// create stores a message and answers with its link.
+func (s *routes) create(x *Exchange, r *http.Request) error {
+	stored, err := s.store(x, r)
+	x.load.release(x, requestCost) // the body is not needed any more
+	if err != nil {
+		return err
+	}
+	id := stored.ID.Reveal()
+	link := x.link(id)
+	x.w.Header()["Location"] = []string{link}
+	if x.as == asText {
+		x.send(r, http.StatusOK, textType, []byte(link+"\n"))
+	} else {
+		x.send(r, http.StatusOK, jsonType, created(id, link, stored.Owner.Reveal(), stored.Expires))
+	}
+	return nil
+}
+
+// store takes a message through the client's budgets to the store.
+func (s *routes) store(x *Exchange, r *http.Request) (stored message.Created, err error) {
+	answer := x.w.Header()
+	// The budgets are judged before the body is read, as far as its length is known:
+	// a refusal has to cost less than the request.
+	if denial := s.limiter.Create(x.client, s.limits.announced(r)+MessageOverhead, answer); denial != nil {
+		return stored, x.tooMany(denial)
+	}
+	x.charged = true
+	if err := x.accepted(r); err != nil {
+		return stored, err
+	}
+	draft, err := s.limits.readCreation(x, r)
+	if err != nil {
+		return stored, err
+	}
+	size := len(draft.Text) + MessageOverhead
+	if denial := s.limiter.Fits(x.client, size, answer); denial != nil {
+		return stored, x.tooMany(denial)
+	}
+	err = x.load.withSlot(x, r, func() (err error) {
+		stored, err = s.messages.Create(storeContext(), draft, time.Now())
+		return err
+	})
+	if err != nil {
+		x.charged = false // an outage must not flood the log
+		return stored, err
+	}
+	s.limiter.Stored(x.client, size, answer)
+	return stored, nil
+}
+
+// storeContext is the context of store calls, which have their own deadline. They
+// ignore the client's cancellation: a client that hangs up has to pay for a message
+// that is stored, and one that closes only its own side still gets its answer.
+func storeContext() context.Context { return context.Background() }
+
+// read answers with a message, or with the state of a limited one.
+func (s *routes) read(x *Exchange, r *http.Request, id string) error {
+	if err := s.charge(x); err != nil {
+		return err
+	}
+	if err := x.accepted(r); err != nil {
+		return err
+	}
+	m, err := s.ask(x, r, func() (message.Message, error) {
+		return s.messages.Read(storeContext(), id, time.Now())
+	})
+	if err != nil {
+		return err
+	}
+	if m.Limited {
+		return s.sendState(x, r, m)
+	}
+	return s.sendMessage(x, r, m)
+}
+
+// sendMessage answers with a text.
+func (s *routes) sendMessage(x *Exchange, r *http.Request, m message.Message) error {
+	size := len(m.Text)
+	if x.as == asJSON {
+		size = messageSize(m)
+	}
+	if size > smallAnswer && !x.load.reserve(x, size) {
+		return x.tooBusy()
+	}
+	if size > largeAnswer {
+		x.load.setWait(x, forReader)
+	}
+	s.limiter.Sent(x.client, size, x.w.Header())
+	if x.as == asText {
+		x.send(r, http.StatusOK, textType, m.Text)
+		return nil
+	}
+	const digits = 6 // that AppendFormat writes and then cuts off
+	x.send(r, http.StatusOK, jsonType, appendMessage(make([]byte, 0, size+digits), m))
+	return nil
+}
+
+// charge takes a read from the client's budget.
+func (s *routes) charge(x *Exchange) error {
+	if denial := s.limiter.Read(x.client, x.w.Header()); denial != nil {
+		return x.tooMany(denial)
+	}
+	x.charged = true
+	return nil
+}
+
+// misses are the errors of a client that guesses.
+var misses = []error{message.ErrNotFound, message.ErrTampered, message.ErrProof, message.ErrToken}
+
+// ask asks the store, in a slot. A miss is charged after the answer is known. When
+// that budget is spent, requests are refused before the store is asked, which stops
+// guessing.
+func (s *routes) ask(x *Exchange, r *http.Request, f func() (message.Message, error)) (m message.Message, err error) {
+	err = x.load.withSlot(x, r, func() (err error) {
+		m, err = f()
+		return err
+	})
+	if slices.ContainsFunc(misses, func(miss error) bool { return errors.Is(err, miss) }) {
+		s.limiter.Missed(x.client, x.w.Header())
+	}
+	x.charged = err == nil || refusalOf(err).status < http.StatusInternalServerError // an outage must not flood the log
+	return m, err
+}
