@@ -17,18 +17,18 @@ import (
 // messageStart is how the JSON of a message starts.
 const messageStart = `{"status":200,"message":`
 
-// messageSize returns the size of the JSON of a message, which must be UTF-8.
-func messageSize(m message.Message) int {
-	return len(messageStart) + quotedSize(m.Text) + len(appendEnd(make([]byte, 0, 64), m))
+// messageSize returns the size of the JSON of a message with this text, which must
+// be UTF-8, and this end.
+func messageSize(text, end []byte) int { return len(messageStart) + quotedSize(text) + len(end) }
+
+// encodeMessage returns the JSON of a message, which has this size.
+func encodeMessage(text, end []byte, size int) []byte {
+	b := append(make([]byte, 0, size), messageStart...)
+	b = appendString(b, text)
+	return append(b, end...)
 }
 
-func appendMessage(b []byte, m message.Message) []byte {
-	b = append(b, messageStart...)
-	b = appendString(b, m.Text)
-	return appendEnd(b, m)
-}
-
-// appendEnd appends the members after the text, and the end of the object.
+// appendEnd appends the end of a message: the members after the text.
 func appendEnd(b []byte, m message.Message) []byte {
 	if m.Limited {
 		b = append(b, `,"reads_left":`...)
@@ -115,9 +115,10 @@ func quotedSize(s []byte) int {
 	size := len(s) + len(`""`)
 	for _, c := range s {
 		switch {
+		case c >= ' ' && c != '"' && c != '\\':
 		case c == '"', c == '\\', c == '\b', c == '\f', c == '\n', c == '\r', c == '\t':
 			size++
-		case c < ' ':
+		default:
 			size += len(`\u0000`) - 1
 		}
 	}

@@ -87,9 +87,10 @@ func (s *routes) read(x *Exchange, r *http.Request, id string) error {
 
 // sendMessage answers with a text.
 func (s *routes) sendMessage(x *Exchange, r *http.Request, m message.Message) error {
+	end := appendEnd(make([]byte, 0, 64), m)
 	size := len(m.Text)
 	if x.as == asJSON {
-		size = messageSize(m)
+		size = messageSize(m.Text, end)
 	}
 	if size > smallAnswer && !x.load.reserve(x, size) {
 		return x.tooBusy()
@@ -102,8 +103,7 @@ func (s *routes) sendMessage(x *Exchange, r *http.Request, m message.Message) er
 		x.send(r, http.StatusOK, textType, m.Text)
 		return nil
 	}
-	const digits = 6 // that AppendFormat writes and then cuts off
-	x.send(r, http.StatusOK, jsonType, appendMessage(make([]byte, 0, size+digits), m))
+	x.send(r, http.StatusOK, jsonType, encodeMessage(m.Text, end, size))
 	return nil
 }
 
