@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/binary"
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -172,5 +173,47 @@ func TestSweepDeletesTexts(t *testing.T) {
 	}
 	if _, index, _ := b.keys(t); index != 0 {
 		t.Errorf("%d entries are left in the index", index)
+	}
+}
+
+// The text of a message that was opened for the last time is deleted from the file
+// at the end of its claim, by the sweeper and thus with its care about clocks. The
+// record stays and says what became of the message.
+func TestSweepEndsClaims(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "messages.db")
+	b, err := OpenBolt(path, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = b.Close() }()
+	box, now := message.NewBox(b), time.Now()
+	c, err := box.Create(t.Context(), message.Draft{Text: []byte("hello"), TTL: time.Hour, Reads: 1}, now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := box.Open(t.Context(), c.ID.Reveal(), message.Opening{Claim: "A"}, now); err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		name  string
+		sweep func()
+		want  int
+	}{
+		{"before its end", func() { b.sweep(now.Add(message.ClaimLife-time.Second), sweepBatch) }, 2},
+		{"while the clock is not believed", func() { b.trySweep(sweepBatch) }, 2},
+		{"after its end", func() { b.sweep(time.Now().Add(message.ClaimLife+time.Second), sweepBatch) }, 1},
+	} {
+		step.sweep()
+		got := 0
+		if err := b.db.View(func(tx *bolt.Tx) error { got = tx.Bucket(messagesBucket).Stats().KeyN; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if got != step.want {
+			t.Errorf("%s: %d records and texts are left, want %d", step.name, got, step.want)
+		}
+	}
+	var gone *message.GoneError
+	if _, err := box.Read(t.Context(), c.ID.Reveal(), now); !errors.As(err, &gone) {
+		t.Errorf("Read afterwards: %v, want a GoneError", err)
 	}
 }
