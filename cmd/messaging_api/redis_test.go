@@ -113,16 +113,18 @@ func (s *redisServer) end(sig os.Signal) {
 	s.process = nil
 }
 
-// Do runs an administrator's command.
-func (s *redisServer) Do(args ...any) {
+// Do runs an administrator's command and returns its answer.
+func (s *redisServer) Do(args ...any) any {
 	s.t.Helper()
 	admin := redis.NewClient(&redis.Options{
 		Addr: s.Addr, Username: redisAdmin, Password: redisPassword, Protocol: 2, DisableIdentity: true, MaxRetries: -1,
 	})
 	defer func() { _ = admin.Close() }()
-	if err := admin.Do(context.Background(), args...).Err(); err != nil {
+	answer, err := admin.Do(context.Background(), args...).Result()
+	if err != nil {
 		s.t.Fatalf("redis-server: %v: %v", args, err)
 	}
+	return answer
 }
 
 // URL is how the service reaches the server as the shipped user, the password

@@ -297,3 +297,42 @@ func logHolds(t *testing.T, server *redisServer, sealed string) bool {
 	}
 	return false
 }
+
+// A Redis that is killed has everything after its start that it answered before. A
+// script that writes twice is a transaction in its log, and Redis loads one with the
+// rights of its default user.
+func TestRedisLoadsWhatScriptsWrote(t *testing.T) {
+	server := startRedis(t, redisSetup{})
+	s := server.open()
+	box := message.NewBox(s)
+	restart := func() {
+		server.kill()
+		server.start()
+	}
+	c := createLimited(t, s, 2)
+	restart()
+	for i, claim := range []string{"A", "B"} {
+		if m, err := openUntilKnown(t, box, c, claim); err != nil || m.Left != 1-i {
+			t.Fatalf("claim %s: %+v, %v, want the text and %d left", claim, m, err, 1-i)
+		}
+		restart()
+	}
+	for i, claim := range []string{"A", "B"} {
+		if m, err := openUntilKnown(t, box, c, claim); err != nil || !m.Repeat || m.Left != 1-i {
+			t.Errorf("claim %s again: %+v, %v, want the same", claim, m, err)
+		}
+	}
+	if ttl := server.do("pttl", textsIn(t, server)[0]).(int64); ttl <= 0 || ttl > message.ClaimLife.Milliseconds() {
+		t.Errorf("the text lives for %d ms, want at most as long as the claims", ttl)
+	}
+	for _, claim := range []string{"A", "B"} {
+		if _, err := box.Withdraw(t.Context(), c.ID.Reveal(), claim, time.Now()); err != nil {
+			t.Errorf("ending claim %s: %v", claim, err)
+		}
+	}
+	restart()
+	var gone *message.GoneError
+	if _, err := openUntilKnown(t, box, c, "A"); !errors.As(err, &gone) || len(textsIn(t, server)) > 0 {
+		t.Errorf("after all claims were ended: %v and %q, want a GoneError and no text", err, textsIn(t, server))
+	}
+}
