@@ -104,25 +104,27 @@ func (b *Bolt) Put(ctx context.Context, key message.Key, record, text []byte, tt
 }
 
 // Get implements [message.Store].
-func (b *Bolt) Get(ctx context.Context, key message.Key) (record []byte, err error) {
-	err = b.view(ctx, func(tx *bolt.Tx) error {
+func (b *Bolt) Get(ctx context.Context, key message.Key) ([]byte, error) {
+	var record []byte
+	err := b.view(ctx, func(tx *bolt.Tx) (err error) {
 		record, err = find(tx, key[:], time.Now())
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, err // what was found is not looked at: the reader may still be at it
 	}
 	return record, nil
 }
 
 // GetText implements [message.Store].
 func (b *Bolt) GetText(ctx context.Context, key message.Key) (record, text []byte, err error) {
-	err = b.view(ctx, func(tx *bolt.Tx) error {
+	var found struct{ record, text []byte }
+	err = b.view(ctx, func(tx *bolt.Tx) (err error) {
 		now := time.Now()
-		if record, err = find(tx, key[:], now); err != nil {
+		if found.record, err = find(tx, key[:], now); err != nil {
 			return err
 		}
-		text, err = find(tx, textOf(key), now)
+		found.text, err = find(tx, textOf(key), now)
 		if errors.Is(err, message.ErrNotFound) {
 			return nil
 		}
@@ -131,7 +133,7 @@ func (b *Bolt) GetText(ctx context.Context, key message.Key) (record, text []byt
 	if err != nil {
 		return nil, nil, err
 	}
-	return record, text, nil
+	return found.record, found.text, nil
 }
 
 // find returns a copy of what is stored under a key and has not expired by now.

@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"io/fs"
@@ -189,5 +190,24 @@ func age(t testing.TB, path string, n int) {
 	}), db.Close())
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// A read that its caller gives up at any moment fails, or has what it was for.
+func TestBoltReadGivenUp(t *testing.T) {
+	b := openBolt(t, filepath.Join(t.TempDir(), "messages.db"))
+	key := randomKey()
+	if err := b.Put(t.Context(), key, []byte("record"), []byte("text"), time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 2000 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i%100)*time.Microsecond)
+		if record, err := b.Get(ctx, key); (err == nil) != (string(record) == "record") {
+			t.Errorf("Get: %q, %v", record, err)
+		}
+		if record, text, err := b.GetText(ctx, key); (err == nil) != (string(record) == "record" && string(text) == "text") {
+			t.Errorf("GetText: %q, %q, %v", record, text, err)
+		}
+		cancel()
 	}
 }
