@@ -145,13 +145,19 @@ var benchText = strings.Repeat("a message of some length. ", 10)
 // address and its pid.
 func ours(b *testing.B, args ...string) (address string, pid int) {
 	b.Helper()
+	return launch(b, program(b, nil), args...)
+}
+
+// launch is ours with any build of the service.
+func launch(b *testing.B, command *exec.Cmd, args ...string) (address string, pid int) {
+	b.Helper()
 	address = freeAddr(b)
 	stdout, err := os.Create(filepath.Join(b.TempDir(), "stdout"))
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer func() { _ = stdout.Close() }()
-	command := program(b, nil, append(append(noLimits(), "--listen="+address, "--listen-ops=127.0.0.1:0"), args...)...)
+	command.Args = append(append(append(command.Args, noLimits()...), "--listen="+address, "--listen-ops=127.0.0.1:0"), args...)
 	command.Stdout = stdout
 	return address, spawn(b, command, address)
 }
@@ -160,6 +166,12 @@ func ours(b *testing.B, args ...string) (address string, pid int) {
 func oursReads(b *testing.B, store string, args ...string) *load {
 	b.Helper()
 	address, pid := ours(b, append(args, "--store="+store)...)
+	return reads(b, address, pid)
+}
+
+// reads is a load of reads of one message.
+func reads(b *testing.B, address string, pid int) *load {
+	b.Helper()
 	link, err := (&service{t: b, address: address}).post(client(1), benchText)
 	if err != nil {
 		b.Fatal(err)
@@ -238,7 +250,13 @@ type load struct {
 // one can use up a budget.
 func newLoad(b *testing.B, pid int, address, path string, status int) *load {
 	b.Helper()
-	l := &load{pid: pid, status: status, request: []byte("GET " + path + " HTTP/1.1\r\nHost: " + address + "\r\n\r\n")}
+	return newLoadOf(b, pid, address, "GET "+path+" HTTP/1.1\r\nHost: "+address+"\r\n\r\n", status)
+}
+
+// newLoadOf is newLoad with a whole request.
+func newLoadOf(b *testing.B, pid int, address, request string, status int) *load {
+	b.Helper()
+	l := &load{pid: pid, status: status, request: []byte(request)}
 	for range connections {
 		raw, err := net.Dial("tcp", address)
 		if err != nil {
