@@ -67,7 +67,7 @@ export const list = (options: [value: string, name: Name][], chosen: string): HT
 export function show(...children: Child[]): void {
   const main = document.querySelector("main")!;
   main.replaceChildren(...children.filter((child) => child !== null));
-  main.querySelector<HTMLElement>("[data-focus], h1")?.focus();
+  (main.querySelector<HTMLElement>("[data-focus]") ?? main.querySelector("h1"))?.focus();
 }
 
 /** heading is the first line of a view. It takes the focus when the view appears. */

@@ -68,7 +68,7 @@ export class Reader {
   private offer(state: Message): void {
     const status = phrase("opening");
     const line = note();
-    const press = h("button", { class: "primary", type: "button", "data-focus": true, onclick: () => {
+    const press = h("button", { class: "primary", type: "button", onclick: () => {
       this.asked = true;
       press.disabled = true;
       line.replaceChildren(status.node);
