@@ -127,15 +127,29 @@ func BenchmarkRefuseWholeProcess(b *testing.B) {
 			refusals := newLoad(b, pid, address, path, http.StatusTooManyRequests)
 			what, status := "constant", http.StatusOK
 			if yardstick == "same-answer" {
-				file := filepath.Join(b.TempDir(), "answer")
-				if err := os.WriteFile(file, refusals.answer, 0o600); err != nil {
-					b.Fatal(err)
-				}
-				what, status = "answer "+file, http.StatusTooManyRequests
+				what, status = sameAnswer(b, refusals), http.StatusTooManyRequests
 			}
 			compare(b, refusals, bare(b, what, status))
 		})
 	}
+}
+
+// BenchmarkPageWholeProcess measures the page as browsers get it, in turn with a bare
+// server that sends the same answer as a constant.
+func BenchmarkPageWholeProcess(b *testing.B) {
+	address, pid := ours(b, "--log-level=error")
+	page := newLoad(b, pid, address, "/", http.StatusOK, "Accept: text/html", "Accept-Encoding: br")
+	compare(b, page, bare(b, sameAnswer(b, page), http.StatusOK))
+}
+
+// sameAnswer is what a bare server does to answer like a load's server.
+func sameAnswer(b *testing.B, l *load) string {
+	b.Helper()
+	file := filepath.Join(b.TempDir(), "answer")
+	if err := os.WriteFile(file, l.answer, 0o600); err != nil {
+		b.Fatal(err)
+	}
+	return "answer " + file
 }
 
 // benchText is what is read.
@@ -248,9 +262,10 @@ type load struct {
 
 // newLoad asks twice before it takes an answer as what all look like: the first
 // one can use up a budget.
-func newLoad(b *testing.B, pid int, address, path string, status int) *load {
+func newLoad(b *testing.B, pid int, address, path string, status int, fields ...string) *load {
 	b.Helper()
-	return newLoadOf(b, pid, address, "GET "+path+" HTTP/1.1\r\nHost: "+address+"\r\n\r\n", status)
+	head := append([]string{"GET " + path + " HTTP/1.1", "Host: " + address}, fields...)
+	return newLoadOf(b, pid, address, strings.Join(head, "\r\n")+"\r\n\r\n", status)
 }
 
 // newLoadOf is newLoad with a whole request.
