@@ -8,8 +8,8 @@ import (
 	"sync/atomic"
 )
 
-// A Client is who is limited: an address cut to the prefix that counts as one
-// client, IPv4 in its mapped form. The same client is the same value.
+// A Client is an address cut to the prefix that counts as one client, IPv4 in its
+// mapped form. The same client is the same value.
 type Client [16]byte
 
 // Addr returns the first address of the client's prefix.
@@ -29,7 +29,7 @@ func (c Client) network() (Client, bool) {
 	return c, true
 }
 
-// A Resolver finds out who a request or a connection comes from.
+// A Resolver finds the client that a request or a connection comes from.
 type Resolver struct {
 	proxies            []netip.Prefix
 	v4Prefix, v6Prefix int
@@ -40,8 +40,8 @@ type Resolver struct {
 
 // NewResolver returns a Resolver for which an IPv4 client is a prefix of
 // v4Prefix bits (1 to 32), an IPv6 client one of v6Prefix bits (1 to 128): most
-// hosts have a whole /64 to take their addresses from. Only what comes from the
-// proxies is believed about who it was forwarded for.
+// hosts have a whole /64 to take their addresses from. X-Forwarded-For counts only
+// in requests from the proxies.
 func NewResolver(proxies []netip.Prefix, v4Prefix, v6Prefix int) (*Resolver, error) {
 	if v4Prefix < 1 || v4Prefix > 32 {
 		return nil, fmt.Errorf("limit: IPv4 prefix of %d bits: want 1 to 32", v4Prefix)
@@ -64,12 +64,12 @@ func NewResolver(proxies []netip.Prefix, v4Prefix, v6Prefix int) (*Resolver, err
 	return r, nil
 }
 
-// Client returns who sent a request that came from remoteAddr
+// Client returns the client of a request that came from remoteAddr
 // (http.Request.RemoteAddr) with these headers. That is the peer, unless the
 // peer is a trusted proxy: then it is the rightmost hop of X-Forwarded-For that
-// is not one. Further left stands what the client itself may have sent. No
-// other header is read at all. A peer without an IP address is the client
-// 0.0.0.0, which no peer on the network has.
+// is not a proxy. The client itself may have sent what is left of that hop. No
+// other header is read. A peer without an IP address is the client 0.0.0.0, which
+// no peer on the network has.
 func (r *Resolver) Client(remoteAddr string, header http.Header) Client {
 	return r.Of(r.Sender(remoteAddr, header))
 }
@@ -90,9 +90,9 @@ func (r *Resolver) Sender(remoteAddr string, header http.Header) netip.Addr {
 	return peer
 }
 
-// Unforwarded returns how many requests came from a trusted proxy that did not say whom
-// they were for, and the address of the last such proxy. The proxy itself is the
-// client of these requests.
+// Unforwarded returns how many requests came from a trusted proxy without the
+// client's address, and the address of the last such proxy. These requests count as
+// the proxy's own.
 func (r *Resolver) Unforwarded() (count uint64, proxy netip.Addr) {
 	if last := r.lastProxy.Load(); last != nil {
 		proxy = *last
@@ -134,45 +134,28 @@ const (
 )
 
 // forwardedFor returns the last hop that peer, a trusted proxy, vouches for.
-// The lines are one list (RFC 9110, section 5.3), read from its right end. A hop
-// that is malformed ends it: what stands left of it has no trusted witness, so
-// the request counts as that of the proxy which passed it on.
+// The lines are one list (RFC 9110, section 5.3), read from its right end. A
+// malformed hop ends it: no proxy vouches for what is left of it, so the request
+// counts as that of the proxy which added it.
 func (r *Resolver) forwardedFor(peer netip.Addr, lines []string) netip.Addr {
-	hops := 0
-	for i := len(lines) - 1; i >= 0 && hops < maxHops; i-- {
-		rest, more := lines[i], true
-		for more && hops < maxHops {
-			var hop string
-			rest, hop, more = cutLast(rest)
-			hops++
-			if hop == "" {
-				continue // an empty element says nothing (RFC 9110, section 5.6.1.2)
-			}
-			addr, ok := parseHop(hop)
-			if !ok {
-				return peer
-			}
-			if !r.Trusted(addr) {
-				return addr
-			}
-			peer = addr
+	list, more := strings.Join(lines, ","), true
+	for hops := 0; more && hops < maxHops; hops++ {
+		comma := strings.LastIndexByte(list, ',')
+		hop := strings.Trim(list[comma+1:], " \t")
+		list, more = list[:max(comma, 0)], comma >= 0
+		if hop == "" {
+			continue // an empty element says nothing (RFC 9110, section 5.6.1.2)
 		}
+		addr, ok := parseHop(hop)
+		if !ok {
+			return peer
+		}
+		if !r.Trusted(addr) {
+			return addr
+		}
+		peer = addr
 	}
 	return peer
-}
-
-// cutLast cuts the last element, without the space around it, off a list. It
-// looks for its comma no further than the longest hop goes, and returns what has
-// none there as it stands, which parseHop refuses.
-func cutLast(list string) (rest, hop string, more bool) {
-	list = strings.TrimRight(list, " \t")
-	tail := list[max(0, len(list)-maxHop-1):]
-	comma := strings.LastIndexByte(tail, ',')
-	if comma < 0 && len(list) > maxHop {
-		return "", list, false
-	}
-	rest = list[:max(0, len(list)-len(tail)+comma)]
-	return rest, strings.TrimLeft(tail[comma+1:], " \t"), comma >= 0
 }
 
 // parseHop reads an address with or without a port and brackets, since proxies
