@@ -22,18 +22,18 @@ func TestBreaker(t *testing.T) {
 		t.Error("the second failure opens it again")
 	}
 	if try(&b, now) || try(&b, now.Add(breakerPause-1)) {
-		t.Error("open, it lets someone through")
+		t.Error("open, it allows a decision")
 	}
 	now = now.Add(breakerPause)
 	if ok, trial := b.allow(now); !ok || !trial {
-		t.Error("it lets nobody try again")
+		t.Error("it allows no trial")
 	}
 	if try(&b, now) || try(&b, now.Add(breakerPause-1)) {
-		t.Error("it lets a second one try while the first does")
+		t.Error("it allows a second trial during the first")
 	}
 	now = now.Add(breakerPause)
 	if !try(&b, now) {
-		t.Error("nobody may try after one who never told how it went")
+		t.Error("no trial is allowed after one without an outcome")
 	}
 	if b.fail(now) || try(&b, now.Add(breakerPause-1)) {
 		t.Error("a failed attempt closes it")
@@ -44,7 +44,7 @@ func TestBreaker(t *testing.T) {
 	}
 	for range 3 {
 		if !try(&b, now) {
-			t.Error("closed again, it lets nobody through")
+			t.Error("closed again, it allows nothing")
 		}
 	}
 }

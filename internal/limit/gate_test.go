@@ -166,7 +166,7 @@ func TestGateWithoutLimits(t *testing.T) {
 	}
 }
 
-// The victim, by who holds what in which phase since when.
+// The victim depends on each client's connections, their phases and their ages.
 func TestVictim(t *testing.T) {
 	a, b, c := client(1), client(2), client(3)
 	const ms = time.Millisecond

@@ -1,4 +1,4 @@
-// Package limit decides how much one client may do: who is one client
+// Package limit decides how much one client may do: what counts as one client
 // ([Resolver]), what each client may still spend ([Table], or [Shared] where
 // replicas keep one budget in Redis), what an answer says about it
 // ([SetHeaders]), and which connections are let in ([Listener]).

@@ -426,7 +426,7 @@ type addressed struct{ net.Conn }
 func (addressed) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(203, 0, 113, 9), Port: 1} }
 func (addressed) Close() error         { return nil }
 
-// The observer learns who lost a connection to which limit.
+// The observer learns which client lost a connection to which limit.
 func TestListenerTellsItsObserver(t *testing.T) {
 	l := open(t, Limits{Handshake: mustRate(t, "1/h:3")}, 3, 2)
 	accepted := accept(t, l)

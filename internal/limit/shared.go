@@ -21,9 +21,8 @@ import (
 // A decision is one script, by Redis's clock, so replicas need not agree on the
 // time. A key exists only while its bucket is not full. Its name is "rl:", the
 // budget, the rate, and in braces 128 bits of the client's SHA-256: a Cluster keeps
-// all buckets of a client in one slot. The hash keeps addresses out of sight of
-// people who look at the keys; it does not hide them from someone who hashes
-// every IPv4 address to compare. A bucket whose rate was changed starts anew.
+// all buckets of a client in one slot. The hash keeps addresses out of sight; it
+// does not hide them from an attacker who hashes every IPv4 address. A bucket whose rate was changed starts anew.
 //
 // The Redis user needs "+eval +evalsha +get +set +time" and "~rl:*", and nothing
 // else.

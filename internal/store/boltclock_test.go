@@ -27,7 +27,7 @@ func TestClockGuard(t *testing.T) {
 		{time.Hour, jumpSize, 0, true}, // a time server's small steps
 		{2 * time.Hour, -jumpSize, 0, true},
 		{3 * time.Hour, 8 * day, 8 * day, false},
-		{3*time.Hour + time.Minute, 8 * day, 0, false},                    // told once
+		{3*time.Hour + time.Minute, 8 * day, 0, false},                    // logged once
 		{3*time.Hour + 2*time.Minute, 0, -8 * day, false},                 // set back
 		{4*time.Hour + time.Minute, 0, 0, false},                          // an hour from the later jump
 		{4*time.Hour + 2*time.Minute, 0, 0, true},                         //
@@ -78,7 +78,7 @@ func TestBoltKeepsExpiredMessagesAfterAStart(t *testing.T) {
 	})
 }
 
-// A clock that is set is told once, and nothing is deleted meanwhile.
+// A clock that is set is logged once, and nothing is deleted meanwhile.
 func TestSweepAfterTheClockWasSet(t *testing.T) {
 	b, _ := quietBolt(t)
 	var out bytes.Buffer
@@ -93,6 +93,6 @@ func TestSweepAfterTheClockWasSet(t *testing.T) {
 		t.Errorf("%d messages are kept after %d jumps, want 1 and 1", len(kept), b.ClockJumps())
 	}
 	if n := strings.Count(out.String(), `"event":"clock","by":"192h0m0s"`); n != 1 {
-		t.Errorf("it is told %d times, want once: %s", n, out.String())
+		t.Errorf("it is logged %d times, want once: %s", n, out.String())
 	}
 }

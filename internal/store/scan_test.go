@@ -17,8 +17,8 @@ import (
 	"messaging_api/internal/store"
 )
 
-// Whoever has all that a store keeps and is told, and no link, has no message
-// and no link: no id and no text is in any of it, in any of their forms.
+// Neither the data of a store nor its traffic holds an id or a text, in any form.
+// They are not enough to read a message or to build a link.
 
 func TestNothingReadableInRedis(t *testing.T) {
 	server := startRedis(t, redisSetup{})

@@ -24,7 +24,7 @@ var swaps = []part{
 	{"keeps a text beside its record", keepsText},
 	{"swaps what it was shown only", swapsWhatItWasShown},
 	{"keeps the time of a record", keepsTimeOfRecord},
-	{"ends a text when it is told", endsText},
+	{"ends a text at the given time", endsText},
 	{"one of many swaps wins", oneOfManySwapsWins},
 }
 
