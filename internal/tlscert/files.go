@@ -27,13 +27,6 @@ type Files struct {
 	reloading sync.Mutex // held by the one reload that may replace current
 }
 
-// A generation is what is served at one time. It does not change once it is
-// made, so handshakes share it without a lock.
-type generation struct {
-	served []served // one a pair
-	index  *index
-}
-
 // served is the certificate of one pair.
 type served struct {
 	content content
@@ -59,8 +52,8 @@ func NewFiles(pairs []Pair, hosts []string, now time.Time, log *slog.Logger) (*F
 			return nil, fmt.Errorf("tlscert: %w", first[i].err)
 		}
 	}
-	g := f.generation(first, now)
-	if hosts := g.index.uncovered(); len(hosts) > 0 {
+	g := newGeneration(first, hosts, now)
+	if hosts := g.uncovered(); len(hosts) > 0 {
 		return nil, fmt.Errorf("tlscert: certificate %s: does not cover the host %s", f.names(), strings.Join(hosts, ", "))
 	}
 	for i, p := range pairs {
@@ -68,14 +61,6 @@ func NewFiles(pairs []Pair, hosts []string, now time.Time, log *slog.Logger) (*F
 	}
 	f.current.Store(g)
 	return f, nil
-}
-
-func (f *Files) generation(s []served, now time.Time) *generation {
-	certs := make([]*tls.Certificate, len(s))
-	for i := range s {
-		certs[i] = s[i].cert
-	}
-	return &generation{s, newIndex(certs, f.hosts, now)}
 }
 
 // names lists the certificates' files.
@@ -91,7 +76,7 @@ func (f *Files) names() string {
 // client asked for, of a kind that the client can verify. A client that names
 // none gets the first host's, or without hosts that of the first pair.
 func (f *Files) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	return f.current.Load().index.find(hello), nil
+	return f.current.Load().find(hello), nil
 }
 
 // Certificates returns one Info a pair, in their order.

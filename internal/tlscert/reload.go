@@ -18,12 +18,12 @@ func (f *Files) reload(now time.Time, asked bool) {
 	for i, p := range f.pairs {
 		next[i] = p.refresh(old.served[i], now)
 	}
-	g := f.generation(next, now)
+	g := newGeneration(next, f.hosts, now)
 	// Each round keeps at least one more old certificate, and all of the old ones
 	// cover every host.
-	for lost := g.index.uncovered(); len(lost) > 0; lost = g.index.uncovered() {
+	for lost := g.uncovered(); len(lost) > 0; lost = g.uncovered() {
 		f.keepCovering(lost, old.served, next)
-		g = f.generation(next, now)
+		g = newGeneration(next, f.hosts, now)
 	}
 	f.current.Store(g)
 	for i, p := range f.pairs {
