@@ -46,12 +46,13 @@ func bashCompletion() string {
   case ${COMP_WORDS[1]} in
 `, strings.Join(commandNames(), " "))
 	for _, c := range commands() {
+		if c.name == "completion" {
+			b.WriteString("    completion) COMPREPLY=($(compgen -W 'bash zsh fish' -- \"$word\")); return ;;\n")
+			continue
+		}
 		var names []string
 		for _, f := range flagsOf(c) {
 			names = append(names, "--"+f.Name)
-		}
-		if c.name == "completion" {
-			names = []string{"bash", "zsh", "fish"}
 		}
 		fmt.Fprintf(&b, "    %s) flags=%q ;;\n", c.name, strings.Join(names, " "))
 	}

@@ -190,7 +190,7 @@ type output struct {
 func (o *options) openOutput(std stdio) (*output, error) {
 	const unopened = ". The message was not opened"
 	if o.Output == "" || o.Output == "-" {
-		return &output{file: std.out}, nil
+		return &output{file: std.out}, std.checkOut()
 	}
 	w := &output{name: o.Output}
 	var err error

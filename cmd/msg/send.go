@@ -24,6 +24,9 @@ const askFrom = 128 << 10
 
 // send stores a text and prints its link.
 func (o *options) send(ctx context.Context, operands []string, std stdio) error {
+	if err := std.checkOut(); err != nil {
+		return err
+	}
 	c, err := o.newClient(o.Server, std)
 	if err != nil {
 		return err

@@ -110,11 +110,16 @@ func (s stateDir) newClaim(id string) (string, error) {
 	var random [16]byte
 	_, _ = rand.Read(random[:]) // never fails
 	value := base64.RawURLEncoding.EncodeToString(random[:])
-	err := s.write(s.file("claim", id), value, time.Now().Add(claimLife), os.Link)
-	if errors.Is(err, fs.ErrExist) {
-		value, _, err = s.read(s.file("claim", id))
+	for {
+		err := s.write(s.file("claim", id), value, time.Now().Add(claimLife), os.Link)
+		if !errors.Is(err, fs.ErrExist) {
+			return value, err
+		}
+		other, err := s.claim(id)
+		if other != "" || err != nil {
+			return other, err
+		} // the other msg has ended its claim meanwhile
 	}
-	return value, err
 }
 
 func (s stateDir) endClaim(id string) error { return os.Remove(s.file("claim", id)) }

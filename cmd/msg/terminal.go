@@ -18,6 +18,19 @@ import (
 
 func terminal(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
 
+// checkOut refuses a standard output that loses what is written to it. Go opens
+// the null device where a shell has closed it.
+func (s stdio) checkOut() error {
+	null, err := os.Stat(os.DevNull)
+	if err != nil {
+		return nil //nolint:nilerr // a system without a null device
+	}
+	if out, err := s.out.Stat(); err == nil && !os.SameFile(null, out) {
+		return nil
+	}
+	return failf(exitUsage, "standard output is closed, or is %s: nothing was done", os.DevNull)
+}
+
 // warn says something to the person, on standard error.
 func (s stdio) warn(format string, args ...any) {
 	_, _ = fmt.Fprintf(s.err, "msg: "+format+"\n", args...)
