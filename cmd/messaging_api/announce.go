@@ -25,7 +25,8 @@ func (o *options) announce(w io.Writer, people bool, r *resources) {
 	s, ok := r.source.(fixed)
 	if !ok {
 		if people && r.source != nil && len(o.Host) > 0 {
-			_, _ = fmt.Fprintf(w, "Post a message:\n  curl --data-urlencode 'message=Hello!' https://%s/\n", net.JoinHostPort(o.Host[0], port))
+			root := "https://" + net.JoinHostPort(o.Host[0], port) + "/"
+			_, _ = fmt.Fprintf(w, "Post a message:\n  curl --data-urlencode 'message=Hello!' %s\n  echo Hello! | msg send --server %s\n", root, root)
 		}
 		return
 	}
@@ -38,6 +39,9 @@ func (o *options) announce(w io.Writer, people bool, r *resources) {
 Post a message:
   curl --insecure --pinnedpubkey '%s' --data-urlencode 'message=Hello!' %s
 `, tlscert.Fingerprint(s.Leaf()), tlscert.Pin(s.Leaf()), target)
+	if len(o.Host) == 0 { // msg, unlike curl, connects to no other name than the link's
+		_, _ = fmt.Fprintf(w, "  echo Hello! | msg send --server %s --pin '%s'\n", target, tlscert.Pin(s.Leaf()))
+	}
 }
 
 // reach says who can connect to an address, if that is everybody.

@@ -51,9 +51,11 @@ func (s suite) Run() int {
 
 // A service is a running messaging_api with a certificate of its own.
 type service struct {
-	url  string // https://HOST:PORT
-	ops  string // address of the operations listener
-	cert *x509.Certificate
+	url string // https://HOST:PORT
+	ops string // address of the operations listener
+	// announced is the file of what it prints at its start, for people.
+	announced string
+	cert      *x509.Certificate
 }
 
 // startService runs the service on free ports, with a store of its own, until
@@ -70,8 +72,13 @@ func startService(dir string, args ...string) (s service, stop func(), err error
 	if err != nil {
 		return s, nil, err
 	}
-	var stderr strings.Builder
-	command.Stderr = &stderr
+	s.announced = filepath.Join(dir, "announced")
+	announced, err := os.Create(s.announced)
+	if err != nil {
+		return s, nil, err
+	}
+	defer func() { _ = announced.Close() }()
+	command.Stderr = announced
 	log, err := os.Create(filepath.Join(dir, "service.log"))
 	if err != nil {
 		return s, nil, err
@@ -104,7 +111,8 @@ func startService(dir string, args ...string) (s service, stop func(), err error
 	select {
 	case <-started:
 	case <-done:
-		return s, nil, fmt.Errorf("the service did not start: %s", stderr.String())
+		text, _ := os.ReadFile(s.announced)
+		return s, nil, fmt.Errorf("the service did not start: %s", text)
 	case <-time.After(time.Minute):
 		stop()
 		return s, nil, errors.New("the service did not start in time")

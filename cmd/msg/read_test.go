@@ -32,7 +32,7 @@ func newUser(t *testing.T, s service) user {
 // write thousands of small files, and none is about the disk.
 func memory(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "msg-test-")
+	dir, err := os.MkdirTemp("/dev/shm", "msg-test-") //nolint:usetesting // which has no say where
 	if err != nil {
 		return t.TempDir()
 	}
@@ -74,19 +74,19 @@ func (u user) msg(in string, args ...string) (out string, code int) {
 }
 
 // send stores a text and returns its link.
-func (u user) send(text string, args ...string) string {
+func (u user) send(text string) string {
 	u.t.Helper()
-	out, code := u.msg(text, append([]string{"send"}, args...)...)
+	out, code := u.msg(text, "send")
 	if code != 0 {
-		u.t.Fatalf("msg send %q: exit code %d", args, code)
+		u.t.Fatalf("msg send: exit code %d", code)
 	}
 	return strings.TrimSuffix(out, "\n")
 }
 
 // start runs a service until the test ends.
-func start(t *testing.T, args ...string) service {
+func start(t *testing.T) service {
 	t.Helper()
-	s, stop, err := startService(memory(t), args...)
+	s, stop, err := startService(memory(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -180,6 +180,31 @@ func (c *cutter) set(left int) (sent int) {
 	sent = c.sent
 	c.left, c.sent = left, 0
 	return sent
+}
+
+// What the service prints at its start can be pasted.
+func TestAnnouncement(t *testing.T) {
+	t.Parallel()
+	s := start(t)
+	text, err := os.ReadFile(s.announced)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var line string
+	for l := range strings.Lines(string(text)) {
+		if strings.Contains(l, "msg send") {
+			line = l
+		}
+	}
+	command := exec.Command("sh", "-c", line)
+	command.Env = append(newUser(t, s).env[:1], "PATH="+os.Getenv("PATH"))
+	link, err := command.Output()
+	if err != nil {
+		t.Fatalf("%q: %v", line, err)
+	}
+	if got, code := newUser(t, s).msg("", "read", strings.TrimSpace(string(link))); got != "Hello!\n" || code != 0 {
+		t.Errorf("the message of %q: got %q and exit code %d", line, got, code)
+	}
 }
 
 // Wherever the answer is cut off, the next `msg read` has the message, whole.
