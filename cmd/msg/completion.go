@@ -70,10 +70,11 @@ complete -F _msg msg
 func fishCompletion() string {
 	var b strings.Builder
 	for _, c := range commands() {
-		fmt.Fprintf(&b, "complete -c msg -n __fish_use_subcommand -a %s -d %q\n", c.name, c.what)
+		fmt.Fprintf(&b, "complete -c msg -f -n __fish_use_subcommand -a %s -d %q\n", c.name, c.what)
 		for _, f := range flagsOf(c) {
 			fmt.Fprintf(&b, "complete -c msg -n '__fish_seen_subcommand_from %s' -l %s -d %q\n", c.name, f.Name, f.Usage)
 		}
 	}
+	b.WriteString("complete -c msg -f -n '__fish_seen_subcommand_from completion' -a 'bash zsh fish'\n")
 	return b.String()
 }

@@ -122,7 +122,7 @@ func (o *options) fetch(ctx context.Context, c *client, l link.Link, keys link.K
 		return m, "", fmt.Errorf("%w. Run the same command again within 10 minutes: if the message was opened, it is still there for you", err)
 	case a.status == http.StatusForbidden && l.Key == nil:
 		return m, "", failf(exitUsage, "the message is encrypted, and the link lacks its key, the part behind #. Ask the sender for the whole link; nothing was used up")
-	case a.status == http.StatusGone && kept != "":
+	case a.status == http.StatusGone && kept != "" && a.problem.WithdrawnAt == nil && a.problem.TakenDownAt == nil:
 		return m, "", fmt.Errorf("%w. An earlier run here asked for it: that may have been the opening", a.refused())
 	}
 	m = api.Message{}
