@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -71,8 +70,13 @@ func onTerminal(u user, args ...string) *session {
 // until waits for a condition.
 func (s *session) until(what string, holds func() bool) {
 	s.t.Helper()
-	for end := time.Now().Add(time.Minute); !holds(); runtime.Gosched() {
-		if time.Now().After(end) {
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	end := time.After(time.Minute)
+	for !holds() {
+		select {
+		case <-look.C:
+		case <-end:
 			s.t.Fatalf("%s did not come; the terminal shows %q", what, s.shows())
 		}
 	}
