@@ -9,8 +9,7 @@ import (
 	"messaging_api/internal/ops"
 )
 
-// A countedStore counts and times the calls of a store, and reports when the
-// store stops answering.
+// A countedStore counts and times the calls of a store, and notes outages.
 type countedStore struct {
 	store   messageStore // not embedded: a method that is not counted must not compile
 	metrics *ops.Metrics
@@ -29,7 +28,7 @@ func (c countedStore) Close() error { return c.store.Close() }
 func (c countedStore) Put(ctx context.Context, key message.Key, record, text []byte, ttl time.Duration) error {
 	start := time.Now()
 	err := c.store.Put(ctx, key, record, text, ttl)
-	c.count(ctx, ops.StorePut, err, time.Since(start))
+	c.count(ctx, storePut, err, start)
 	if err == nil {
 		c.metrics.Created(len(record) + len(text))
 	}
@@ -40,7 +39,7 @@ func (c countedStore) Put(ctx context.Context, key message.Key, record, text []b
 func (c countedStore) Get(ctx context.Context, key message.Key) ([]byte, error) {
 	start := time.Now()
 	value, err := c.store.Get(ctx, key)
-	c.count(ctx, ops.StoreGet, err, time.Since(start))
+	c.count(ctx, storeGet, err, start)
 	if err == nil {
 		c.metrics.Read(len(value))
 	}
@@ -51,7 +50,7 @@ func (c countedStore) Get(ctx context.Context, key message.Key) ([]byte, error) 
 func (c countedStore) GetText(ctx context.Context, key message.Key) (record, text []byte, err error) {
 	start := time.Now()
 	record, text, err = c.store.GetText(ctx, key)
-	c.count(ctx, ops.StoreGet, err, time.Since(start))
+	c.count(ctx, storeGet, err, start)
 	if err == nil {
 		c.metrics.Read(len(record) + len(text))
 	}
@@ -62,35 +61,55 @@ func (c countedStore) GetText(ctx context.Context, key message.Key) (record, tex
 func (c countedStore) Swap(ctx context.Context, key message.Key, old, record []byte, text message.TextLife) error {
 	start := time.Now()
 	err := c.store.Swap(ctx, key, old, record, text)
-	c.count(ctx, ops.StoreSwap, err, time.Since(start))
+	c.count(ctx, storeSwap, err, start)
 	return err
 }
 
 // count leaves out what failed because the client has gone: that says nothing
 // about the store.
-func (c countedStore) count(ctx context.Context, op ops.StoreOp, err error, took time.Duration) {
+func (c countedStore) count(ctx context.Context, call string, err error, start time.Time) {
 	if err != nil && ctx.Err() != nil {
 		return
 	}
-	c.metrics.StoreCall(op, outcomeOf(err), took)
+	c.metrics.StoreCall(call, storeOutcome(err), time.Since(start))
 	_ = c.outages.note(err, time.Now()) // the error itself goes to the client's answer
 }
 
-// outcomeOf maps the errors of a [message.Store].
-func outcomeOf(err error) ops.StoreOutcome {
-	switch {
-	case err == nil:
-		return ops.StoreOK
-	case errors.Is(err, message.ErrNotFound):
-		return ops.StoreNotFound
-	case errors.Is(err, message.ErrExists):
-		return ops.StoreExists
-	case errors.Is(err, message.ErrConflict):
-		return ops.StoreConflict
-	case errors.Is(err, message.ErrFull):
-		return ops.StoreFull
-	case errors.Is(err, message.ErrUnavailable):
-		return ops.StoreUnavailable
+// The calls of a store, as the metrics name them.
+const (
+	storePut  = "put"
+	storeGet  = "get"
+	storeSwap = "swap"
+)
+
+// outcomes are how such calls end, as the metrics name that.
+var outcomes = [...]struct {
+	err  error
+	name string
+}{
+	{nil, "ok"},
+	{message.ErrNotFound, "not_found"},
+	{message.ErrExists, "exists"},
+	{message.ErrConflict, "conflict"},
+	{message.ErrFull, "full"},
+	{message.ErrUnavailable, "unavailable"},
+}
+
+const otherOutcome = "failed"
+
+func storeOutcome(err error) string {
+	for _, o := range outcomes {
+		if errors.Is(err, o.err) {
+			return o.name
+		}
 	}
-	return ops.StoreFailed
+	return otherOutcome
+}
+
+func storeOutcomes() []string {
+	names := []string{otherOutcome}
+	for _, o := range outcomes {
+		names = append(names, o.name)
+	}
+	return names
 }

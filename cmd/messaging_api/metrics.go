@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"runtime/debug"
 	"slices"
 	"time"
@@ -11,13 +12,12 @@ import (
 	"messaging_api/internal/web"
 )
 
-// newMetrics returns the service's figures, all of them at zero. Whatever becomes
-// a label is named here.
+// newMetrics returns the service's metrics, and names the values of their labels.
 func newMetrics() *ops.Metrics {
 	return ops.NewMetrics(ops.MetricsConfig{
 		Version:  version(),
 		Revision: revision(),
-		// What is called other is there by itself.
+		// ops adds the value other itself.
 		Routes: slices.DeleteFunc(web.RouteNames(), func(name string) bool { return name == ops.Other }),
 		Limits: []string{
 			limit.Create.String(), limit.Read.String(), limit.Miss.String(),
@@ -25,10 +25,11 @@ func newMetrics() *ops.Metrics {
 		},
 		Admissions: limit.Admissions(),
 		Events:     append(web.MessageEvents(), eventTakenDown),
+		StoreCalls: []string{storePut, storeGet, storeSwap}, StoreOutcomes: storeOutcomes(),
 	})
 }
 
-// revision is the commit that the binary was built from, where it knows.
+// revision is the commit that the binary was built from, if it knows.
 func revision() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
@@ -45,8 +46,8 @@ func revision() string {
 // requestMetrics are [ops.Metrics] as package web wants them.
 type requestMetrics struct{ *ops.Metrics }
 
-// Refused implements [web.Observer]. Too many requests at once is the service's
-// limit and no client's, so it has a figure of its own.
+// Refused implements [web.Observer]. The limit of requests at once is the service's and
+// not a client's, so it has a metric of its own.
 func (m requestMetrics) Refused(limit string) {
 	if limit == web.LimitInFlight {
 		m.Shed()
@@ -64,82 +65,55 @@ type connMetrics struct {
 
 // Turned implements [limit.Observer].
 func (m connMetrics) Turned(admission string, c limit.Client) {
-	m.Metrics.Turned(admission)
+	m.ConnectionRefused(admission)
 	m.floods.connectionClosed(admission, c)
 }
 
-// watched is what a scrape asks for.
+// watched has what a scrape asks for.
 type watched struct {
 	table    *limit.Table
 	budgets  budgets
 	load     *web.InFlight
-	admitted []*limit.Listener // nil: a way that is off
-	source   certificateSource
+	admitted []*limit.Listener // nil: a listener that is off
+	source   certificateSource // nil: TLS is off
 	ready    *ops.Readiness
 	monitor  *storeMonitor
 	logs     logOutput
 	resolver *limit.Resolver
 }
 
-// watch lets scrapes ask.
-func (w watched) watch(m *ops.Metrics) {
-	m.WatchClients(
-		func() int { return w.table.Stats().Clients },
-		func() uint64 { return w.table.Stats().Overflows })
-	m.WatchSharedLimits(w.fallbacks)
-	m.WatchInFlight(w.load.Now)
-	m.WatchConnections(w.connections)
-	m.WatchChecks(w.ready)
-	m.WatchLog(w.logs.Lost)
-	m.WatchUnforwarded(func() uint64 {
-		count, _ := w.resolver.Unforwarded()
-		return count
-	})
-	if w.source != nil {
-		watchCertificates(m, w.source)
+// state is for [ops.Metrics.Watch].
+func (w watched) state() ops.State {
+	stats := w.table.Stats()
+	s := ops.State{
+		InFlight:  w.load.Now(),
+		Clients:   stats.Clients,
+		Overflows: stats.Overflows,
+		LostLines: w.logs.Lost(),
+		Checks:    w.ready.Report(context.Background()), // ends within a second
 	}
-	m.WatchSpace(w.monitor.space)
-	switch messages := w.monitor.messages.(type) {
-	case *store.Redis:
-		m.WatchPool(func() ops.Pool { return ops.Pool(messages.Pool()) })
-	case *store.Bolt:
-		m.WatchClock(messages.ClockJumps)
-	}
-}
-
-// fallbacks returns how many decisions about shared limits Redis did not make.
-func (w watched) fallbacks() uint64 {
-	if shared, ok := w.budgets.(*limit.Shared); ok {
-		return shared.Fallbacks()
-	}
-	return 0
-}
-
-// connections returns how many are open.
-func (w watched) connections() (open int) {
+	s.Unforwarded, _ = w.resolver.Unforwarded()
+	s.StoreUsed, s.StoreLimit = w.monitor.space()
 	for _, l := range w.admitted {
 		if l != nil {
-			open += l.Open()
+			s.Connections += l.Open()
 		}
 	}
-	return open
-}
-
-// watchCertificates names each certificate by where it comes from, a file or a
-// host. That is the same for as long as the service runs.
-func watchCertificates(m *ops.Metrics, source certificateSource) {
-	var names []string
-	for _, info := range source.Certificates() {
-		if !slices.Contains(names, info.Source) {
-			names = append(names, info.Source)
+	if shared, ok := w.budgets.(*limit.Shared); ok {
+		s.Fallbacks = shared.Fallbacks()
+	}
+	if w.source != nil {
+		s.Certificates = make(map[string]time.Time)
+		for _, info := range w.source.Certificates() {
+			s.Certificates[info.Source] = info.NotAfter
 		}
 	}
-	m.WatchCertificates(names, func(name string) (end time.Time) {
-		for _, info := range source.Certificates() {
-			if info.Source == name {
-				end = info.NotAfter
-			}
-		}
-		return end
-	})
+	switch messages := w.monitor.messages.(type) {
+	case *store.Redis:
+		pool := ops.Pool(messages.Pool())
+		s.Pool = &pool
+	case *store.Bolt:
+		s.ClockJumps = messages.ClockJumps()
+	}
+	return s
 }

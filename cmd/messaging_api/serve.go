@@ -132,7 +132,7 @@ func (o *options) wire(r *resources) *servers {
 
 	monitor := &storeMonitor{messages: r.messages, ping: counted.Ping, log: r.log}
 	ready := ops.NewReadiness(monitor.check(), certificateCheck(r.source), public.check())
-	watched{table, limits, load, admitted, r.source, ready, monitor, r.logs, r.resolver}.watch(metrics)
+	metrics.Watch(watched{table, limits, load, admitted, r.source, ready, monitor, r.logs, r.resolver}.state)
 	return &servers{
 		log: r.log,
 		start: []any{"event", "start", "version", version(), "address", address(r.listeners.https),

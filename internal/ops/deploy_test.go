@@ -34,8 +34,10 @@ func fileText(t testing.TB, path string) string {
 // allSeries returns the series of metrics that watch everything.
 func allSeries(t testing.TB) map[string]float64 {
 	t.Helper()
-	m := newMetrics(&system{used: 1}) // without, it is not known how full the store is
-	m.WatchChecks(ops.NewReadiness(ops.Check{Name: "store", Run: pass}))
+	s := redisState()
+	s.StoreUsed = 1 // zero means unknown
+	s.Checks = ops.Report{{Name: "store", OK: true}}
+	m := newMetrics(s)
 	for _, status := range []int{200, 500, 503, 507, 299} {
 		m.Request(create, "HTTP/2.0", status, time.Millisecond)
 	}

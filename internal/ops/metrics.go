@@ -1,9 +1,12 @@
 package ops
 
 import (
+	"crypto/tls"
 	"net/http"
 	"runtime"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,9 +16,8 @@ import (
 
 const namespace = "messaging_api"
 
-// Other is the label's value for all that is not named in advance. Labels never come
-// from a client: each new value costs memory until the process ends, here and in
-// Prometheus.
+// Other is the label's value for all that is not known in advance. Labels never come from
+// a client: each new value costs memory until the process ends, here and in Prometheus.
 const Other = "other"
 
 // A MetricsConfig names the values of the labels of [Metrics].
@@ -25,81 +27,214 @@ type MetricsConfig struct {
 	Limits            []string // limits that refuse requests
 	Admissions        []string // limits that refuse connections
 	Events            []string // that happen to messages
+	StoreCalls        []string // operations of the store
+	StoreOutcomes     []string // how they end
 }
 
-// Metrics are the figures of the service, in a registry of their own. Its methods
-// are safe for concurrent use. Those called Watch… are called once each, before the
-// first scrape. Their functions are called at each scrape, must be safe for concurrent
-// use, and return at once.
-//
-// It is an http.Handler that answers a scrape.
+// Metrics are the metrics of the service, in a registry of their own. They are safe for
+// concurrent use. As an http.Handler they answer a scrape.
 type Metrics struct {
-	registry *prometheus.Registry
-	scrape   http.Handler
+	http.Handler
 
-	requests requests
-	traffic  traffic
-	store    storeCalls
-	messages messages
+	registry *prometheus.Registry
+
+	routes         labels
+	requests       *prometheus.CounterVec // by route, status and protocol
+	requestSeconds *prometheus.HistogramVec
+	refused        counters
+	shed           prometheus.Counter
+
+	accepted          prometheus.Counter
+	connectionRefused counters
+	handshakes        *prometheus.CounterVec // by version and whether resumed
+	handshakeFailures counters
+
+	storeCalls   *prometheus.CounterVec // by operation and outcome
+	storeSeconds *prometheus.HistogramVec
+
+	created, createdBytes prometheus.Counter
+	read, readBytes       prometheus.Counter
+	missed                prometheus.Counter
+	events                counters
 }
 
-// NewMetrics returns Metrics with all of its own figures at zero.
+// The values of the labels that c does not name.
+var (
+	protocols   = labels{"HTTP/1.0", "HTTP/1.1", "HTTP/2.0"}
+	tlsVersions = map[uint16]string{tls.VersionTLS12: "1.2", tls.VersionTLS13: "1.3"}
+)
+
+// NewMetrics returns Metrics at zero. What can be counted is there from the start: the
+// first increase of a series that appears with it goes unseen.
 func NewMetrics(c MetricsConfig) *Metrics {
-	m := &Metrics{registry: prometheus.NewRegistry()}
-	f := factory{m.registry}
-	m.scrape = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+	m := &Metrics{registry: prometheus.NewRegistry(), routes: c.Routes}
+	m.Handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		MaxRequestsInFlight: 4, // each holds all of its answer in memory
 		EnableOpenMetrics:   true,
 	})
-	m.requests = newRequests(f, c.Routes, c.Limits)
-	m.traffic = newTraffic(f, c.Admissions)
-	m.store = newStoreCalls(f)
-	m.messages = newMessages(f, c.Events)
-	f.gaugeVec("build_info", "What runs: always 1, the build is in the labels.", "version", "revision", "goversion").
-		WithLabelValues(c.Version, c.Revision, runtime.Version()).Set(1)
-	m.registry.MustRegister(
+	m.makeRequests(c)
+	m.makeConnections(c)
+	m.makeMessages(c)
+	build := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: "build_info", Help: "What runs: always 1, the build is in the labels."},
+		[]string{"version", "revision", "goversion"})
+	build.WithLabelValues(c.Version, c.Revision, runtime.Version()).Set(1)
+	m.registry.MustRegister(build,
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 
-// ServeHTTP answers a scrape, in the format that it asks for. Native histograms are
-// only in the protobuf one.
-func (m *Metrics) ServeHTTP(w http.ResponseWriter, r *http.Request) { m.scrape.ServeHTTP(w, r) }
-
-// A factory makes metrics in a registry. It panics where a name is given twice, which
-// is a mistake in this package.
-type factory struct{ registry *prometheus.Registry }
-
-func (f factory) counter(name, help string) prometheus.Counter {
-	c := prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help})
-	f.registry.MustRegister(c)
-	return c
+func (m *Metrics) makeRequests(c MetricsConfig) {
+	m.requests = m.counterVec("http_requests_total", "Requests answered.", "route", "status", "protocol")
+	m.requestSeconds = m.seconds("http_request_duration_seconds", "Time from a request's header to the end of its answer.", "route")
+	for _, route := range append(slices.Clip(c.Routes), Other) {
+		m.requestSeconds.WithLabelValues(route)
+	}
+	m.refused = m.counters("limit_refusals_total", "Requests refused because their client was over a limit.", "limit", c.Limits)
+	m.shed = m.counter("http_requests_shed_total", "Requests refused because too many were being worked on.")
 }
 
-func (f factory) counterVec(name, help string, labels ...string) *prometheus.CounterVec {
+func (m *Metrics) makeConnections(c MetricsConfig) {
+	m.accepted = m.counter("connections_total", "Connections accepted from the network, before any limit.")
+	m.connectionRefused = m.counters("connections_refused_total", "Connections closed at once because of a limit.", "limit", c.Admissions)
+	m.handshakeFailures = m.counters("tls_handshake_failures_total", "TLS handshakes that failed, by reason.", "reason", handshakeReasons())
+	m.handshakes = m.counterVec("tls_handshakes_total", "TLS handshakes completed.", "version", "resumed")
+	for _, version := range tlsVersions {
+		m.handshakes.WithLabelValues(version, "false")
+		m.handshakes.WithLabelValues(version, "true")
+	}
+	m.handshakes.WithLabelValues(Other, "false")
+}
+
+func (m *Metrics) makeMessages(c MetricsConfig) {
+	m.created = m.counter("messages_created_total", "Messages stored.")
+	m.createdBytes = m.counter("messages_created_bytes_total", "Bytes of the messages stored, as they are sealed.")
+	m.read = m.counter("messages_read_total", "Records of messages read from the store.")
+	m.readBytes = m.counter("messages_read_bytes_total", "Bytes of the messages read, as they are sealed.")
+	m.missed = m.counter("messages_missed_total", "Requests for a message that does not exist: expired, or guessed.")
+	m.events = m.counters("message_events_total", "What happened to messages that are limited, taken back or taken down.", "event", c.Events)
+	m.storeCalls = m.counterVec("store_calls_total", "Operations of the store, by how they ended.", "op", "outcome")
+	m.storeSeconds = m.seconds("store_duration_seconds", "Time that the store took to answer, or to fail.", "op")
+	for _, call := range c.StoreCalls {
+		m.storeSeconds.WithLabelValues(call)
+		for _, outcome := range c.StoreOutcomes {
+			m.storeCalls.WithLabelValues(call, outcome)
+		}
+	}
+}
+
+// Request counts a request that was answered. The route is the pattern that it matched,
+// the protocol as in http.Request.Proto.
+func (m *Metrics) Request(route, protocol string, status int, took time.Duration) {
+	code := Other
+	if http.StatusText(status) != "" {
+		code = strconv.Itoa(status)
+	}
+	route = m.routes.known(route)
+	m.requestSeconds.WithLabelValues(route).Observe(took.Seconds())
+	m.requests.WithLabelValues(route, code, protocols.known(protocol)).Inc()
+}
+
+// Refused counts a request that was refused because of this limit.
+func (m *Metrics) Refused(limit string) { m.refused.of(limit).Inc() }
+
+// Shed counts a request that was refused because too many were being worked on.
+func (m *Metrics) Shed() { m.shed.Inc() }
+
+// Accepted counts a connection that came in.
+func (m *Metrics) Accepted() { m.accepted.Inc() }
+
+// ConnectionRefused counts a connection that was closed at once because of this limit.
+func (m *Metrics) ConnectionRefused(limit string) { m.connectionRefused.of(limit).Inc() }
+
+// Handshake counts a TLS handshake that was completed, with the version as in
+// tls.ConnectionState.
+func (m *Metrics) Handshake(version uint16, resumed bool) {
+	v, ok := tlsVersions[version]
+	if !ok {
+		v = Other
+	}
+	m.handshakes.WithLabelValues(v, strconv.FormatBool(resumed)).Inc()
+}
+
+// HandshakeFailed counts a TLS handshake that failed with this error.
+func (m *Metrics) HandshakeFailed(text string) {
+	m.handshakeFailures.of(handshakeReason(text)).Inc()
+}
+
+// StoreCall counts an operation of the store. Both labels are as in [MetricsConfig].
+func (m *Metrics) StoreCall(call, outcome string, took time.Duration) {
+	m.storeCalls.WithLabelValues(call, outcome).Inc()
+	m.storeSeconds.WithLabelValues(call).Observe(took.Seconds())
+}
+
+// Created counts a message that was stored, of this many bytes.
+func (m *Metrics) Created(size int) {
+	m.created.Inc()
+	m.createdBytes.Add(float64(size))
+}
+
+// Read counts a message that was read, of this many bytes.
+func (m *Metrics) Read(size int) {
+	m.read.Inc()
+	m.readBytes.Add(float64(size))
+}
+
+// Missed counts a request for a message that does not exist.
+func (m *Metrics) Missed() { m.missed.Inc() }
+
+// Message counts an event of a message, as in [MetricsConfig].
+func (m *Metrics) Message(event string) { m.events.of(event).Inc() }
+
+// reasons are parts of the texts of handshake errors, in the order in which they are
+// looked for. crypto/tls has types for few of them.
+var reasons = [...]struct{ text, reason string }{
+	{"i/o timeout", "timeout"},
+	{"deadline exceeded", "timeout"},
+	{"does not look like a TLS handshake", "not_tls"},
+	{"HTTP request to an HTTPS server", "not_tls"},
+	{"remote error: ", "refused_by_client"}, // an alert: for example, it does not trust the certificate
+	{"unsupported versions", "version"},
+	{"no cipher suite supported", "cipher"},
+	{"no supported elliptic curves", "cipher"},
+	{"no key exchanges supported", "cipher"},
+	{"no certificates configured", "unknown_name"},
+	{"unrecognized name", "unknown_name"},
+	{"missing server name", "unknown_name"},
+	{"connection reset", "closed"},
+	{"broken pipe", "closed"},
+	{"EOF", "closed"},
+}
+
+func handshakeReason(text string) string {
+	for _, r := range reasons {
+		if strings.Contains(text, r.text) {
+			return r.reason
+		}
+	}
+	return Other
+}
+
+func handshakeReasons() (all []string) {
+	for _, r := range reasons {
+		all = append(all, r.reason)
+	}
+	return all
+}
+
+func (m *Metrics) counter(name, help string) prometheus.Counter {
+	return m.counterVec(name, help).WithLabelValues()
+}
+
+func (m *Metrics) counterVec(name, help string, labels ...string) *prometheus.CounterVec {
 	v := prometheus.NewCounterVec(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, labels)
-	f.registry.MustRegister(v)
+	m.registry.MustRegister(v)
 	return v
 }
 
-func (f factory) gaugeVec(name, help string, labels ...string) *prometheus.GaugeVec {
-	v := prometheus.NewGaugeVec(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, labels)
-	f.registry.MustRegister(v)
-	return v
-}
-
-func (f factory) gaugeFunc(name, help string, value func() float64) {
-	f.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: namespace, Name: name, Help: help}, value))
-}
-
-func (f factory) counterFunc(name, help string, value func() float64) {
-	f.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Namespace: namespace, Name: name, Help: help}, value))
-}
-
-// durations makes histograms of seconds, both classic, for every Prometheus, and
-// native, whose buckets are 10 % apart wherever the values lie.
-func (f factory) durations(name, help string, label string) *prometheus.HistogramVec {
+// seconds makes histograms, both classic, for every Prometheus, and native, whose buckets
+// are 10 % apart at any value.
+func (m *Metrics) seconds(name, help, label string) *prometheus.HistogramVec {
 	v := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace: namespace, Name: name, Help: help,
 		Buckets:                         []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 15},
@@ -107,30 +242,29 @@ func (f factory) durations(name, help string, label string) *prometheus.Histogra
 		NativeHistogramMaxBucketNumber:  160,
 		NativeHistogramMinResetDuration: time.Hour,
 	}, []string{label})
-	f.registry.MustRegister(v)
+	m.registry.MustRegister(v)
 	return v
 }
 
-// values are the values that a label can have, known in advance.
-type values []string
+// labels are the known values of a label.
+type labels []string
 
-// label returns the value, or Other for an unknown one.
-func (v values) label(value string) string {
-	if slices.Contains(v, value) {
+// known returns the value, or Other for an unknown one.
+func (l labels) known(value string) string {
+	if slices.Contains(l, value) {
 		return value
 	}
 	return Other
 }
 
-// counters are a vector with one label.
+// counters are counters by the values of one label.
 type counters struct {
 	vec    *prometheus.CounterVec
-	values values
+	values labels
 }
 
-// counters makes a vector with all of its values at zero.
-func (f factory) counters(name, help, label string, values values) counters {
-	c := counters{f.counterVec(name, help, label), values}
+func (m *Metrics) counters(name, help, label string, values labels) counters {
+	c := counters{m.counterVec(name, help, label), values}
 	for _, value := range append(slices.Clip(values), Other) {
 		c.of(value)
 	}
@@ -139,5 +273,5 @@ func (f factory) counters(name, help, label string, values values) counters {
 
 // of returns the counter of a value, or that of all unknown ones.
 func (c counters) of(value string) prometheus.Counter {
-	return c.vec.WithLabelValues(c.values.label(value))
+	return c.vec.WithLabelValues(c.values.known(value))
 }

@@ -20,38 +20,21 @@ const (
 	read   = "GET /msg/{id}"
 )
 
-// system is all that metrics are asked for from elsewhere.
-type system struct {
-	inFlight, clients, conns  int
-	overflow, fallbacks, lost uint64
-	unforwarded               uint64
-	pool                      ops.Pool
-	used                      uint64
-	notAfter                  time.Time
-}
-
-func newMetrics(s *system) *ops.Metrics {
+func newMetrics(s *ops.State) *ops.Metrics {
 	m := ops.NewMetrics(ops.MetricsConfig{
 		Version: "1.2.3", Revision: "abc",
 		Routes: []string{create, read},
 		Events: []string{"opened"}, Limits: []string{"create", "read", "miss", "bytes"},
 		Admissions: []string{"conns", "conns-per-client"},
+		StoreCalls: []string{"get", "put", "swap"}, StoreOutcomes: []string{"ok", "not_found", "exists", "full", "unavailable", "conflict", "failed"},
 	})
-	m.WatchInFlight(func() int { return s.inFlight })
-	m.WatchClients(func() int { return s.clients }, func() uint64 { return s.overflow })
-	m.WatchSharedLimits(func() uint64 { return s.fallbacks })
-	m.WatchConnections(func() int { return s.conns })
-	m.WatchPool(func() ops.Pool { return s.pool })
-	m.WatchSpace(func() (used, limit uint64) { return s.used, 2 * s.used })
-	m.WatchCertificates([]string{"a.example", "b.example"}, func(name string) time.Time {
-		if name == "a.example" {
-			return s.notAfter
-		}
-		return time.Time{}
-	})
-	m.WatchLog(func() uint64 { return s.lost })
-	m.WatchUnforwarded(func() uint64 { return s.unforwarded })
+	m.Watch(func() ops.State { return *s })
 	return m
+}
+
+// redisState is the state of a service with a Redis store and a certificate to come.
+func redisState() *ops.State {
+	return &ops.State{Pool: new(ops.Pool), Certificates: map[string]time.Time{"a.example": {}, "b.example": {}}}
 }
 
 // scrape returns the value of each series.
@@ -79,8 +62,8 @@ func scrape(t testing.TB, m *ops.Metrics) map[string]float64 {
 
 // Each metric changes when its cause does, and no other one does.
 func TestMetricsChangeWithTheirCause(t *testing.T) {
-	var s system
-	m := newMetrics(&s)
+	s := redisState()
+	m := newMetrics(s)
 	covered := make(map[string]bool)
 	for _, tc := range []struct {
 		name  string
@@ -110,42 +93,47 @@ func TestMetricsChangeWithTheirCause(t *testing.T) {
 		{"a refusal", func() { m.Refused("bytes") }, map[string]float64{`limit_refusals_total{limit="bytes"}`: 1}},
 		{"one by a limit unheard of", func() { m.Refused("x") }, map[string]float64{`limit_refusals_total{limit="other"}`: 1}},
 		{"too busy", m.Shed, map[string]float64{`http_requests_shed_total`: 1}},
-		{"in flight", func() { s.inFlight = 7 }, map[string]float64{`http_requests_in_flight`: 7}},
-		{"clients", func() { s.clients, s.overflow = 5, 3 }, map[string]float64{`limit_clients`: 5, `limit_overflow_total`: 3}},
-		{"shared limits", func() { s.fallbacks = 2 }, map[string]float64{`limit_fallbacks_total`: 2}},
+		{"in flight", func() { s.InFlight = 7 }, map[string]float64{`http_requests_in_flight`: 7}},
+		{"clients", func() { s.Clients, s.Overflows = 5, 3 }, map[string]float64{`limit_clients`: 5, `limit_overflow_total`: 3}},
+		{"shared limits", func() { s.Fallbacks = 2 }, map[string]float64{`limit_fallbacks_total`: 2}},
 		{"a connection", m.Accepted, map[string]float64{`connections_total`: 1}},
-		{"one turned away", func() { m.Turned("conns") }, map[string]float64{`connections_refused_total{limit="conns"}`: 1}},
-		{"open connections", func() { s.conns = 9 }, map[string]float64{`connections_open`: 9}},
+		{"one turned away", func() { m.ConnectionRefused("conns") }, map[string]float64{`connections_refused_total{limit="conns"}`: 1}},
+		{"open connections", func() { s.Connections = 9 }, map[string]float64{`connections_open`: 9}},
 		{"a handshake", func() { m.Handshake(tls.VersionTLS13, true) }, map[string]float64{`tls_handshakes_total{resumed="true",version="1.3"}`: 1}},
 		{"another", func() { m.Handshake(tls.VersionTLS12, false) }, map[string]float64{`tls_handshakes_total{resumed="false",version="1.2"}`: 1}},
 		{"an old one", func() { m.Handshake(tls.VersionTLS10, false) }, map[string]float64{`tls_handshakes_total{resumed="false",version="other"}`: 1}},
 		{"a failed one", func() { m.HandshakeFailed("EOF") }, map[string]float64{`tls_handshake_failures_total{reason="closed"}`: 1}},
-		{"a put", func() { m.StoreCall(ops.StorePut, ops.StoreOK, time.Millisecond) }, map[string]float64{
+		{"a put", func() { m.StoreCall("put", "ok", time.Millisecond) }, map[string]float64{
 			`store_calls_total{op="put",outcome="ok"}`:           1,
 			`store_duration_seconds_count{op="put"}`:             1,
 			`store_duration_seconds_sum{op="put"}`:               0.001,
 			`store_duration_seconds_bucket{op="put",le="0.001"}`: 1,
 		}},
-		{"a get", func() { m.StoreCall(ops.StoreGet, ops.StoreUnavailable, 0) }, map[string]float64{
+		{"a get", func() { m.StoreCall("get", "unavailable", 0) }, map[string]float64{
 			`store_calls_total{op="get",outcome="unavailable"}`: 1,
 			`store_duration_seconds_count{op="get"}`:            1,
 		}},
-		{"the pool", func() { s.pool = ops.Pool{Open: 4, Idle: 3, Timeouts: 2} }, map[string]float64{
+		{"the pool", func() { s.Pool = &ops.Pool{Open: 4, Idle: 3, Timeouts: 2} }, map[string]float64{
 			`store_connections_open`: 4, `store_connections_idle`: 3, `store_connection_timeouts_total`: 2,
 		}},
-		{"room", func() { s.used = 100 }, map[string]float64{`store_used_bytes`: 100, `store_limit_bytes`: 200}},
+		{"room", func() { s.StoreUsed, s.StoreLimit = 100, 200 }, map[string]float64{`store_used_bytes`: 100, `store_limit_bytes`: 200}},
 		{"a message", func() { m.Created(30) }, map[string]float64{`messages_created_total`: 1, `messages_created_bytes_total`: 30}},
 		{"a reader", func() { m.Read(20) }, map[string]float64{`messages_read_total`: 1, `messages_read_bytes_total`: 20}},
 		{"an opening", func() { m.Message("opened") }, map[string]float64{`message_events_total{event="opened"}`: 1}},
 		{"an event unheard of", func() { m.Message("x") }, map[string]float64{`message_events_total{event="other"}`: 1}},
-		{"a lost comparison", func() { m.StoreCall(ops.StoreSwap, ops.StoreConflict, 0) }, map[string]float64{
+		{"a lost comparison", func() { m.StoreCall("swap", "conflict", 0) }, map[string]float64{
 			`store_calls_total{op="swap",outcome="conflict"}`: 1,
 			`store_duration_seconds_count{op="swap"}`:         1,
 		}},
 		{"a guess", m.Missed, map[string]float64{`messages_missed_total`: 1}},
-		{"a certificate", func() { s.notAfter = time.Unix(1e9, 0) }, map[string]float64{`certificate_expiry_timestamp_seconds{name="a.example"}`: 1e9}},
-		{"a proxy that names no client", func() { s.unforwarded = 2 }, map[string]float64{`unforwarded_requests_total`: 2}},
-		{"a lost line", func() { s.lost = 8 }, map[string]float64{`log_lines_lost_total`: 8}},
+		{"a certificate", func() { s.Certificates["a.example"] = time.Unix(1e9, 0) }, map[string]float64{`certificate_expiry_timestamp_seconds{name="a.example"}`: 1e9}},
+		{"a proxy that names no client", func() { s.Unforwarded = 2 }, map[string]float64{`unforwarded_requests_total`: 2}},
+		{"a check", func() { s.Checks = ops.Report{{Name: "store", OK: true}} }, map[string]float64{`check_ok{check="store"}`: 1}},
+		{"a clock that was set", func() { s.Pool, s.ClockJumps = nil, 3 }, map[string]float64{
+			`store_clock_jumps_total`: 3,
+			`store_connections_open`:  -4, `store_connections_idle`: -3, `store_connection_timeouts_total`: -2, // not of an embedded store
+		}},
+		{"a lost line", func() { s.LostLines = 8 }, map[string]float64{`log_lines_lost_total`: 8}},
 	} {
 		before := scrape(t, m)
 		tc.cause()
@@ -188,7 +176,7 @@ func ours(series string) bool {
 // What is in use from the start is there from the start: the first increase of a
 // series that appears with it goes unseen.
 func TestMetricsBeginAtZero(t *testing.T) {
-	got := scrape(t, newMetrics(new(system)))
+	got := scrape(t, newMetrics(redisState()))
 	for _, series := range []string{
 		`limit_refusals_total{limit="create"}`, `connections_refused_total{limit="conns-per-client"}`,
 		`tls_handshake_failures_total{reason="timeout"}`, `store_calls_total{op="put",outcome="full"}`,
@@ -211,9 +199,8 @@ func TestMetricsBeginAtZero(t *testing.T) {
 }
 
 func TestMetricsHaveChecks(t *testing.T) {
-	m := ops.NewMetrics(ops.MetricsConfig{})
-	m.WatchChecks(ops.NewReadiness(ops.Check{Name: "store", Run: fail}, ops.Check{Name: "certificate", Run: pass}))
-	got := scrape(t, m)
+	ready := ops.NewReadiness(ops.Check{Name: "store", Run: fail}, ops.Check{Name: "certificate", Run: pass})
+	got := scrape(t, newMetrics(&ops.State{Checks: ready.Report(t.Context())}))
 	if store, certificate := got[`messaging_api_check_ok{check="store"}`], got[`messaging_api_check_ok{check="certificate"}`]; store != 0 || certificate != 1 {
 		t.Errorf("a failing and a passing check: got %v and %v, want 0 and 1", store, certificate)
 	}
@@ -221,12 +208,12 @@ func TestMetricsHaveChecks(t *testing.T) {
 
 // Nothing that a client sends makes a series.
 func TestMetricsDoNotGrow(t *testing.T) {
-	m := newMetrics(new(system))
+	m := newMetrics(redisState())
 	exercise := func(n int) {
 		x := strconv.Itoa(n)
 		m.Request("GET /"+x, "HTTP/"+x, n, time.Duration(n)*time.Millisecond)
 		m.Refused(x)
-		m.Turned(x)
+		m.ConnectionRefused(x)
 		m.HandshakeFailed("tls: " + x)
 		m.Handshake(uint16(n), n%2 == 0)
 	}
@@ -244,9 +231,9 @@ func TestMetricsDoNotGrow(t *testing.T) {
 
 // promtool knows what a metric's name and help should be like.
 func TestPromtoolAcceptsTheMetrics(t *testing.T) {
-	var s system
-	m := newMetrics(&s)
-	m.WatchChecks(ops.NewReadiness(ops.Check{Name: "store", Run: pass}))
+	s := redisState()
+	s.Checks = ops.Report{{Name: "store", OK: true}}
+	m := newMetrics(s)
 	m.Request(read, "HTTP/2.0", 200, time.Millisecond)
 	w := httptest.NewRecorder()
 	m.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), "GET", "/metrics", nil))
@@ -271,7 +258,7 @@ func promtoolPath(t testing.TB) string {
 }
 
 func BenchmarkRequest(b *testing.B) {
-	m := newMetrics(new(system))
+	m := newMetrics(redisState())
 	b.ReportAllocs()
 	for b.Loop() {
 		m.Request(read, "HTTP/2.0", 200, 700*time.Microsecond)
@@ -279,10 +266,10 @@ func BenchmarkRequest(b *testing.B) {
 }
 
 func BenchmarkRead(b *testing.B) { // all that a read counts
-	m := newMetrics(new(system))
+	m := newMetrics(redisState())
 	b.ReportAllocs()
 	for b.Loop() {
-		m.StoreCall(ops.StoreGet, ops.StoreOK, 300*time.Microsecond)
+		m.StoreCall("get", "ok", 300*time.Microsecond)
 		m.Read(100)
 		m.Request(read, "HTTP/2.0", 200, 700*time.Microsecond)
 	}

@@ -10,7 +10,7 @@ func TestHistogramsAreNativeAndClassic(t *testing.T) {
 	m := NewMetrics(MetricsConfig{Routes: []string{"GET /"}})
 	for i := range 100 {
 		m.Request("GET /", "HTTP/2.0", 200, time.Duration(i)*time.Millisecond)
-		m.StoreCall(StoreGet, StoreOK, time.Duration(i)*time.Millisecond)
+		m.StoreCall("get", "ok", time.Duration(i)*time.Millisecond)
 	}
 	families, err := m.registry.Gather()
 	if err != nil {
