@@ -18,11 +18,9 @@ import (
 // logName is the current log's file in --log-dir.
 const logName = "messaging_api.log"
 
-// A logOutput is the queues of lines that wait to be written.
-type logOutput struct {
-	stdout *logfile.Queue
-	file   *logfile.Queue // nil without --log-dir
-}
+// A logOutput is the queues of lines that wait to be written: to the file, if there is one,
+// and then to stdout, which gets the file's last errors.
+type logOutput []*logfile.Queue
 
 // openLog returns the logger: JSON lines on stdout and, with --log-dir, in a
 // file a day. Errors of the file are logged on stdout. A terminal gets lines for
@@ -31,11 +29,12 @@ func (o *options) openLog(stdout io.Writer) (*slog.Logger, logOutput, error) {
 	// A reader of stdout or stderr that goes away costs lines and not the service: see
 	// "SIGPIPE" in package os/signal.
 	signal.Ignore(syscall.SIGPIPE)
-	out := logOutput{stdout: logfile.NewStream(stdout)}
+	queue := logfile.NewStream(stdout)
+	out := logOutput{queue}
 	people := ops.Terminal(stdout)
-	console := ops.NewLines(out.stdout, o.LogLevel, o.clientForm())
+	console := ops.NewLines(queue, o.LogLevel, o.clientForm())
 	if people {
-		console = ops.NewConsole(out.stdout, o.LogLevel, o.clientForm())
+		console = ops.NewConsole(queue, o.LogLevel, o.clientForm())
 	}
 	if o.LogDir == "" {
 		return slog.New(console), out, nil
@@ -46,12 +45,12 @@ func (o *options) openLog(stdout io.Writer) (*slog.Logger, logOutput, error) {
 	if err != nil {
 		return nil, out, startError(fmt.Errorf("--log-dir: %w", err))
 	}
-	out.file = file
+	out = logOutput{file, queue}
 	if people {
 		return slog.New(slog.NewMultiHandler(console, ops.NewLines(file, o.LogLevel, o.clientForm()))), out, nil
 	}
 	// One line made for both costs half of two.
-	return slog.New(ops.NewLines(io.MultiWriter(out.stdout, file), o.LogLevel, o.clientForm())), out, nil
+	return slog.New(ops.NewLines(io.MultiWriter(queue, file), o.LogLevel, o.clientForm())), out, nil
 }
 
 // clientForm is how much of a client's address --log-client lets lines show.
@@ -73,20 +72,18 @@ func requestLog(log *slog.Logger, resolver *limit.Resolver, floods *floodLog) we
 	}}
 }
 
-// Lost returns how many lines did not reach the file, or stdout.
-func (l logOutput) Lost() uint64 {
-	lost := l.stdout.Lost()
-	if l.file != nil {
-		lost += l.file.Lost()
+// Lost returns how many lines were not written.
+func (l logOutput) Lost() (lost uint64) {
+	for _, queue := range l {
+		lost += queue.Lost()
 	}
 	return lost
 }
 
-// Close writes what waits: to the file first, because its last errors go to stdout.
-func (l logOutput) Close() error {
-	var err error
-	if l.file != nil {
-		err = l.file.Close()
+// Close writes the lines that wait.
+func (l logOutput) Close() (err error) {
+	for _, queue := range l {
+		err = errors.Join(err, queue.Close())
 	}
-	return errors.Join(err, l.stdout.Close())
+	return err
 }

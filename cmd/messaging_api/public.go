@@ -16,61 +16,58 @@ import (
 	"messaging_api/internal/web"
 )
 
-// lingerTime is how long a stop that accepts no more connections goes on answering
-// requests on those that are open. Each answer says that it is the connection's
-// last. http.Server.Shutdown alone drops a request that it reads after it was
-// called, and closes idle connections that clients are about to use.
+// lingerTime is how long a stop that accepts no more connections answers requests on open
+// ones. Each answer says that it is the connection's last. http.Server.Shutdown alone drops
+// a request that it reads after its call, and closes idle connections that clients are
+// about to use.
 const lingerTime = time.Second
 
 // A public server is the one for clients.
 type public struct {
-	server    *http.Server
+	*server
+
 	admission *limit.Listener
-	listener  *web.Listener
+	clients   *web.Listener
 	draining  atomic.Bool
 	requests  atomic.Int64   // under way
 	open      sync.WaitGroup // connections
-	served    chan struct{}  // closed when Serve has returned: nothing new comes in
+	served    chan struct{}  // closed when Serve has returned: there are no new connections
 }
 
 // newPublic returns a server on inner, with TLS unless config is nil.
 func newPublic(inner *limit.Listener, config *tls.Config, handler http.Handler, lines web.Log, errorLog *log.Logger, observer web.Observer) *public {
 	p := &public{
 		admission: inner,
-		listener:  web.NewListener(inner, config, handshakeTimeout, lines, observer),
+		clients:   web.NewListener(inner, config, handshakeTimeout, lines, observer),
 		served:    make(chan struct{}),
 	}
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true) // over TLS only
-	p.server = newServer(p.count(handler), errorLog)
-	p.server.Protocols = &protocols
-	p.server.HTTP2 = &http.HTTP2Config{
-		MaxConcurrentStreams: 50,
-		// A client may send a frame of this size. It is no larger than a stream's
-		// window.
-		MaxReadFrameSize:              16 << 10,
+	p.server = newServer(p.clients, p.count(handler), errorLog)
+	p.Protocols = &protocols
+	p.HTTP2 = &http.HTTP2Config{
+		MaxConcurrentStreams:          50,
+		MaxReadFrameSize:              16 << 10, // not larger than a stream's buffer
 		MaxReceiveBufferPerConnection: 256 << 10,
 		MaxReceiveBufferPerStream:     64 << 10,
 		SendPingTimeout:               15 * time.Second,
 		PingTimeout:                   15 * time.Second,
 		WriteByteTimeout:              writeTimeout,
 	}
-	p.server.ConnContext = p.listener.ConnContext
-	p.server.ConnState = p.connState
-	return p
-}
-
-func (p *public) connState(c net.Conn, state http.ConnState) {
-	p.admission.ConnState(c, state)
-	p.listener.ConnState(c, state)
-	switch state {
-	case http.StateNew:
-		p.open.Add(1)
-	case http.StateClosed, http.StateHijacked:
-		p.open.Done()
-	case http.StateActive, http.StateIdle:
+	p.follow(inner, p.clients)
+	follow := p.ConnState
+	p.ConnState = func(c net.Conn, state http.ConnState) {
+		follow(c, state)
+		switch state {
+		case http.StateNew:
+			p.open.Add(1)
+		case http.StateClosed, http.StateHijacked:
+			p.open.Done()
+		case http.StateActive, http.StateIdle:
+		}
 	}
+	return p
 }
 
 // count counts the requests under way. While draining it ends each connection
@@ -96,38 +93,29 @@ func (p *public) check() ops.Check {
 	}}
 }
 
-// serve accepts connections until drain; only then does it return nil.
+// serve accepts connections until drain, and then returns nil.
 func (p *public) serve() error {
 	defer close(p.served)
-	err := p.server.Serve(p.listener)
-	if p.draining.Load() || errors.Is(err, http.ErrServerClosed) {
-		return nil
-	}
-	return err
+	return p.server.serve()
 }
 
-// A cutOff counts what a drain cut off because its time was over.
-type cutOff struct {
-	requests    int64 // that had no answer yet
-	connections int   // that were open, in their handshake or later
-}
-
-// drain stops accepting and lets handshakes and requests finish until ctx ends.
-// Then it cuts off what is left, and returns how much that was.
-func (p *public) drain(ctx context.Context) (cut cutOff) {
+// drain stops accepting and lets handshakes and requests finish until ctx ends. Then it
+// closes the connections that are left, and returns how many these were, and how many
+// requests without an answer.
+func (p *public) drain(ctx context.Context) (requests int64, connections int) {
 	p.draining.Store(true)
-	_ = p.listener.Close()
+	_ = p.clients.Close()
 	if !p.finish(ctx) {
-		cut = cutOff{p.requests.Load(), p.admission.Open()}
+		requests, connections = p.requests.Load(), p.admission.Open()
 	}
-	p.listener.Abort() // server.Close waits for the handshakes under way
-	_ = p.server.Close()
-	return cut
+	p.clients.Abort() // server.Close waits for the handshakes under way
+	_ = p.Close()
+	return requests, connections
 }
 
 // finish reports whether all connections have ended before ctx.
 func (p *public) finish(ctx context.Context) bool {
-	if !wait(ctx, p.served) { // handshakes under way still become connections
+	if !wait(ctx, p.served) { // until then a handshake can become a connection
 		return false
 	}
 	idle := make(chan struct{})
@@ -138,7 +126,7 @@ func (p *public) finish(ctx context.Context) bool {
 	linger, cancel := context.WithTimeout(ctx, lingerTime)
 	defer cancel()
 	wait(linger, idle)
-	return p.server.Shutdown(ctx) == nil
+	return p.Shutdown(ctx) == nil
 }
 
 // wait waits for done, or for ctx, and reports whether it was done.

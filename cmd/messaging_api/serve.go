@@ -91,8 +91,8 @@ type servers struct {
 	log        *slog.Logger
 	start      []any // attributes of the log line that says that the service serves
 	public     *public
-	plain      *plain
-	operations *opsServer
+	plain      *server // nil: it is off
+	operations *server
 	serving    sync.WaitGroup          // the three servers
 	failed     chan error              // why one of them failed
 	background []func(context.Context) // work beside the requests
@@ -177,11 +177,14 @@ func (s *servers) drain(ctx context.Context, atMost time.Duration) error {
 	s.log.Info("draining", "event", "drain", "at_most", atMost.String())
 	bounded, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
-	if cut := s.public.drain(bounded); cut != (cutOff{}) {
-		s.log.Warn("the time to drain is over: what was still open is cut off", "event", "drain",
-			"requests", cut.requests, "connections", cut.connections)
+	if requests, connections := s.public.drain(bounded); requests > 0 || connections > 0 {
+		s.log.Warn("the time to drain is over: open connections are closed", "event", "drain",
+			"requests", requests, "connections", connections)
 	}
-	err := errors.Join(s.plain.Close(), s.operations.Close())
+	err := s.operations.Close()
+	if s.plain != nil {
+		err = errors.Join(err, s.plain.Close())
+	}
 	s.serving.Wait()
 	close(s.failed)
 	for failure := range s.failed {
