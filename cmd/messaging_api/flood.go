@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"log"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -13,15 +15,15 @@ import (
 	"messaging_api/internal/limit"
 )
 
-// floodLines is how many lines a second all requests without a budget have
+// floodLines is how many log lines a second all requests without a budget have
 // together. The others are counted.
 const floodLines = 100
 
 // A floodLog bounds the lines about what clients can cause as often as they like:
 // connections that are closed at once, handshakes for names that are not ours,
-// requests that no budget was charged for, and what net/http reports. Such
-// requests share floodLines lines a second. Everything else is counted by event,
-// limit and status, and told once a second, so that no attack fills the disk.
+// requests that no budget was charged for, and what net/http reports. Such requests
+// share floodLines lines a second. Everything else is counted by event, limit and
+// status, and logged once a second, so that no attack fills the disk.
 type floodLog struct {
 	log   *slog.Logger
 	lines *ratelimit.Limiter
@@ -32,11 +34,12 @@ type floodLog struct {
 
 // A flood is what is counted together. Its values are few and known in advance.
 type flood struct {
-	event, limit, reason string
-	status               int // of requests, else 0
+	event, text   string
+	limit, reason string // if there is one
+	status        int    // of requests, else 0
 }
 
-// A floodCount is what came of a flood since it was last told.
+// A floodCount is what has come of a flood since it was last logged.
 type floodCount struct {
 	n     uint64
 	first limit.Client
@@ -50,35 +53,18 @@ const (
 	eventServer    = "server"
 )
 
-// floodText is what the line of an event says.
-func floodText(event string) string {
-	switch event {
-	case eventAdmission:
-		return "connections closed"
-	case eventName:
-		return "TLS handshakes for a name that is not served"
-	case eventRequests:
-		return "requests without a line of their own"
-	default:
-		return "net/http reports errors of connections"
-	}
-}
-
 func newFloodLog(log *slog.Logger) *floodLog {
 	return &floodLog{log: log, lines: ratelimit.NewLimiter(floodLines, floodLines), counts: make(map[flood]floodCount)}
 }
 
-// connectionClosed counts a connection that a client lost to a limit.
+// connectionClosed counts a connection that was closed because of a limit.
 func (f *floodLog) connectionClosed(admission string, c limit.Client) {
-	f.count(flood{event: eventAdmission, limit: admission}, c)
+	f.count(flood{event: eventAdmission, text: "connections closed", limit: admission}, c)
 }
 
 // unknownName counts a handshake for a name that is not ours.
-func (f *floodLog) unknownName(c limit.Client) { f.count(flood{event: eventName}, c) }
-
-// serverError counts what net/http reports, by its kind.
-func (f *floodLog) serverError(kind string) {
-	f.count(flood{event: eventServer, reason: kind}, limit.Client{})
+func (f *floodLog) unknownName(c limit.Client) {
+	f.count(flood{event: eventName, text: "TLS handshakes for a name that is not served"}, c)
 }
 
 // suppress reports whether a request has no line of its own, and then counts it.
@@ -88,7 +74,7 @@ func (f *floodLog) suppress(c limit.Client, status int, by string) bool {
 	if written && f.lines.Allow() {
 		return false
 	}
-	f.count(flood{event: eventRequests, limit: by, status: status}, c)
+	f.count(flood{event: eventRequests, text: "requests without a line of their own", limit: by, status: status}, c)
 	return true
 }
 
@@ -103,41 +89,35 @@ func (f *floodLog) count(what flood, c limit.Client) {
 	f.counts[what] = count
 }
 
-// run tells the counts once a second until ctx ends, and then the rest.
+// run logs the counts once a second until ctx ends, and then the rest.
 func (f *floodLog) run(ctx context.Context) {
-	second := time.NewTicker(time.Second)
-	defer second.Stop()
 	for ctx.Err() == nil {
-		select {
-		case <-second.C:
-		case <-ctx.Done():
-		}
-		f.tell()
+		pause(ctx, time.Second)
+		f.flush()
 	}
 }
 
-// tell writes a line for each flood, and starts to count anew.
-func (f *floodLog) tell() {
+// flush logs a line for each flood and resets the counts.
+func (f *floodLog) flush() {
 	f.mu.Lock()
 	counts := f.counts
 	f.counts = make(map[flood]floodCount, len(counts))
 	f.mu.Unlock()
 	for what, count := range counts {
-		var by, reason, status, client slog.Attr // slog leaves out empty ones
+		attrs := []slog.Attr{slog.String("event", what.event), slog.Uint64("count", count.n)}
 		if what.limit != "" {
-			by = slog.String("limit", what.limit)
+			attrs = append(attrs, slog.String("limit", what.limit))
 		}
 		if what.reason != "" {
-			reason = slog.String("reason", what.reason)
+			attrs = append(attrs, slog.String("reason", what.reason))
 		}
 		if what.status != 0 {
-			status = slog.Int("status", what.status)
+			attrs = append(attrs, slog.Int("status", what.status))
 		}
 		if what.event != eventServer {
-			client = slog.Any("client", count.first.Addr())
+			attrs = append(attrs, slog.Any("client", count.first.Addr()))
 		}
-		f.log.LogAttrs(context.Background(), slog.LevelWarn, floodText(what.event),
-			slog.String("event", what.event), by, reason, status, slog.Uint64("count", count.n), client)
+		f.log.LogAttrs(context.Background(), slog.LevelWarn, what.text, attrs...)
 	}
 }
 
@@ -149,5 +129,53 @@ func (f *floodLog) countUnknownNames(resolver *limit.Resolver, get func(*tls.Cli
 			f.unknownName(resolver.Client(hello.Conn.RemoteAddr().String(), nil))
 		}
 		return certificate, err
+	}
+}
+
+// serverErrorLog is for http.Server.ErrorLog. Its texts quote what a client sent, paths
+// and whole addresses, and clients cause them as often as they like: only their kind is
+// counted.
+func serverErrorLog(f *floodLog) *log.Logger { return log.New(serverErrors{f}, "", 0) }
+
+type serverErrors struct{ floods *floodLog }
+
+func (s serverErrors) Write(p []byte) (int, error) {
+	s.floods.count(flood{event: eventServer, text: "net/http reports errors of connections", reason: serverErrorKind(string(p))}, limit.Client{})
+	return len(p), nil
+}
+
+// serverErrorKind returns the kind of a text that net/http logs.
+func serverErrorKind(text string) string {
+	for _, k := range [][2]string{
+		{"http: Accept error", "accept"},
+		{"http2: server: error reading preface", "http2-preface"},
+		{"http2: server connection error", "http2-connection"},
+		{"http2: server: ", "http2"},
+		{"http2: panic serving", "panic"},
+		{"http: panic serving", "panic"},
+		{"timeout waiting for ", "http2-timeout"},
+		{"http: superfluous", "handler"},
+	} {
+		if strings.HasPrefix(text, k[0]) {
+			return k[1]
+		}
+	}
+	return "other"
+}
+
+// unforwardedEvery is how often a trusted proxy without X-Forwarded-For is logged.
+const unforwardedEvery = time.Minute
+
+// logUnforwarded logs, at once and then once a minute, that a trusted proxy does not say
+// which client a request is from.
+func logUnforwarded(ctx context.Context, resolver *limit.Resolver, log *slog.Logger) {
+	for before := uint64(0); ctx.Err() == nil; {
+		wait := time.Second
+		if count, proxy := resolver.Unforwarded(); count != before {
+			log.Warn("a trusted proxy sends no X-Forwarded-For: its clients share one budget",
+				"event", "proxy", "count", count-before, "client", proxy)
+			before, wait = count, unforwardedEvery
+		}
+		pause(ctx, wait)
 	}
 }

@@ -142,7 +142,7 @@ func (o *options) wire(r *resources) *servers {
 		operations: newOpsServer(r.listeners.ops, ops.NewHandler(o.opsName(), ready, metrics,
 			&backupHandler{messages: r.messages, log: r.log}, takeDown(messages, metrics, r.log)), errorLog),
 		failed:     make(chan error, 3),
-		background: []func(context.Context){floods.run, monitor.run, unforwardedLog(r.resolver, r.log)},
+		background: []func(context.Context){floods.run, monitor.run, func(ctx context.Context) { logUnforwarded(ctx, r.resolver, r.log) }},
 	}
 }
 
