@@ -81,7 +81,7 @@ func TestBadConfiguration(t *testing.T) {
 		{name: "ttl over max", args: []string{"--ttl=2h", "--ttl-max=1h"}, want: []string{"--ttl 2h0m0s", "--ttl-max 1h0m0s"}},
 		{name: "ttl-max", args: []string{"--ttl-max=-1s"}, want: []string{"--ttl-max"}},
 		{name: "drain", args: []string{"--drain=-1s"}, want: []string{"--drain"}},
-		{name: "log level", args: []string{"--log-level=loud"}, want: []string{"--log-level", "loud", "debug, info, warn or error"}},
+		{name: "log level", args: []string{"--log-level=loud"}, want: []string{"--log-level", "loud", "debug, info, warn, error"}},
 		{name: "proxy", args: []string{"--trusted-proxy=proxy"}, want: []string{"--trusted-proxy", "proxy"}},
 		{name: "IPv6 host without brackets", args: []string{"--host=2001:DB8:0::1"}, want: []string{"--host", "[2001:db8::1]"}},
 		{name: "international host", args: []string{"--host=münchen.example"}, want: []string{"--host", "xn--mnchen-3ya.example"}},

@@ -16,8 +16,7 @@ import (
 	"messaging_api/internal/limit"
 )
 
-// options are the flags, as they were given. What each means stands where it is
-// defined, below.
+// options are the values of the flags, which are described below.
 type options struct {
 	Listen       string
 	ListenHTTP   string
@@ -64,12 +63,12 @@ type options struct {
 	LogDir    string
 	LogDays   int
 	LogClient string
-	LogLevel  slog.Level
+	LogLevel  string
 	Drain     time.Duration
 
 	backupFile string // of the command backup
 
-	settings []slog.Attr // what all of that comes to, for the log
+	settings []slog.Attr // all of these, for the log
 }
 
 // flags defines the flags of o, with their defaults.
@@ -89,67 +88,68 @@ func (o *options) addressFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.Listen, "listen", ":8443", "Public HTTPS address, [HOST]:PORT.")
 	f.StringVar(&o.ListenHTTP, "listen-http", "", "Plain HTTP address, for ACME challenges and redirects to https; off when empty.")
 	f.StringVar(&o.ListenOps, "listen-ops", "127.0.0.1:8081", "Health and metrics address, plain HTTP; never public.")
-	f.StringSliceVar(&o.Host, "host", nil, "A name that the service answers to; repeatable. Others get a 421. None: any.")
-	f.StringVar(&o.PublicURL, "public-url", "", "What links begin with, https://HOST[:PORT][/PREFIX], where a proxy changes it; implies --host HOST.")
-	f.BoolVar(&o.Page, "page", true, "Answer browsers with a page to write and read messages; without it the service is an API alone.")
-	f.Var(&o.TrustedProxy, "trusted-proxy", "Address or range (10.0.0.0/8) of proxies whose X-Forwarded-For is believed; repeatable. With --tls off, a --listen that is not loopback needs it.")
+	f.StringSliceVar(&o.Host, "host", nil, "Name that the service answers to; repeatable. Other names get a 421. Without it, every name is served.")
+	f.StringVar(&o.PublicURL, "public-url", "", "Start of every link, https://HOST[:PORT][/PREFIX], if a proxy changes it; implies --host HOST.")
+	f.BoolVar(&o.Page, "page", true, "Answer browsers with a page to write and read messages. If false, there is only the API.")
+	f.Var(&o.TrustedProxy, "trusted-proxy", "Address or range (10.0.0.0/8) of proxies whose X-Forwarded-For is used; repeatable. Required with --tls off, unless --listen is loopback.")
 }
 
 func (o *options) storeFlags(f *pflag.FlagSet) {
-	f.StringVar(&o.Store, "store", "file:var/messages.db", "Where messages are kept: file:PATH (embedded), redis:// or rediss:// URLs; with ?addr=HOST:PORT a Cluster, with ?master_name=NAME a Sentinel.")
+	f.StringVar(&o.Store, "store", "file:var/messages.db", "Store of the messages: file:PATH (embedded), or a redis:// or rediss:// URL. ?addr=HOST:PORT means a Cluster, ?master_name=NAME a Sentinel.")
 	f.StringVar(&o.RedisPasswordFile, "redis-password-file", "", "File with the password of the Redis user.")
-	f.StringVar(&o.RedisCA, "redis-ca", "", "PEM certificates that sign Redis's own, for rediss://.")
-	f.StringVar(&o.RedisCert, "redis-cert", "", "PEM chain to show to Redis, for rediss://.")
-	f.StringVar(&o.RedisKey, "redis-key", "", "PEM key of --redis-cert.")
+	f.StringVar(&o.RedisCA, "redis-ca", "", "File with the PEM certificates of the CA of Redis, for rediss://.")
+	f.StringVar(&o.RedisCert, "redis-cert", "", "File with the PEM certificate chain for Redis, for rediss://.")
+	f.StringVar(&o.RedisKey, "redis-key", "", "File with the PEM key of --redis-cert.")
 }
 
 func (o *options) tlsFlags(f *pflag.FlagSet) {
 	o.TLS = "self-signed"
-	f.Var(flags.OneOf(&o.TLS, "self-signed", "files", "acme", "off"), "tls", "Where the certificate comes from: self-signed (in memory, for development), files, acme (ordered for each --host), or off (a proxy terminates TLS).")
-	f.StringSliceVar(&o.TLSCert, "tls-cert", nil, "PEM chain for --tls files; repeatable, in pairs with --tls-key.")
-	f.StringSliceVar(&o.TLSKey, "tls-key", nil, "PEM key of the --tls-cert in the same place.")
+	f.Var(flags.OneOf(&o.TLS, "self-signed", "files", "acme", "off"), "tls", "Source of the certificate: self-signed (in memory, for development), files, acme (ordered for each --host), or off (a proxy terminates TLS).")
+	f.StringSliceVar(&o.TLSCert, "tls-cert", nil, "File with a PEM certificate chain, for --tls files; repeatable, each with a --tls-key.")
+	f.StringSliceVar(&o.TLSKey, "tls-key", nil, "File with the PEM key of the --tls-cert at the same position; repeatable.")
 	o.TLSMin = "1.2"
 	f.Var(flags.OneOf(&o.TLSMin, "1.2", "1.3"), "tls-min", "Lowest TLS version: 1.2 or 1.3.")
-	f.StringVar(&o.ACMEEmail, "acme-email", "", "Where the CA may write to.")
-	f.StringVar(&o.ACMEDirectory, "acme-directory", "", "The CA's directory; Let's Encrypt when empty.")
-	f.StringVar(&o.ACMECA, "acme-ca", "", "PEM certificates that sign the CA's own server; the system's when empty.")
-	f.StringVar(&o.ACMECache, "acme-cache", "var/acme", "Where the account and the certificates outlive a restart.")
+	f.StringVar(&o.ACMEEmail, "acme-email", "", "Email address for the CA.")
+	f.StringVar(&o.ACMEDirectory, "acme-directory", "", "URL of the CA's directory; Let's Encrypt if empty.")
+	f.StringVar(&o.ACMECA, "acme-ca", "", "File with the PEM certificates that the CA's server is verified with; the system's if empty.")
+	f.StringVar(&o.ACMECache, "acme-cache", "var/acme", "Directory for the ACME account and the certificates.")
 	f.StringVar(&o.ACMEEABKid, "acme-eab-kid", "", "Key ID of an external account binding.")
 	f.StringVar(&o.ACMEEABKeyFile, "acme-eab-key-file", "", "File with the base64url key of --acme-eab-kid.")
 }
 
 func (o *options) limitFlags(f *pflag.FlagSet) {
-	f.TextVar(&o.MaxBytes, "max-bytes", limit.Size(256<<10), "Largest request body.")
+	f.TextVar(&o.MaxBytes, "max-bytes", limit.Size(256<<10), "Largest request body, in bytes.")
 	o.TTL, o.TTLMax = 168*time.Hour, 168*time.Hour
-	f.Var(flags.Duration(&o.TTL), "ttl", "Lifetime of a message that names none, such as 90s, 12h or 7d; not more than --ttl-max.")
-	f.Var(flags.Duration(&o.TTLMax), "ttl-max", "Longest lifetime.")
-	f.TextVar(&o.LimitCreate, "limit-create", rate("1/s:30"), "Messages that one client may create: RATE/UNIT:BURST with the unit s, m, h or d, or off.")
-	f.TextVar(&o.LimitRead, "limit-read", rate("50/s:100"), "Reads of one client.")
-	f.TextVar(&o.LimitMiss, "limit-miss", rate("12/m:30"), "Reads of one client that find nothing. Once they are spent, all its reads are refused.")
-	f.TextVar(&o.LimitBytes, "limit-bytes", byteRate("256KiB/h:8MiB"), "Bytes that one client may store: each message counts as its text and 512 bytes.")
-	f.TextVar(&o.LimitReadBytes, "limit-read-bytes", byteRate("1MiB/s:16MiB"), "Bytes of the messages that one client may read.")
-	f.IntVar(&o.LimitIPv4Prefix, "limit-ipv4-prefix", 32, "How much of an IPv4 address is one client.")
-	f.IntVar(&o.LimitIPv6Prefix, "limit-ipv6-prefix", 64, "How much of an IPv6 address is one client.")
-	f.IntVar(&o.LimitClients, "limit-clients", 65536, "Clients tracked at once, in up to 650 bytes each. Further ones share their budgets.")
+	f.Var(flags.Duration(&o.TTL), "ttl", "Lifetime of a message without a ttl, such as 90s, 12h or 7d; at most --ttl-max.")
+	f.Var(flags.Duration(&o.TTLMax), "ttl-max", "Longest lifetime of a message.")
+	f.TextVar(&o.LimitCreate, "limit-create", rate("1/s:30"), "Limit of the messages that one client creates: RATE/UNIT:BURST with the unit s, m, h or d, or off.")
+	f.TextVar(&o.LimitRead, "limit-read", rate("50/s:100"), "Limit of the reads of one client.")
+	f.TextVar(&o.LimitMiss, "limit-miss", rate("12/m:30"), "Limit of the reads of one client that find no message. Over it, all its reads are refused.")
+	f.TextVar(&o.LimitBytes, "limit-bytes", byteRate("256KiB/h:8MiB"), "Limit of the bytes that one client stores. A message counts as its text and 512 bytes.")
+	f.TextVar(&o.LimitReadBytes, "limit-read-bytes", byteRate("1MiB/s:16MiB"), "Limit of the bytes of messages that one client reads.")
+	f.IntVar(&o.LimitIPv4Prefix, "limit-ipv4-prefix", 32, "Bits of an IPv4 address that identify a client.")
+	f.IntVar(&o.LimitIPv6Prefix, "limit-ipv6-prefix", 64, "Bits of an IPv6 address that identify a client.")
+	f.IntVar(&o.LimitClients, "limit-clients", 65536, "Clients tracked at once, each in up to 650 bytes. Further clients share one budget.")
 	o.LimitScope = "local"
-	f.Var(flags.OneOf(&o.LimitScope, "local", "shared"), "limit-scope", "Whose budget it is: local (this process's) or shared (one for all replicas, kept in Redis).")
-	f.IntVar(&o.Conns, "conns", 8192, "Connections open at once, on each public address.")
-	f.IntVar(&o.ConnsPerClient, "conns-per-client", 64, "Connections of one client open at once, on each public address; 0 for no limit.")
-	f.TextVar(&o.HandshakesPerClient, "handshakes-per-client", rate("20/s:60"), "New connections of one client.")
-	f.IntVar(&o.InFlight, "in-flight", 512, "Requests worked on at once; beyond it 503.")
+	f.Var(flags.OneOf(&o.LimitScope, "local", "shared"), "limit-scope", "Scope of the limits: local (each process has its own) or shared (all replicas share one, kept in Redis).")
+	f.IntVar(&o.Conns, "conns", 8192, "Open connections on each public address, at most.")
+	f.IntVar(&o.ConnsPerClient, "conns-per-client", 64, "Open connections of one client on each public address, at most; 0 for no limit.")
+	f.TextVar(&o.HandshakesPerClient, "handshakes-per-client", rate("20/s:60"), "Limit of the new connections of one client.")
+	f.IntVar(&o.InFlight, "in-flight", 512, "Requests processed at once, at most. Further ones get a 503.")
 }
 
 func (o *options) logFlags(f *pflag.FlagSet) {
-	f.StringVar(&o.LogDir, "log-dir", "", "Directory for messaging_api.log, kept each midnight as messaging_api.log.yymmdd; none: stdout only.")
-	f.IntVar(&o.LogDays, "log-days", 400, "Days that a rotated log is kept; 0 for ever.")
+	f.StringVar(&o.LogDir, "log-dir", "", "Directory for messaging_api.log, which is renamed at midnight to messaging_api.log.yymmdd. Without it, the log is only on stdout.")
+	f.IntVar(&o.LogDays, "log-days", 400, "Days that a rotated log is kept; 0 means forever.")
 	o.LogClient = "prefix"
-	f.Var(flags.OneOf(&o.LogClient, "prefix", "whole", "none"), "log-client", "How much of a client's address log lines show: prefix (24 bits of IPv4, 48 of IPv6), whole, or none.")
-	f.Var((*level)(&o.LogLevel), "log-level", "Least level that is logged: debug, info, warn or error.")
+	f.Var(flags.OneOf(&o.LogClient, "prefix", "whole", "none"), "log-client", "Part of a client's address in the log: prefix (24 bits of IPv4, 48 of IPv6), whole, or none.")
+	o.LogLevel = "info"
+	f.Var(flags.OneOf(&o.LogLevel, "debug", "info", "warn", "error"), "log-level", "Lowest level that is logged: debug, info, warn or error.")
 	o.Drain = 15 * time.Second
-	f.Var(flags.Duration(&o.Drain), "drain", "How long a stop waits for requests in flight.")
+	f.Var(flags.Duration(&o.Drain), "drain", "Longest time that a stop waits for requests in flight.")
 }
 
-// rate and byteRate read the defaults above.
+// rate and byteRate parse the defaults above.
 func rate(text string) limit.Rate         { return must(limit.ParseRate(text)) }
 func byteRate(text string) limit.ByteRate { return must(limit.ParseByteRate(text)) }
 
@@ -158,20 +158,6 @@ func must[T any](value T, err error) T {
 		panic(err) // a mistake in a default
 	}
 	return value
-}
-
-// level is a flag of a level of slog.
-type level slog.Level
-
-func (l *level) String() string { return slog.Level(*l).String() }
-func (l *level) Type() string   { return "level" }
-
-// Set implements [pflag.Value].
-func (l *level) Set(s string) error {
-	if (*slog.Level)(l).UnmarshalText([]byte(s)) != nil {
-		return errors.New("must be debug, info, warn or error")
-	}
-	return nil
 }
 
 // prefixes is a repeatable flag of address ranges.
@@ -215,8 +201,8 @@ var commands = [][2]string{
 
 const envPrefix = "MESSAGING_API_"
 
-// parse reads the command line and the environment, where flags win. It returns
-// no options if help was asked for and printed. Every error is a usageError.
+// parse reads the command line and the environment; flags win. It returns no options if
+// it has printed the help. Every error is a usageError.
 func parse(args, env []string, stdout io.Writer) (*options, string, error) {
 	o := new(options)
 	set := o.flags()
@@ -254,15 +240,15 @@ func parse(args, env []string, stdout io.Writer) (*options, string, error) {
 	return o, command, nil
 }
 
-// command is the first word that is not a flag, if there is one. Only backup takes
-// another one.
+// command returns the first of the words that are not flags, or the default command. Only
+// backup takes another word.
 func (o *options) command(words []string) (string, error) {
 	if len(words) == 0 {
 		return commands[0][0], nil
 	}
-	known := make([]string, len(commands))
-	for i, c := range commands {
-		known[i] = c[0]
+	var known []string
+	for _, c := range commands {
+		known = append(known, c[0])
 	}
 	if words[0] == "backup" {
 		if len(words) != 2 || words[1] == "" {
@@ -275,14 +261,14 @@ func (o *options) command(words []string) (string, error) {
 		word := words[len(words)-1]
 		hint := ""
 		if strings.ContainsAny(word, "/.:") {
-			hint = "; a file or an address needs its flag in front, such as --tls-cert " + word
+			hint = "; put the flag before a file or an address: --tls-cert " + word
 		}
 		return "", fmt.Errorf("unexpected argument %q%s; the commands are %s", word, hint, strings.Join(known, ", "))
 	}
 	return words[0], nil
 }
 
-// printHelp shows the commands and every flag, its default and its variable.
+// printHelp prints the commands and the flags.
 func printHelp(w io.Writer, set *pflag.FlagSet) error {
 	var b strings.Builder
 	b.WriteString("Usage: messaging_api [COMMAND] [FLAGS]\n\nHand on a text by a link that cannot be guessed.\n\nCommands:\n")

@@ -104,7 +104,7 @@ func (f *floodLog) flush() {
 	f.counts = make(map[flood]floodCount, len(counts))
 	f.mu.Unlock()
 	for what, count := range counts {
-		attrs := []slog.Attr{slog.String("event", what.event), slog.Uint64("count", count.n)}
+		attrs := []slog.Attr{slog.String("event", what.event)}
 		if what.limit != "" {
 			attrs = append(attrs, slog.String("limit", what.limit))
 		}
@@ -114,6 +114,7 @@ func (f *floodLog) flush() {
 		if what.status != 0 {
 			attrs = append(attrs, slog.Int("status", what.status))
 		}
+		attrs = append(attrs, slog.Uint64("count", count.n))
 		if what.event != eventServer {
 			attrs = append(attrs, slog.Any("client", count.first.Addr()))
 		}

@@ -29,12 +29,16 @@ func (o *options) openLog(stdout io.Writer) (*slog.Logger, logOutput, error) {
 	// A reader of stdout or stderr that goes away costs lines and not the service: see
 	// "SIGPIPE" in package os/signal.
 	signal.Ignore(syscall.SIGPIPE)
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(o.LogLevel)); err != nil {
+		return nil, nil, err
+	}
 	queue := logfile.NewStream(stdout)
 	out := logOutput{queue}
 	people := ops.Terminal(stdout)
-	console := ops.NewLines(queue, o.LogLevel, o.clientForm())
+	console := ops.NewLines(queue, level, o.clientForm())
 	if people {
-		console = ops.NewConsole(queue, o.LogLevel, o.clientForm())
+		console = ops.NewConsole(queue, level, o.clientForm())
 	}
 	if o.LogDir == "" {
 		return slog.New(console), out, nil
@@ -47,10 +51,10 @@ func (o *options) openLog(stdout io.Writer) (*slog.Logger, logOutput, error) {
 	}
 	out = logOutput{file, queue}
 	if people {
-		return slog.New(slog.NewMultiHandler(console, ops.NewLines(file, o.LogLevel, o.clientForm()))), out, nil
+		return slog.New(slog.NewMultiHandler(console, ops.NewLines(file, level, o.clientForm()))), out, nil
 	}
 	// One line made for both costs half of two.
-	return slog.New(ops.NewLines(io.MultiWriter(queue, file), o.LogLevel, o.clientForm())), out, nil
+	return slog.New(ops.NewLines(io.MultiWriter(queue, file), level, o.clientForm())), out, nil
 }
 
 // clientForm is how much of a client's address --log-client lets lines show.

@@ -176,7 +176,7 @@ func TestLogOfTheConfiguration(t *testing.T) {
 		var out bytes.Buffer
 		slog.New(slog.NewJSONHandler(&out, nil)).LogAttrs(t.Context(), slog.LevelInfo, "configuration", o.settings...)
 		line := records(t, out.String())[0]
-		for name, want := range map[string]any{"event": "configuration", "store": want, "limit-read": "7/s:9", "drain": "15s", "log-level": "INFO", "log-dir": nil, "trusted-proxy": "192.0.2.0/24,2001:db8::/32"} {
+		for name, want := range map[string]any{"event": "configuration", "store": want, "limit-read": "7/s:9", "drain": "15s", "log-level": "info", "log-dir": nil, "trusted-proxy": "192.0.2.0/24,2001:db8::/32"} {
 			if line[name] != want {
 				t.Errorf("%s is %v, want %v", name, line[name], want)
 			}

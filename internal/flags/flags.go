@@ -1,5 +1,5 @@
-// Package flags reads a program's flags from its command line and its environment, and
-// has the kinds of flags that the commands share.
+// Package flags sets a program's flags from its environment, describes them, and has the
+// types of flags that the commands share.
 package flags
 
 import (
@@ -20,9 +20,9 @@ func Variable(prefix, flag string) string {
 	return prefix + strings.ToUpper(strings.ReplaceAll(flag, "-", "_"))
 }
 
-// Environment sets the flags that the command line left open. An empty variable counts
-// as absent, so that a compose file can pass one on whether it is set or not. A
-// variable with the prefix but without a flag is an error: it would do nothing.
+// Environment sets the flags that the command line did not set. An empty variable counts
+// as absent, so that a compose file can pass it on in any case. A variable with the prefix
+// but without a flag is an error: it would do nothing.
 func Environment(f *pflag.FlagSet, prefix string, env []string) error {
 	values := make(map[string]string)
 	for _, entry := range env {
@@ -64,19 +64,15 @@ func Describe(f *pflag.FlagSet, prefix string) string {
 	return b.String()
 }
 
-// Default is a flag's default as a person writes it.
+// Default returns a flag's default, or "none".
 func Default(flag *pflag.Flag) string {
-	switch value := flag.DefValue; {
-	case value == "" || value == "[]":
+	if flag.DefValue == "" || flag.DefValue == "[]" {
 		return "none"
-	case value == strings.ToUpper(value): // a level of slog
-		return strings.ToLower(value)
-	default:
-		return value
 	}
+	return flag.DefValue
 }
 
-// Explain makes an error of pflag one line that names the flag, the value and what the
+// Explain returns an error of pflag as one line with the flag, the value and what the
 // value must be.
 func Explain(err error) error {
 	var unknown *pflag.NotExistError
@@ -100,7 +96,7 @@ func OneLine(err error) error {
 	return errors.New(strings.Join(strings.Fields(err.Error()), " "))
 }
 
-// OneOf returns a flag with a fixed set of values. Its default is what p points to.
+// OneOf returns a flag with a fixed set of lower-case values. Its default is *p.
 func OneOf(p *string, values ...string) pflag.Value { return oneOf{p, values} }
 
 type oneOf struct {
@@ -113,6 +109,7 @@ func (o oneOf) Type() string   { return "string" }
 
 // Set implements [pflag.Value].
 func (o oneOf) Set(s string) error {
+	s = strings.ToLower(s)
 	if !slices.Contains(o.values, s) {
 		return fmt.Errorf("must be one of %s", strings.Join(o.values, ", "))
 	}
@@ -120,8 +117,7 @@ func (o oneOf) Set(s string) error {
 	return nil
 }
 
-// Duration returns a flag of a time such as 90s, 12h, 7d or 1d12h. Its default is what p
-// points to.
+// Duration returns a flag of a duration such as 90s, 12h, 7d or 1d12h. Its default is *p.
 func Duration(p *time.Duration) pflag.Value { return duration{p} }
 
 type duration struct{ value *time.Duration }
