@@ -10,12 +10,12 @@ import (
 	"messaging_api/internal/tlscert"
 )
 
-// announce prints what a person who tries the service out needs first: where it
-// listens, what is off, and a command to paste. Without a person it prints only what
-// nothing else shows: the pin of a self-signed certificate, which makes curl sure of it.
-func (o *options) announce(w io.Writer, people bool, r *resources) {
+// announce prints what a person at a terminal needs first: where the service listens, what
+// is off, and a command to paste. Without a terminal it prints only the fingerprint and
+// the pin of a self-signed certificate, with which curl can verify it.
+func (o *options) announce(w io.Writer, terminal bool, r *resources) {
 	listener := address(r.listeners.https)
-	if people {
+	if terminal {
 		_, _ = fmt.Fprintf(w, "messaging_api listens on %s%s. Messages are kept in %s.\n", listener, reach(listener), withoutSecrets(o.Store))
 		if off := o.off(); len(off) > 0 {
 			_, _ = fmt.Fprintf(w, "Off: %s.\n", strings.Join(off, ", "))
@@ -24,7 +24,7 @@ func (o *options) announce(w io.Writer, people bool, r *resources) {
 	_, port, _ := net.SplitHostPort(listener)
 	s, ok := r.source.(fixed)
 	if !ok {
-		if people && r.source != nil && len(o.Host) > 0 {
+		if terminal && r.source != nil && len(o.Host) > 0 {
 			root := "https://" + net.JoinHostPort(o.Host[0], port) + "/"
 			_, _ = fmt.Fprintf(w, "Post a message:\n  curl --data-urlencode 'message=Hello!' %s\n  echo Hello! | msg send --server %s\n", root, root)
 		}
@@ -44,7 +44,7 @@ Post a message:
 	}
 }
 
-// reach says who can connect to an address, if that is everybody.
+// reach says who can connect to an address, if it is on all interfaces.
 func reach(listener string) string {
 	if addr, err := netip.ParseAddrPort(listener); err == nil && addr.Addr().IsUnspecified() {
 		return ", on all interfaces: every machine that reaches this one can use it"
@@ -52,7 +52,7 @@ func reach(listener string) string {
 	return ""
 }
 
-// off lists what a person may miss.
+// off lists the features that are off and that a person may expect.
 func (o *options) off() []string {
 	var off []string
 	if len(o.Host) == 0 {

@@ -17,8 +17,8 @@ import (
 	"messaging_api/internal/store"
 )
 
-// backupWait bounds the wait for a client of a backup to take the next bytes: as
-// long as a backup runs, the store's file cannot use its free pages again.
+// backupWait bounds the wait for a backup's client to read the next bytes. As long as a
+// backup runs, the store's file cannot reuse its free pages.
 const backupWait = 30 * time.Second
 
 // A backupHandler answers with a copy of the embedded store, on the operations
@@ -48,12 +48,12 @@ func (h *backupHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	})
 	if err != nil {
 		h.log.Error("a backup failed", "event", "backup", "error", err)
-		panic(http.ErrAbortHandler) // the client must not take what has come for all
+		panic(http.ErrAbortHandler) // tells the client that the copy is not complete
 	}
 	h.log.Info("a backup was made", "event", "backup", "bytes", size)
 }
 
-// A backupStream is an answer that a client has to keep taking.
+// A backupStream is an answer that its client has to keep reading.
 type backupStream struct {
 	w       io.Writer
 	control *http.ResponseController

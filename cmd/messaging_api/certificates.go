@@ -13,16 +13,15 @@ import (
 	"messaging_api/internal/tlscert"
 )
 
-// A certificateSource is where TLS gets its certificates from.
+// A certificateSource has the certificates for TLS.
 type certificateSource interface {
 	GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	Certificates() []tlscert.Info
-	Reload() // what an operator has changed, now
+	Reload() // reads changed files now
 	Run(context.Context)
 }
 
-// certificates reads the source that --tls names; it is nil for off. It writes
-// nothing.
+// certificates returns the source that --tls names, nil for off. It writes no files.
 func (o *options) certificates(now time.Time, log *slog.Logger) (certificateSource, error) {
 	switch o.TLS {
 	case "files":
@@ -60,7 +59,7 @@ func (o *options) certificates(now time.Time, log *slog.Logger) (certificateSour
 	}
 }
 
-// openCertificates is certificates for a service that is to run.
+// openCertificates also prepares the files that an ACME source writes.
 func (o *options) openCertificates(now time.Time, log *slog.Logger) (certificateSource, error) {
 	source, err := o.certificates(now, log)
 	if err != nil {
@@ -74,7 +73,7 @@ func (o *options) openCertificates(now time.Time, log *slog.Logger) (certificate
 	return source, nil
 }
 
-// fixed is a source in which nothing changes.
+// fixed is a source that never changes.
 type fixed struct{ *tlscert.SelfSigned }
 
 func (fixed) Reload()             {}
@@ -88,7 +87,7 @@ func (o *options) tlsMin() uint16 {
 	return tls.VersionTLS12
 }
 
-// certificateLine is what check prints about a certificate.
+// certificateLine is the line of the command check for a certificate.
 func certificateLine(c tlscert.Info, now time.Time) string {
 	if c.NotAfter.IsZero() {
 		return fmt.Sprintf("certificate %s: there is none yet; the service orders one from %s", c.Source, c.Issuer)
@@ -100,8 +99,8 @@ func certificateLine(c tlscert.Info, now time.Time) string {
 	return line
 }
 
-// certificateCheck fails when a certificate that is served has expired, and
-// when there is none at all. Its report names each certificate.
+// certificateCheck is the readiness check of the certificates. It fails if one has expired
+// or if there is none. Its detail names each certificate.
 func certificateCheck(source certificateSource) ops.Check {
 	return ops.Check{Name: "certificate", Run: func(context.Context) (string, error) {
 		if source == nil {

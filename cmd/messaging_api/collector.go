@@ -7,26 +7,26 @@ import (
 	"runtime/metrics"
 )
 
-// The heap may grow by heapRoom between two collections, which is at least
-// leastPercent of what is alive, and at most mostPercent. At Go's default of 100 a
-// service with few megabytes alive spends a tenth of its processor time on
-// collections; at a larger constant a service with much alive takes many times that.
+// The heap may grow by heapRoom between two collections, but by at least leastPercent and
+// at most mostPercent of the live heap. With Go's default of 100 percent and a live heap of
+// a few megabytes, collections take a tenth of the processor time. With a larger constant, a
+// large live heap would take several times its size.
 const (
 	heapRoom     = 32 << 20
 	leastPercent = 50
 	mostPercent  = 800
 )
 
-// paceCollector does so from now on. A GOGC in the environment is used instead, and
-// GOMEMLIMIT bounds the heap in any case.
+// paceCollector sets this, unless GOGC is in the environment. GOMEMLIMIT bounds the heap in
+// any case.
 func paceCollector() {
 	if os.Getenv("GOGC") == "" {
 		afterCollection(struct{}{})
 	}
 }
 
-// afterCollection sets the percentage by what is alive, and runs again after the
-// next collection: that is when the object is found to be unused.
+// afterCollection sets the percentage for the live heap. It runs again after the next
+// collection, which finds that the object is unused.
 func afterCollection(struct{}) {
 	alive := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	metrics.Read(alive)

@@ -16,7 +16,7 @@ import (
 // release is the version, set by the linker where a build has one.
 var release string
 
-// version is the release, or what the module's build knows of itself.
+// version is the release, or the version in the build's information.
 func version() string {
 	if release != "" {
 		return release
@@ -28,7 +28,8 @@ func version() string {
 	return info.Main.Version
 }
 
-// healthTimeout bounds the health command; a container's own bound is longer.
+// healthTimeout bounds the command health. The timeout of a container's health check is
+// longer.
 const healthTimeout = 3 * time.Second
 
 // health asks /readyz of the service on this machine.
@@ -64,9 +65,8 @@ func (o *options) askOps(ctx context.Context, path string) (*http.Response, erro
 	return transport.RoundTrip(request)
 }
 
-// check reads the certificates and secrets as serve does before it listens, tries
-// the store, and prints what it found. It does not open the log, because a running
-// service may have it open.
+// check reads the certificates and secrets as serve does, tries the store, and prints the
+// results. It does not open the log, because a running service may have locked it.
 func check(ctx context.Context, o *options, stdout io.Writer) error {
 	log := slog.New(slog.NewTextHandler(stdout, nil))
 	now := time.Now()

@@ -23,13 +23,12 @@ import (
 	"messaging_api/internal/web"
 )
 
-// mostMaxBytes bounds --max-bytes. Redis takes values of 512 MiB; a body is held
-// in memory, so what a single request may cost ends well before.
+// mostMaxBytes bounds --max-bytes, because a body is held in memory. Redis would take
+// 512 MiB.
 const mostMaxBytes limit.Size = 64 << 20
 
-// validate checks what flags mean, each alone and together, and brings hosts
-// into the form in which they are compared. Files are read by those who need
-// them; check reads them all.
+// validate checks the flags, each alone and together, and normalizes hosts. It reads no
+// files.
 func (o *options) validate() error {
 	if err := o.normalizeHosts(); err != nil {
 		return err
@@ -57,14 +56,14 @@ func (o *options) validate() error {
 	}
 	for _, err := range []error{o.validateTLS(), o.validateStore(), o.validateLimits()} {
 		if err != nil {
-			return err // the first: the promise is one line
+			return err // only the first: an error is one line
 		}
 	}
 	return nil
 }
 
-// normalizeHosts brings --host and --public-url into the form in which they are
-// compared.
+// normalizeHosts brings --host and --public-url into the form in which requests' hosts are
+// compared with them.
 func (o *options) normalizeHosts() error {
 	hosts := o.Host
 	o.Host = nil
@@ -108,7 +107,7 @@ func (o *options) addHost(name string) {
 	}
 }
 
-// hostHint says how to write what is almost a host.
+// hostHint says how to write a host that is almost valid.
 func hostHint(host string) string {
 	if addr, err := netip.ParseAddr(host); err == nil && addr.Is6() && addr.Zone() == "" {
 		return "; an IPv6 address goes into brackets: [" + addr.String() + "]"
@@ -119,7 +118,7 @@ func hostHint(host string) string {
 	return ""
 }
 
-// validateLimits keeps out what could never serve anybody.
+// validateLimits refuses limits under which no request could succeed.
 func (o *options) validateLimits() error {
 	for _, number := range []struct {
 		flag               string
@@ -166,7 +165,7 @@ func (o *options) validateTLS() error {
 	return nil
 }
 
-// isLoopback reports whether only this machine reaches an address.
+// isLoopback reports whether only this machine can connect to an address.
 func isLoopback(address string) bool {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -202,15 +201,15 @@ func (o *options) validateStore() error {
 	return nil
 }
 
-// limits are the bounds of what a client may create.
+// limits returns the bounds of a new message.
 func (o *options) limits() web.Limits {
 	return web.Limits{MaxBytes: int64(o.MaxBytes), TTL: o.TTL, TTLMax: o.TTLMax, Grace: readTimeout}
 }
 
-// filePath returns the embedded store's file, if that is the store.
+// filePath returns the embedded store's file. The result is false for Redis.
 func (o *options) filePath() (string, bool) { return strings.CutPrefix(o.Store, "file:") }
 
-// redisStore makes the Redis store. It does not connect.
+// redisStore returns the Redis store. It does not connect.
 func (o *options) redisStore(log *slog.Logger) (*store.Redis, error) {
 	extra, err := o.redisOptions()
 	if err != nil {

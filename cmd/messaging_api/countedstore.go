@@ -11,12 +11,12 @@ import (
 
 // A countedStore counts and times the calls of a store, and notes outages.
 type countedStore struct {
-	store   messageStore // not embedded: a method that is not counted must not compile
+	store   messageStore // not embedded, so that a new method without a count does not compile
 	metrics *ops.Metrics
 	outages *outageLog
 }
 
-// Ping implements [messageStore]. Its error says which setting to check.
+// Ping implements [messageStore]. Its error names the flag to check.
 func (c countedStore) Ping(ctx context.Context) error {
 	return c.outages.note(c.store.Ping(ctx), time.Now())
 }
@@ -65,8 +65,7 @@ func (c countedStore) Swap(ctx context.Context, key message.Key, old, record []b
 	return err
 }
 
-// count leaves out what failed because the client has gone: that says nothing
-// about the store.
+// count does not count a call that failed because its client has gone.
 func (c countedStore) count(ctx context.Context, call string, err error, start time.Time) {
 	if err != nil && ctx.Err() != nil {
 		return

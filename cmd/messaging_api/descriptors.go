@@ -6,13 +6,13 @@ import (
 	"syscall"
 )
 
-// ownDescriptors is how many files the service has open besides connections: the
-// log, certificates, the embedded store, what the Go runtime needs, and some more.
+// ownDescriptors is how many descriptors the service needs besides connections: for the
+// log, certificates, the embedded store and the Go runtime, with some reserve.
 const ownDescriptors = 64
 
-// checkDescriptors fails where all connections that the flags allow would take
-// more file descriptors than the process may have: the listeners would stop
-// accepting once these are used up. Go has raised the limit as far as it may.
+// checkDescriptors fails if the connections that the flags allow need more file
+// descriptors than the process may have: without one, a listener cannot accept. Go has
+// raised the soft limit to the hard one.
 func (o *options) checkDescriptors(plainHTTP bool) error {
 	addresses, others := 1, ownDescriptors+opsConns
 	if plainHTTP {

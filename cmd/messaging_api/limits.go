@@ -16,8 +16,8 @@ type budgets interface {
 	Charge(c limit.Client, b limit.Budget, n int64, now time.Time) limit.Decision
 }
 
-// A limiter is package limit as package web wants it: it says which budgets a
-// request spends, and tells the client about them.
+// A limiter implements [web.Limiter] with package limit. It decides which budgets a request
+// spends, and writes them into the answer's header.
 type limiter struct {
 	budgets budgets
 	missed  func() // counts a read that found nothing
@@ -67,13 +67,12 @@ func (l limiter) Stored(c web.Client, n int, answer http.Header) {
 	limit.AddHeaders(answer, l.budgets.Charge(limit.Client(c), limit.Bytes, int64(n), time.Now()))
 }
 
-// judge tells a client of the first so many budgets. Where one is spent it tells of
-// that for which the client has to wait longest, so that it is let through when it
-// asks again after that time.
-func judge(answer http.Header, decisions []limit.Decision, told int) *web.Denial {
+// judge writes the first so many budgets into the answer's header. If a budget is spent, it
+// reports the one with the longest wait instead, so that a retry after that time succeeds.
+func judge(answer http.Header, decisions []limit.Decision, shown int) *web.Denial {
 	longest := slices.MaxFunc(decisions, func(a, b limit.Decision) int { return cmp.Compare(a.RetryAfter, b.RetryAfter) })
 	if longest.Allowed {
-		limit.SetHeaders(answer, decisions[:told]...)
+		limit.SetHeaders(answer, decisions[:shown]...)
 		return nil
 	}
 	limit.SetHeaders(answer, longest)

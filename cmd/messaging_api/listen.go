@@ -12,7 +12,7 @@ import (
 	"github.com/coreos/go-systemd/v22/activation"
 )
 
-// listeners are what the service listens on. Those that are off are nil.
+// listeners are the service's listeners. Those that are off are nil.
 type listeners struct {
 	https net.Listener // public
 	http  net.Listener // challenges and redirects
@@ -20,8 +20,8 @@ type listeners struct {
 }
 
 // listen opens the addresses in the flags. A socket that a service manager passes
-// (sd_listen_fds(3)) under the name https, http or ops takes the place of the
-// flag's address. It outlives the process, so that a restart refuses no connection.
+// (sd_listen_fds(3)) under the name https, http or ops replaces the flag's address. Such a
+// socket stays open during a restart, so that no connection is refused.
 func (o *options) listen(ctx context.Context) (l listeners, err error) {
 	defer func() {
 		if err != nil {
@@ -55,7 +55,7 @@ func (o *options) listen(ctx context.Context) (l listeners, err error) {
 		return l, err
 	}
 	if o.TLS == "off" && !isLoopback(l.https.Addr().String()) && len(o.TrustedProxy) == 0 {
-		// A passed socket: validate has looked at --listen.
+		// validate has checked --listen, but not a passed socket.
 		return l, usageError{errors.New("--tls off: the passed socket is not loopback; name the proxy that terminates TLS with --trusted-proxy")}
 	}
 	return l, nil

@@ -22,23 +22,24 @@ const logName = "messaging_api.log"
 // and then to stdout, which gets the file's last errors.
 type logOutput []*logfile.Queue
 
-// openLog returns the logger: JSON lines on stdout and, with --log-dir, in a
-// file a day. Errors of the file are logged on stdout. A terminal gets lines for
-// people in place of JSON. The queues have to be closed, also after an error.
+// openLog returns the logger: JSON lines on stdout and, with --log-dir, in a file a day.
+// Errors of the file are logged on stdout. A terminal gets text in place of JSON. The
+// queues have to be closed, also after an error.
 func (o *options) openLog(stdout io.Writer) (*slog.Logger, logOutput, error) {
-	// A reader of stdout or stderr that goes away costs lines and not the service: see
+	// Without a reader of stdout or stderr, lines are lost, but the service runs: see
 	// "SIGPIPE" in package os/signal.
 	signal.Ignore(syscall.SIGPIPE)
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(o.LogLevel)); err != nil {
 		return nil, nil, err
 	}
+	client := ops.ClientForm(o.LogClient)
 	queue := logfile.NewStream(stdout)
 	out := logOutput{queue}
-	people := ops.Terminal(stdout)
-	console := ops.NewLines(queue, level, o.clientForm())
-	if people {
-		console = ops.NewConsole(queue, level, o.clientForm())
+	terminal := ops.Terminal(stdout)
+	console := ops.NewLines(queue, level, client)
+	if terminal {
+		console = ops.NewConsole(queue, level, client)
 	}
 	if o.LogDir == "" {
 		return slog.New(console), out, nil
@@ -50,26 +51,14 @@ func (o *options) openLog(stdout io.Writer) (*slog.Logger, logOutput, error) {
 		return nil, out, startError(fmt.Errorf("--log-dir: %w", err))
 	}
 	out = logOutput{file, queue}
-	if people {
-		return slog.New(slog.NewMultiHandler(console, ops.NewLines(file, level, o.clientForm()))), out, nil
+	if terminal {
+		return slog.New(slog.NewMultiHandler(console, ops.NewLines(file, level, client))), out, nil
 	}
-	// One line made for both costs half of two.
-	return slog.New(ops.NewLines(io.MultiWriter(queue, file), level, o.clientForm())), out, nil
+	// Both get the same line, which is encoded once.
+	return slog.New(ops.NewLines(io.MultiWriter(queue, file), level, client)), out, nil
 }
 
-// clientForm is how much of a client's address --log-client lets lines show.
-func (o *options) clientForm() ops.ClientForm {
-	switch o.LogClient {
-	case "whole":
-		return ops.ClientWhole
-	case "none":
-		return ops.ClientNone
-	default:
-		return ops.ClientPrefix
-	}
-}
-
-// requestLog is log as package web wants it.
+// requestLog returns log in the form that package web needs.
 func requestLog(log *slog.Logger, resolver *limit.Resolver, floods *floodLog) web.Log {
 	return web.Log{Logger: log, Sender: resolver.Sender, Suppress: func(sender netip.Addr, status int, by string) bool {
 		return floods.suppress(resolver.Of(sender), status, by)

@@ -18,7 +18,7 @@ import (
 )
 
 func main() {
-	hangups := make(chan os.Signal, 1) // SIGHUP must not end the process, however early it comes
+	hangups := make(chan os.Signal, 1) // first of all, because a SIGHUP must never end the process
 	signal.Notify(hangups, syscall.SIGHUP)
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // the first signal drains; a second one ends the process at once
@@ -29,7 +29,7 @@ func main() {
 // run executes one command line and returns why it failed.
 func run(ctx context.Context, hangups <-chan os.Signal, args, env []string, stdout, stderr io.Writer) error {
 	o, command, err := parse(args, env, stdout)
-	if err != nil || o == nil { // nil without an error: help was asked for, and given
+	if err != nil || o == nil { // nil without an error: parse has printed the help
 		return err
 	}
 	switch command {
@@ -47,19 +47,19 @@ func run(ctx context.Context, hangups <-chan os.Signal, args, env []string, stdo
 	}
 }
 
-// A usageError is a fault in the configuration that only the operator can mend.
-// Time or somebody else can mend every other error.
+// A usageError is an error in the configuration, which only the operator can correct. A
+// later retry can succeed after any other error.
 type usageError struct{ error }
 
-// startError returns what kept the service from starting: as it is if time or
-// somebody else can mend it, otherwise as a usageError.
+// startError returns an error of the start as it is if a retry can succeed, otherwise as a
+// usageError.
 func startError(err error) error {
-	for _, passing := range []error{
+	for _, temporary := range []error{
 		tlscert.ErrNotValidNow, logfile.ErrInUse,
 		syscall.EADDRINUSE, syscall.EADDRNOTAVAIL, // another process has the port; the network is not up yet
 		syscall.ENOSPC, syscall.EDQUOT, syscall.EIO, syscall.ESTALE, syscall.ETIMEDOUT, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM,
 	} {
-		if errors.Is(err, passing) {
+		if errors.Is(err, temporary) {
 			return err
 		}
 	}

@@ -43,7 +43,7 @@ func revision() string {
 	return ""
 }
 
-// requestMetrics are [ops.Metrics] as package web wants them.
+// requestMetrics implement [web.Observer].
 type requestMetrics struct{ *ops.Metrics }
 
 // Refused implements [web.Observer]. The limit of requests at once is the service's and
@@ -56,8 +56,7 @@ func (m requestMetrics) Refused(limit string) {
 	m.Metrics.Refused(limit)
 }
 
-// connMetrics are [ops.Metrics] as package limit wants them, and the log of the connections that
-// were closed.
+// connMetrics implement [limit.Observer], and log the connections that were closed.
 type connMetrics struct {
 	*ops.Metrics
 	floods *floodLog
@@ -69,8 +68,8 @@ func (m connMetrics) Turned(admission string, c limit.Client) {
 	m.floods.connectionClosed(admission, c)
 }
 
-// watched has what a scrape asks for.
-type watched struct {
+// A stateReader reads the state of the service for a scrape.
+type stateReader struct {
 	table    *limit.Table
 	budgets  budgets
 	load     *web.InFlight
@@ -83,32 +82,32 @@ type watched struct {
 }
 
 // state is for [ops.Metrics.Watch].
-func (w watched) state() ops.State {
-	stats := w.table.Stats()
+func (r stateReader) state() ops.State {
+	stats := r.table.Stats()
 	s := ops.State{
-		InFlight:  w.load.Now(),
+		InFlight:  r.load.Now(),
 		Clients:   stats.Clients,
 		Overflows: stats.Overflows,
-		LostLines: w.logs.Lost(),
-		Checks:    w.ready.Report(context.Background()), // ends within a second
+		LostLines: r.logs.Lost(),
+		Checks:    r.ready.Report(context.Background()), // ends within a second
 	}
-	s.Unforwarded, _ = w.resolver.Unforwarded()
-	s.StoreUsed, s.StoreLimit = w.monitor.space()
-	for _, l := range w.admitted {
+	s.Unforwarded, _ = r.resolver.Unforwarded()
+	s.StoreUsed, s.StoreLimit = r.monitor.space()
+	for _, l := range r.admitted {
 		if l != nil {
 			s.Connections += l.Open()
 		}
 	}
-	if shared, ok := w.budgets.(*limit.Shared); ok {
+	if shared, ok := r.budgets.(*limit.Shared); ok {
 		s.Fallbacks = shared.Fallbacks()
 	}
-	if w.source != nil {
+	if r.source != nil {
 		s.Certificates = make(map[string]time.Time)
-		for _, info := range w.source.Certificates() {
+		for _, info := range r.source.Certificates() {
 			s.Certificates[info.Source] = info.NotAfter
 		}
 	}
-	switch messages := w.monitor.messages.(type) {
+	switch messages := r.monitor.messages.(type) {
 	case *store.Redis:
 		pool := ops.Pool(messages.Pool())
 		s.Pool = &pool

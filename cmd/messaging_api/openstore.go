@@ -14,14 +14,14 @@ import (
 	"messaging_api/internal/store"
 )
 
-// A messageStore is what the service needs of a store besides its messages.
+// A messageStore is a [message.Store] with what the service needs besides.
 type messageStore interface {
 	message.Store
 	Ping(context.Context) error
 	Close() error
 }
 
-// openStore opens what --store names.
+// openStore opens the store that --store names.
 func (o *options) openStore(log *slog.Logger) (messageStore, error) {
 	if path, ok := o.filePath(); ok {
 		b, err := store.OpenBolt(path, log)
@@ -46,7 +46,7 @@ func (o *options) openStore(log *slog.Logger) (messageStore, error) {
 	return r, nil
 }
 
-// storeKind names the store without the secrets that its URL may hold.
+// storeKind returns the scheme of --store: file, redis or rediss.
 func (o *options) storeKind() string {
 	kind, _, _ := strings.Cut(o.Store, ":")
 	return kind

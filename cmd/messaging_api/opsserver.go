@@ -23,7 +23,7 @@ const (
 	opsIdleTimeout = 10 * time.Second
 )
 
-// opsName is the name in --listen-ops, by which probes may ask.
+// opsName returns the host in --listen-ops, which probes may use as theirs.
 func (o *options) opsName() string {
 	name, _, _ := net.SplitHostPort(o.ListenOps)
 	return name

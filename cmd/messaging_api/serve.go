@@ -19,17 +19,17 @@ import (
 	"messaging_api/internal/web"
 )
 
-// serve is the service's life: it opens what it needs, wires it together, runs
-// until ctx ends or a server fails, and drains.
+// serve opens what the service needs, wires it together, runs it until ctx ends or a
+// server fails, and drains it.
 func serve(ctx context.Context, o *options, hangups <-chan os.Signal, stdout, stderr io.Writer) error {
 	paceCollector()
 	opened, err := o.open(ctx, stdout)
 	if err != nil {
 		return err
 	}
-	people := ops.Terminal(stdout)
-	o.announce(stderr, people, opened)
-	o.logSettings(ctx, opened.log, people)
+	terminal := ops.Terminal(stdout)
+	o.announce(stderr, terminal, opened)
+	o.logSettings(ctx, opened.log, terminal)
 	s := o.wire(opened)
 	stopBackground := opened.runBackground(ctx, hangups, s.background...)
 	err = s.run(ctx)
@@ -76,8 +76,8 @@ func (o *options) open(ctx context.Context, stdout io.Writer) (_ *resources, err
 	return r, nil
 }
 
-// close closes the store, then the log, which may have to report until then.
-// The servers close the listeners.
+// close closes the store, then the log, which others use until then. The servers close the
+// listeners.
 func (r *resources) close() error {
 	var err error
 	if r.messages != nil {
@@ -86,10 +86,10 @@ func (r *resources) close() error {
 	return errors.Join(err, r.logs.Close())
 }
 
-// servers are what answers on the listeners.
+// servers are the service after it is wired.
 type servers struct {
 	log        *slog.Logger
-	start      []any // attributes of the log line that says that the service serves
+	start      []any // attributes of the line "serving"
 	public     *public
 	plain      *server // nil: it is off
 	operations *server
@@ -98,10 +98,9 @@ type servers struct {
 	background []func(context.Context) // work beside the requests
 }
 
-// wire puts the service together, in the order of a request's journey: a
-// connection is admitted and secured, its requests are counted and logged, their
-// host is checked, their route found and their budget charged, and what is left
-// goes to the messages and their store.
+// wire puts the service together in the order of a request's journey: admission of the
+// connection, TLS, count and log of the request, check of its host and origin, route,
+// budgets, messages, store.
 func (o *options) wire(r *resources) *servers {
 	metrics := newMetrics()
 	observer := requestMetrics{metrics}
@@ -132,7 +131,7 @@ func (o *options) wire(r *resources) *servers {
 
 	monitor := &storeMonitor{messages: r.messages, ping: counted.Ping, log: r.log}
 	ready := ops.NewReadiness(monitor.check(), certificateCheck(r.source), public.check())
-	metrics.Watch(watched{table, limits, load, admitted, r.source, ready, monitor, r.logs, r.resolver}.state)
+	metrics.Watch(stateReader{table, limits, load, admitted, r.source, ready, monitor, r.logs, r.resolver}.state)
 	return &servers{
 		log: r.log,
 		start: []any{"event", "start", "version", version(), "address", address(r.listeners.https),
@@ -171,8 +170,8 @@ func (s *servers) serve(one func() error) {
 	})
 }
 
-// drain lets requests finish for as long as atMost says, and then closes the
-// servers, which takes well under a second.
+// drain lets requests finish for at most this time, and then closes the servers, which
+// takes well under a second.
 func (s *servers) drain(ctx context.Context, atMost time.Duration) error {
 	s.log.Info("draining", "event", "drain", "at_most", atMost.String())
 	bounded, cancel := context.WithTimeout(ctx, atMost)
@@ -193,7 +192,7 @@ func (s *servers) drain(ctx context.Context, atMost time.Duration) error {
 	return err
 }
 
-// address is for the log: empty for a listener that is off.
+// address returns the address for the log, empty if the listener is off.
 func address(l net.Listener) string {
 	if l == nil {
 		return ""
@@ -219,8 +218,8 @@ func (r *resources) runBackground(ctx context.Context, hangups <-chan os.Signal,
 	}
 }
 
-// followHangups reloads the certificates at each SIGHUP. A log that was renamed before
-// needs no signal: its writer looks for that itself, and the line here makes it do so.
+// followHangups reloads the certificates at each SIGHUP. If the log was renamed, the line
+// written here already goes to a new file.
 func (r *resources) followHangups(ctx context.Context, hangups <-chan os.Signal) {
 	for {
 		select {
@@ -243,7 +242,7 @@ func (o *options) rates() limit.Limits {
 	}
 }
 
-// page is what browsers get, nil where it is off.
+// page returns the page for browsers, nil if it is off.
 func (o *options) page() *web.Page {
 	if !o.Page {
 		return nil
@@ -258,7 +257,7 @@ func (o *options) inFlight(resolver *limit.Resolver) *web.InFlight {
 		func(sender netip.Addr) web.Client { return web.Client(resolver.Of(sender)) })
 }
 
-// budgets are kept in table, or in Redis with table for when it does not answer.
+// budgets returns table, or shared budgets in Redis that fall back to table.
 func (o *options) budgets(table *limit.Table, messages messageStore, log *slog.Logger) budgets {
 	if r, ok := messages.(*store.Redis); ok && o.LimitScope == "shared" {
 		return limit.NewShared(r.Client(), table, log)

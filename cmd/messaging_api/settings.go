@@ -8,11 +8,11 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// logSettings logs the configuration, for people at debug level only, and what in it
-// is likely to be a mistake.
-func (o *options) logSettings(ctx context.Context, log *slog.Logger, people bool) {
+// logSettings logs the configuration, on a terminal at debug level only, and warns of
+// probable mistakes.
+func (o *options) logSettings(ctx context.Context, log *slog.Logger, terminal bool) {
 	level := slog.LevelInfo
-	if people {
+	if terminal {
 		level = slog.LevelDebug
 	}
 	log.LogAttrs(ctx, level, "configuration", o.settings...)
@@ -24,10 +24,8 @@ func (o *options) logSettings(ctx context.Context, log *slog.Logger, people bool
 	}
 }
 
-// settings are the flags that are not empty, for the first line of a log: what
-// was in force when something happened is otherwise hard to tell afterwards.
-// Secrets are in files, of which only the name is a setting, but for a password
-// in --store.
+// settings returns the flags that are not empty, for the first line of the log. Secrets are
+// in files, of which only the name is a flag, except for a password in --store.
 func settings(flags *pflag.FlagSet) []slog.Attr {
 	attrs := []slog.Attr{slog.String("event", "configuration")}
 	flags.VisitAll(func(flag *pflag.Flag) {
@@ -43,7 +41,7 @@ func settings(flags *pflag.FlagSet) []slog.Attr {
 	return attrs
 }
 
-// withoutSecrets cuts the user and the query off a store's URL: either may hold a
+// withoutSecrets removes the user and the query from a store's URL: each may hold a
 // password.
 func withoutSecrets(store string) string {
 	u, err := url.Parse(store)

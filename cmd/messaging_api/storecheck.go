@@ -11,8 +11,7 @@ import (
 	"messaging_api/internal/store"
 )
 
-// checkStore tries the store that --store names, says what it found, and changes
-// nothing in it.
+// checkStore tries the store that --store names and prints the result. It changes nothing.
 func (o *options) checkStore(ctx context.Context, stdout io.Writer) error {
 	if path, isFile := o.filePath(); isFile {
 		state, err := store.CheckBolt(path)
@@ -42,7 +41,7 @@ func (o *options) checkStore(ctx context.Context, stdout io.Writer) error {
 	return err
 }
 
-// explainStore adds to an error of Redis which setting to check.
+// explainStore adds the flag to check to an error of Redis.
 func (o *options) explainStore(err error) error {
 	user := "default"
 	if u, parseErr := url.Parse(o.Store); parseErr == nil {

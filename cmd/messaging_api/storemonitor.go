@@ -14,18 +14,17 @@ import (
 const (
 	// monitorEvery is how often Redis is asked about itself.
 	monitorEvery = 15 * time.Second
-	// infoLife is how long an answer counts when no other one comes.
+	// infoLife is how long an answer is used if there is no newer one.
 	infoLife = 4 * monitorEvery
 )
 
-// A storeMonitor knows how full the store is, and why messages that it holds may
-// be lost. An embedded store is asked when that is wanted; a Redis, which may
-// hang, in the background, from the start on.
+// A storeMonitor knows how full the store is, and the risks that Redis loses messages. It
+// asks an embedded store when a scrape asks, and Redis, which may hang, in the background.
 type storeMonitor struct {
 	messages messageStore
 	ping     func(context.Context) error // reports an outage
 	log      *slog.Logger
-	told     string // the last that was logged about Redis; run's
+	logged   string // the last reason that was logged about Redis; used by run only
 	last     atomic.Pointer[redisInfo]
 }
 
@@ -56,31 +55,31 @@ func (m *storeMonitor) run(ctx context.Context) {
 	}
 }
 
-// ask logs what Redis tells when that is new, or when Redis was lost meanwhile: it
-// may be another one now. A user without the right to INFO lacks only this.
+// ask logs the risks that Redis reports if they have changed, or after an outage, because
+// it may be another Redis then. Without the right to INFO, only this report is missing.
 func (m *storeMonitor) ask(ctx context.Context, r *store.Redis) {
 	if m.ping(ctx) != nil {
-		m.told = ""
+		m.logged = ""
 		return
 	}
 	info, err := r.Info(ctx)
 	if ctx.Err() != nil {
 		return
 	}
-	told := strings.Join(info.Risks, "; ")
+	reason := strings.Join(info.Risks, "; ")
 	if err != nil {
-		told = err.Error()
+		reason = err.Error()
 	} else {
 		m.last.Store(&redisInfo{info, time.Now()})
 	}
 	switch {
-	case told == m.told:
+	case reason == m.logged:
 	case err != nil:
 		m.log.Info("Redis does not say how full it is and whether it may lose messages", "event", "store_space", "error", err)
-	case told != "":
-		m.log.Warn("Redis may lose messages, or refuse them", "event", "store_unsafe", "reason", told)
+	case reason != "":
+		m.log.Warn("Redis may lose messages, or refuse them", "event", "store_unsafe", "reason", reason)
 	}
-	m.told = told
+	m.logged = reason
 }
 
 // check is the readiness check of the store. Its detail names the risks.
@@ -96,7 +95,7 @@ func (m *storeMonitor) check() ops.Check {
 	}}
 }
 
-// pause waits, or for the end of ctx.
+// pause waits for this time, or until ctx ends.
 func pause(ctx context.Context, long time.Duration) {
 	select {
 	case <-time.After(long):

@@ -7,20 +7,13 @@ import (
 
 // A ClientForm is how much of a client's address a log line shows. An address can be
 // personal data, so the operator chooses.
-type ClientForm int
+type ClientForm string
 
 // The forms of a client's address.
 const (
-	ClientPrefix ClientForm = iota // 192.0.2.0/24, 2001:db8:1::/48
-	ClientWhole                    // 192.0.2.7
-	ClientNone                     // the attribute is left out
-)
-
-// Prefixes of these lengths are commonly given to one customer or site, so that they show
-// where abuse comes from.
-const (
-	shownIPv4 = 24
-	shownIPv6 = 48
+	ClientPrefix ClientForm = "prefix" // 192.0.2.0/24, 2001:db8:1::/48
+	ClientWhole  ClientForm = "whole"  // 192.0.2.7
+	ClientNone   ClientForm = "none"   // the attribute is left out
 )
 
 // address returns the address in a value of a type that holds one.
@@ -41,32 +34,27 @@ func address(v any) (netip.Addr, bool) {
 // appendClient appends the address in this form, or nothing.
 func (f ClientForm) appendClient(b []byte, addr netip.Addr) []byte {
 	addr = addr.Unmap().WithZone("")
-	bits := shownIPv6
-	if addr.Is4() {
-		bits = shownIPv4
-	}
 	switch {
 	case !addr.IsValid() || f == ClientNone:
 		return b
 	case f == ClientWhole:
 		return addr.AppendTo(b)
-	default:
-		prefix, err := addr.Prefix(bits)
-		if err != nil {
-			return b // cannot happen: both lengths are valid
-		}
-		return prefix.AppendTo(b)
 	}
+	bits := 48 // like 24 bits of IPv4, commonly one customer or site
+	if addr.Is4() {
+		bits = 24
+	}
+	prefix, _ := addr.Prefix(bits) // both lengths are valid
+	return prefix.AppendTo(b)
 }
 
-// The user agent is the client's own text, as long as a header may be. Its beginning
-// is enough.
+// A user agent is a client's text and can be as long as a header. Its beginning is enough.
 const (
 	agentKey  = "user_agent"
 	agentSize = 120
 )
 
-// clean does in the standard library's handlers what an encoder does by itself.
+// clean does for the standard library's handlers what an encoder does itself.
 func (f ClientForm) clean(a slog.Attr) slog.Attr {
 	switch a.Value.Kind() {
 	case slog.KindString:

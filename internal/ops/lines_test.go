@@ -121,10 +121,10 @@ func TestLinesShowClientsAsChosen(t *testing.T) {
 					json, text = `,"client":"`+want+`"`, " client="+want
 				}
 				if got := record(t, lines(form), slog.Any("client", v), slog.Int("n", 1)); !strings.HasSuffix(got, `"request"`+json+`,"n":1}`+"\n") {
-					t.Errorf("%T %v in form %d: got %s, want %s", v, v, form, got, json)
+					t.Errorf("%T %v in form %s: got %s, want %s", v, v, form, got, json)
 				}
 				if got := record(t, console(form), slog.Any("client", v), slog.Int("n", 1)); !strings.HasSuffix(got, "msg=request"+text+" n=1\n") {
-					t.Errorf("%T %v in form %d on the console: got %s, want %s", v, v, form, got, text)
+					t.Errorf("%T %v in form %s on the console: got %s, want %s", v, v, form, got, text)
 				}
 			}
 		}

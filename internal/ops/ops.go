@@ -1,11 +1,10 @@
-// Package ops is what an operator sees of the running service: whether it
-// lives, whether it can serve, its figures, and its log lines.
+// Package ops is what an operator sees of the running service: liveness, readiness,
+// metrics, backup and takedown on a listener of their own, and log lines.
 //
-// The first three are served on a listener of its own. It is never public, because
-// it names what the service depends on. It is never rate limited, because an
-// orchestrator kills a service that refuses its probes. Nothing here knows
-// messages, stores or certificates: what there is to check and to count is passed
-// in.
+// The listener is never public, because it names what the service depends on. It is never
+// rate limited, because an orchestrator kills a service that refuses its probes. This
+// package knows no messages, stores or certificates: what to check, count and serve is
+// passed in.
 package ops
 
 import (
@@ -14,25 +13,22 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
-// NewHandler returns the whole of the operations listener:
+// NewHandler returns the handler of the operations listener:
 //
-//	/livez    200 as long as the process can answer at all
-//	/readyz   200 if ready says so, otherwise 503; JSON naming each check
-//	/metrics  metrics, where it is not nil
-//	/backup   backup, where it is not nil
+//	GET /livez       200 as long as the process can answer at all
+//	GET /readyz      200 if all checks pass, otherwise 503; JSON that names each check
+//	GET /metrics     metrics
+//	GET /backup      backup
+//	DELETE /msg/ID   204 once remove has removed that message, 404 if there is none
 //
-// for GET and HEAD, and with DELETE
-//
-//	/msg/ID   204 once remove has removed that message, 404 if there is none
-//
-// Any other method there is a 405, any other path a 404. It
-// answers where Host is an IP address, localhost, the listener's own name, or
-// absent; any other host is a 421. Otherwise a foreign page could read the
-// answers through the browser of someone who reaches the listener, with a name of
-// its own that resolves to the listener's address (DNS rebinding).
+// HEAD is as GET. Any other method is a 405, any other path a 404. A Host that is not an IP
+// address, localhost or the listener's own name is a 421: otherwise a foreign page could
+// read the answers through the browser of someone who can connect to the listener, with a
+// name of its own that resolves to the listener's address (DNS rebinding).
 func NewHandler(name string, ready *Readiness, metrics, backup http.Handler, remove Remove) http.Handler {
 	return &handler{name, ready, metrics, backup, remove}
 }
@@ -50,26 +46,44 @@ type handler struct {
 }
 
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// A cache or a browser must not keep or reinterpret what is true only now.
+	// Answers are true only now, so that no cache may keep them.
 	w.Header().Set("Cache-Control", "no-store")
 	w.Header().Set("X-Content-Type-Options", "nosniff")
-	serve, methods := h.route(r.URL.Path), "GET, HEAD"
-	allowed := r.Method == http.MethodGet || r.Method == http.MethodHead
-	if id, found := strings.CutPrefix(r.URL.Path, "/msg/"); found {
-		serve, methods = func(w http.ResponseWriter, r *http.Request) { h.serveRemove(w, r, id) }, http.MethodDelete
-		allowed = r.Method == http.MethodDelete
+	serve := h.route(r.URL.Path)
+	methods := []string{http.MethodGet, http.MethodHead}
+	if strings.HasPrefix(r.URL.Path, messages) {
+		methods = []string{http.MethodDelete}
 	}
 	switch {
 	case !h.answersTo(r.Host):
 		writeStatus(w, http.StatusMisdirectedRequest, "ask by IP address, as localhost, or by the name in --listen-ops")
 	case serve == nil:
 		writeStatus(w, http.StatusNotFound, "not found")
-	case !allowed:
-		w.Header().Set("Allow", methods)
+	case !slices.Contains(methods, r.Method):
+		w.Header().Set("Allow", strings.Join(methods, ", "))
 		writeStatus(w, http.StatusMethodNotAllowed, "method not allowed")
 	default:
 		serve(w, r)
 	}
+}
+
+const messages = "/msg/" // and an id
+
+// route returns nil for an unknown path. A ServeMux would answer //livez with a redirect.
+func (h *handler) route(path string) http.HandlerFunc {
+	switch {
+	case path == "/livez":
+		return serveLive
+	case path == "/readyz":
+		return h.serveReady
+	case path == "/metrics":
+		return h.metrics.ServeHTTP
+	case path == "/backup":
+		return h.backup.ServeHTTP
+	case strings.HasPrefix(path, messages):
+		return h.serveRemove
+	}
+	return nil
 }
 
 // answersTo reports whether a request with this Host field is meant for us.
@@ -84,24 +98,8 @@ func (h *handler) answersTo(host string) bool {
 	return host == "" || strings.EqualFold(name, "localhost") || strings.EqualFold(name, h.name)
 }
 
-// route returns nil for a path that is not here. It is not a ServeMux: that
-// would answer //livez and its like with a redirect.
-func (h *handler) route(path string) http.HandlerFunc {
-	switch {
-	case path == "/livez":
-		return serveLive
-	case path == "/readyz":
-		return h.serveReady
-	case path == "/metrics" && h.metrics != nil:
-		return h.metrics.ServeHTTP
-	case path == "/backup" && h.backup != nil:
-		return h.backup.ServeHTTP
-	}
-	return nil
-}
-
-func (h *handler) serveRemove(w http.ResponseWriter, r *http.Request, id string) {
-	switch found, err := h.remove(r.Context(), id); {
+func (h *handler) serveRemove(w http.ResponseWriter, r *http.Request) {
+	switch found, err := h.remove(r.Context(), strings.TrimPrefix(r.URL.Path, messages)); {
 	case err != nil:
 		writeStatus(w, http.StatusServiceUnavailable, "the message is not removed: "+err.Error())
 	case !found:
@@ -111,8 +109,8 @@ func (h *handler) serveRemove(w http.ResponseWriter, r *http.Request, id string)
 	}
 }
 
-// serveLive checks nothing: an orchestrator restarts what is not alive, and a
-// restart mends neither a store nor a certificate.
+// serveLive checks nothing: an orchestrator restarts a service that is not alive, and a
+// restart repairs neither a store nor a certificate.
 func serveLive(w http.ResponseWriter, _ *http.Request) {
 	writeStatus(w, http.StatusOK, "alive")
 }
@@ -143,5 +141,5 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n')) // an error means that the prober has gone
+	_, _ = w.Write(append(body, '\n')) // an error means that the client has gone
 }

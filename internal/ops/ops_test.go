@@ -60,7 +60,6 @@ func TestHandlerAnswers(t *testing.T) {
 		{"POST elsewhere", "POST", "/x", healthy, 404, answer{Status: "not found"}},
 		{"below", "GET", "/livez/", healthy, 404, answer{Status: "not found"}},
 		{"not cleaned", "GET", "//livez", healthy, 404, answer{Status: "not found"}},
-		{"no metrics", "GET", "/metrics", healthy, 404, answer{Status: "not found"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			resp, got := get(t, tc.handler, tc.method, tc.path)

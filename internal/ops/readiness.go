@@ -7,11 +7,11 @@ import (
 )
 
 const (
-	// checkTimeout bounds all checks of one report. Probes give up after a few
-	// seconds, and could not tell which check it was.
+	// checkTimeout bounds all checks of one report. It is shorter than the timeout of
+	// probes, so that the report arrives and names the check that failed.
 	checkTimeout = time.Second
-	// reportLife is how long a report is kept: however often somebody probes, the
-	// store is asked once a second.
+	// reportLife is how long a report is kept, so that probes ask the store at most
+	// once a second.
 	reportLife = time.Second
 )
 
@@ -20,8 +20,8 @@ type Check struct {
 	// Name identifies the check in the report: "store", "certificate".
 	Name string
 	// Run returns nil if all is well, and returns soon after its context ends.
-	// Everybody who reaches the operations listener sees the detail and the error's
-	// text, so they must not hold a secret. Calls do not overlap.
+	// The operations listener shows the detail and the error's text, so they must not
+	// hold a secret. Calls do not overlap.
 	Run func(context.Context) (detail string, err error)
 }
 
@@ -52,7 +52,7 @@ type Readiness struct {
 
 	mu    sync.Mutex // guards what follows, and the checks' runs
 	last  Report
-	until time.Time // the end of last's life
+	until time.Time // when last expires
 }
 
 // NewReadiness returns a Readiness over these checks. Without any it is always
@@ -67,7 +67,7 @@ func (r *Readiness) Report(ctx context.Context) Report {
 	if time.Now().Before(r.until) {
 		return r.last
 	}
-	// A prober that leaves must not make the others' report a failure.
+	// The report is for others too, so that it ignores the cancellation of this probe.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), checkTimeout)
 	defer cancel()
 	report := make(Report, len(r.checks))
