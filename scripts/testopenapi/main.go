@@ -60,8 +60,11 @@ func createAndRead(ctx context.Context, client *ClientWithResponses) error {
 	if err != nil {
 		return err
 	}
-	if read.JSON200 == nil || read.JSON200.Message != text {
+	if read.JSON200 == nil {
 		return fmt.Errorf("read: got %s %s", read.HTTPResponse.Status, read.Body)
+	}
+	if message, err := read.JSON200.AsMessage(); err != nil || message.Message != text {
+		return fmt.Errorf("read: got %s, %v", read.Body, err)
 	}
 	form, err := client.CreateWithFormdataBodyWithResponse(ctx, nil, CreateFormdataRequestBody{Message: text})
 	if err != nil {
