@@ -69,7 +69,7 @@ func (s *backupStream) Write(p []byte) (int, error) {
 // backup is the command: it copies the embedded store of the service on this
 // machine to a new file.
 func backup(ctx context.Context, o *options, path string) (err error) {
-	answer, err := o.askOps(ctx, "/backup")
+	answer, err := o.askOps(ctx, http.MethodGet, "/backup")
 	if err != nil {
 		return fmt.Errorf("no backup: %w", err)
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -36,7 +37,7 @@ const healthTimeout = 3 * time.Second
 func health(ctx context.Context, o *options) error {
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
-	answer, err := o.askOps(ctx, "/readyz")
+	answer, err := o.askOps(ctx, http.MethodGet, "/readyz")
 	if err != nil {
 		return fmt.Errorf("not healthy: %w", err)
 	}
@@ -48,8 +49,24 @@ func health(ctx context.Context, o *options) error {
 	return nil
 }
 
+// takedown removes a message, named by its link or its id, from the service on this machine.
+func takedown(ctx context.Context, o *options, link string) error {
+	id := link[strings.LastIndex(link, "/")+1:]
+	id, _, _ = strings.Cut(id, "#") // the key, which is nobody's business
+	answer, err := o.askOps(ctx, http.MethodDelete, "/msg/"+url.PathEscape(id))
+	if err != nil {
+		return fmt.Errorf("not removed: %w", err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	if answer.StatusCode != http.StatusNoContent {
+		report, _ := io.ReadAll(io.LimitReader(answer.Body, 4<<10))
+		return fmt.Errorf("not removed: %s: %s", answer.Status, strings.TrimSpace(string(report)))
+	}
+	return nil
+}
+
 // askOps asks the operations listener of the service on this machine.
-func (o *options) askOps(ctx context.Context, path string) (*http.Response, error) {
+func (o *options) askOps(ctx context.Context, method, path string) (*http.Response, error) {
 	host, port, err := net.SplitHostPort(o.ListenOps)
 	if err != nil {
 		return nil, usageError{err}
@@ -57,7 +74,7 @@ func (o *options) askOps(ctx context.Context, path string) (*http.Response, erro
 	if addr, err := netip.ParseAddr(host); host == "" || err == nil && addr.IsUnspecified() {
 		host = "localhost"
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(host, port)+path, nil) //nolint:gosec // the operator names the address
+	request, err := http.NewRequestWithContext(ctx, method, "http://"+net.JoinHostPort(host, port)+path, nil) //nolint:gosec // the operator names the address
 	if err != nil {
 		return nil, err
 	}

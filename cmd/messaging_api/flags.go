@@ -66,7 +66,7 @@ type options struct {
 	LogLevel  string
 	Drain     time.Duration
 
-	backupFile string // of the command backup
+	operand string // of the commands that take one
 
 	settings []slog.Attr // all of these, for the log
 }
@@ -195,6 +195,7 @@ var commands = [][2]string{
 	{"health", "Ask a running service whether it is ready; exit 0 or 1."},
 	{"check", "Validate the configuration and the files that it names, and try the store; nothing listens."},
 	{"backup", "Copy the embedded store of a running service to a new file: backup FILE."},
+	{"takedown", "Remove a message from a running service: takedown LINK."},
 	{"version", "Print the version."},
 	{"help", "Print this."},
 }
@@ -240,8 +241,11 @@ func parse(args, env []string, stdout io.Writer) (*options, string, error) {
 	return o, command, nil
 }
 
-// command returns the first of the words that are not flags, or the default command. Only
-// backup takes another word.
+// operands are what commands take besides flags.
+var operands = map[string]string{"backup": "FILE", "takedown": "LINK"}
+
+// command returns the first of the words that are not flags, or the default command. It
+// keeps the operand of a command that takes one.
 func (o *options) command(words []string) (string, error) {
 	if len(words) == 0 {
 		return commands[0][0], nil
@@ -250,11 +254,11 @@ func (o *options) command(words []string) (string, error) {
 	for _, c := range commands {
 		known = append(known, c[0])
 	}
-	if words[0] == "backup" {
+	if operand := operands[words[0]]; operand != "" {
 		if len(words) != 2 || words[1] == "" {
-			return "", errors.New("backup: needs the name of a new file: messaging_api backup FILE")
+			return "", fmt.Errorf("%s: needs one argument: messaging_api %[1]s %s", words[0], operand)
 		}
-		o.backupFile = words[1]
+		o.operand = words[1]
 		return words[0], nil
 	}
 	if len(words) > 1 || !slices.Contains(known, words[0]) {

@@ -38,7 +38,9 @@ func run(ctx context.Context, hangups <-chan os.Signal, args, env []string, stdo
 	case "check":
 		return check(ctx, o, stdout)
 	case "backup":
-		return backup(ctx, o, o.backupFile)
+		return backup(ctx, o, o.operand)
+	case "takedown":
+		return takedown(ctx, o, o.operand)
 	case "version":
 		_, err = fmt.Fprintln(stdout, version())
 		return err

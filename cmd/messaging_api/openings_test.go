@@ -297,18 +297,28 @@ func TestTakedown(t *testing.T) {
 			if a, err := s.open(c, claimed, claimOf(1)); err != nil || a.status != http.StatusGone {
 				t.Errorf("a live claim after it: got %d %v, want 410", a.status, err)
 			}
+			byCommand := s.limited(c, 1).MessageID
+			for link, code := range map[string]int{"https://msg.example/msg/" + byCommand + "#1secret": 0, "00000000-0000-4000-8000-000000000000": 1} {
+				command := program(t, nil, "takedown", link, "--listen-ops="+s.ops)
+				if out, _ := command.CombinedOutput(); command.ProcessState.ExitCode() != code {
+					t.Errorf("the command: exit %d, want %d: %s", command.ProcessState.ExitCode(), code, out)
+				}
+			}
+			if a := s.must(c, http.MethodGet, "/msg/"+byCommand, ""); a.status != http.StatusGone {
+				t.Errorf("reading after the command: got %d, want 410", a.status)
+			}
 			if got := takeDown("00000000-0000-4000-8000-000000000000"); got != http.StatusNotFound {
 				t.Errorf("takedown of nothing: got %d, want 404", got)
 			}
-			if got := s.scrape()[`message_events_total{event="taken_down"}`]; got != 3 {
-				t.Errorf("the metric counts %v, want 3", got)
+			if got := s.scrape()[`message_events_total{event="taken_down"}`]; got != 4 {
+				t.Errorf("the metric counts %v, want 4", got)
 			}
 			s.stop()
 			log := s.stdout.String()
-			if got := strings.Count(log, `"event":"taken_down"`); got != 3 {
-				t.Errorf("the log names %d takedowns, want 3: %s", got, log)
+			if got := strings.Count(log, `"event":"taken_down"`); got != 4 {
+				t.Errorf("the log names %d takedowns, want 4: %s", got, log)
 			}
-			for _, id := range []string{plain, limited, claimed} {
+			for _, id := range []string{plain, limited, claimed, byCommand} {
 				if strings.Contains(log, id) {
 					t.Errorf("the log holds an id")
 				}
