@@ -1,4 +1,4 @@
-// Agefile encrypts and decrypts with Go's age and the key of a link, for the tests
+// Command agefile encrypts and decrypts with Go's age and the key of a link, for the tests
 // of the page: agefile seal LINK, agefile open LINK, from standard input to output.
 package main
 
