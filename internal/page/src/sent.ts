@@ -38,11 +38,8 @@ export function sent(api: API, root: string, message: Sent, another: () => void)
   });
   const end = (name: "takenBack" | "tooLate" | "gone", openings: string[] = []): void => {
     watch?.stop();
-    left.set("openedOn", { times: times(openings) });
-    leftLine.hidden = openings.length === 0;
-    takeBack.remove();
-    failedLine.hidden = true;
-    opened.set(name);
+    show(heading("message"), note(t(name)), openings.length > 0 ? h("p", {}, t("openedOn", { times: times(openings) })) : null,
+      h("div", { class: "actions" }, button("another", another)));
   };
   const withdraw = async (): Promise<void> => {
     takeBack.disabled = true;
