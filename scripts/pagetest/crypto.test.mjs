@@ -2,15 +2,53 @@
 
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { readFileSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
+import { connect } from "node:tls";
 import { launch, Person } from "./people.mjs";
 import { ask, post, start } from "./service.mjs";
 
-const { AGEFILE, KEYS_BUNDLE, VECTORS } = process.env;
+const { AGEFILE, KEYS_BUNDLE, MSG, VECTORS } = process.env;
 
 /** age runs Go's age: seal or open, with the key of a link. */
 const age = (command, link, input) => execFileSync(AGEFILE, [command, link], { input, maxBuffer: 1 << 24 }).toString();
+
+/** pin is what msg trusts: the SHA-256 of the service's public key. */
+function pin({ origin }) {
+  const { hostname, port } = new URL(origin);
+  return new Promise((resolve, reject) => {
+    const socket = connect({ host: hostname, port, rejectUnauthorized: false }, () => {
+      const key = socket.getPeerX509Certificate().publicKey.export({ type: "spki", format: "der" });
+      socket.destroy();
+      resolve("sha256//" + createHash("sha256").update(key).digest("base64"));
+    });
+    socket.on("error", reject);
+  });
+}
+
+test("exchanges links with msg, with and without a passphrase", async (t) => {
+  const service = await start(t);
+  const person = await Person.meet(t, await launch(t), service);
+  const secret = service.home + "/passphrase";
+  const env = { PATH: process.env.PATH, HOME: service.home, MSG_SERVER: service.origin, MSG_PIN: await pin(service) };
+  const msg = (args, input) => execFileSync(MSG, args, { input, env, stdio: ["pipe", "pipe", "ignore"] }).toString();
+  const text = "Grüße an 🌾,\r\nzwei Zeilen.";
+  for (const passphrase of ["", "Paßwort 日本"]) {
+    writeFileSync(secret, passphrase);
+    const flags = passphrase ? ["--passphrase-file", secret] : [];
+    const ours = await person.send(text, { passphrase });
+    assert.equal(msg(["read", ...flags, ours]), text.replaceAll("\r\n", "\n"), "msg reads what the page sent");
+    const theirs = msg(["send", ...flags], text).trim();
+    await person.visit(theirs);
+    if (passphrase) {
+      await person.write("Passphrase", passphrase);
+      await person.press("Continue");
+    }
+    await person.press("Open message");
+    assert.equal(await person.message(), text, "the page reads what msg sent");
+  }
+});
 
 for (const name of ["Chromium", "Firefox"]) {
   test(`${name}: derives what the vectors say`, async (t) => {
