@@ -50,7 +50,7 @@ test_acl() {
   }
   [ "$(as_service "$1" ping)" = PONG ] || fail "with the password, the backend network does not get in"
   for command in 'keys "*"' flushall 'config get "*"' 'eval "return redis.call(\"get\", KEYS[1])" 1 foreign' \
-    'get foreign' 'set foreign x' 'del msg:x' 'scan 0' monitor 'client list' 'acl list' shutdown; do
+    'get foreign' 'set foreign x' 'del foreign' 'getdel msg:x' 'scan 0' monitor 'client list' 'acl list' shutdown; do
     answer=$(as_service "$1" "$command") || true
     [[ $answer = *NOPERM* ]] || fail "the service's user may $command: $answer"
   done
