@@ -14,7 +14,7 @@ debian="$cache/debian-$debian_packages.tar"
 
 base_images() {
   base_image "$(from Dockerfile)" standin_golang \
-    "$(go version; cat "$root/go.sum" "$root/scripts/testdeploy/standins.sh")"
+    "$(go version; cat "$root/go.mod" "$root/go.sum" "$root/scripts/testdeploy/standins.sh")"
   base_image "$(from deploy/redis/Dockerfile)" standin_redis \
     "$(cat "$root/scripts/testdeploy/standins.sh")"
 }
@@ -133,7 +133,7 @@ END
   standin_build "$1" "$2" "$run/empty" <"$run/empty/Dockerfile"
 }
 
-# This machine's Go, with the modules of go.sum in its cache. With GOPROXY=off a missing
+# This machine's Go, with the modules of go.mod in its cache. With GOPROXY=off a missing
 # module fails at once. Compiling the standard library here saves most of a build's
 # time later.
 standin_golang() {
