@@ -20,6 +20,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -83,12 +84,12 @@ type visitor struct {
 	*service
 	secrets
 	host    string
-	origin  string      // of the page that has the request sent, where there is one
-	answers sync.Map    // keyed by the statuses that were seen
-	owner   string      // the owner token of the last message made from JSON
-	bearer  string      // the token that the request shows, where it has one
-	paths   []string    // of the messages made
-	written [][2]string // what the service wrote, by where
+	origin  string       // of the page that has the request sent, where there is one
+	answers sync.Map     // keyed by the statuses that were seen
+	owner   atomic.Value // the owner token of the last message made from JSON, a string
+	bearer  string       // the token that the request shows, where it has one
+	paths   []string     // of the messages made
+	written [][2]string  // what the service wrote, by where
 }
 
 // ask returns the status and the link of an answer.
@@ -126,7 +127,7 @@ func (v *visitor) request(c *http.Client, method, target, contentType, body stri
 	_ = json.NewDecoder(answer.Body).Decode(&created) // most answers are others
 	if created.OwnerToken != "" {
 		v.keep(created.OwnerToken)
-		v.owner = created.OwnerToken
+		v.owner.Store(created.OwnerToken)
 	}
 	_, _ = io.Copy(io.Discard, answer.Body)
 	_ = answer.Body.Close()
@@ -198,7 +199,8 @@ func (v *visitor) limit(c *http.Client) {
 	for _, take := range []bool{false, true} {
 		_, link := v.ask(c, "POST", "/", "application/json",
 			`{"message":"`+v.fresh()+`","ttl":600,"reads":1,"proof_hash":"`+encode(hash[:])+`"}`)
-		path, owner := v.link(link), v.owner
+		path := v.link(link)
+		owner, _ := v.owner.Load().(string)
 		claim := v.fresh()
 		v.ask(c, "POST", path, "application/json", `{"claim":"`+claim+`"}`)
 		v.ask(c, "POST", path, "application/json", `{"proof":"`+v.fresh()+`","claim":"`+v.fresh()+`"}`)
