@@ -20,7 +20,7 @@ import (
 )
 
 // patience is how long an honest client waits at most for an answer, and for its
-// connection, whatever others do. A busy machine needs much of it. The test logs the
+// connection while others load the service. A busy machine needs much of it. The test logs the
 // longest that it took.
 const patience = 30 * time.Second
 

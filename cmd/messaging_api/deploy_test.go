@@ -31,7 +31,7 @@ func TestEnvFileWinsOverComposeFiles(t *testing.T) {
 		}
 		for _, match := range found {
 			if name, value := match[1], match[2]; !strings.HasPrefix(value, `"${`+name+`-`) {
-				t.Errorf("%s sets %s to %s whatever .env says", file, name, value)
+				t.Errorf("%s sets %s to %s and ignores .env", file, name, value)
 			}
 		}
 	}

@@ -93,7 +93,7 @@ const ask = async (headers) => {
 	}
 }
 
-// Links and redirects begin with the public URL, whatever host a proxy asks for; its
+// Links and redirects begin with the public URL, also when a proxy asks for another host; its
 // host is served too.
 func TestPublicURL(t *testing.T) {
 	s := start(t, "--tls=off", "--trusted-proxy=127.0.0.1/32", "--host=backend", "--public-url=https://MSG.example:8443/notes/", "--listen-http=127.0.0.1:0")

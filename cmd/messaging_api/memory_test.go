@@ -50,7 +50,7 @@ func (s *service) expectRoom() {
 	}
 }
 
-// Bodies that stop before their end are bounded in memory, whoever sends them.
+// Bodies that stop before their end are bounded in memory, for one client and for all.
 // Those of the client that holds most make room for an honest client.
 func TestStalledBodies(t *testing.T) {
 	const size, perClient, clients = 1 << 20, 12, 24 // more than all bodies may hold
