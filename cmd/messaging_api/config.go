@@ -203,7 +203,7 @@ func (o *options) validateStore() error {
 
 // limits returns the bounds of a new message.
 func (o *options) limits() web.Limits {
-	return web.Limits{MaxBytes: int64(o.MaxBytes), TTL: o.TTL, TTLMax: o.TTLMax, Grace: readTimeout}
+	return web.Limits{MaxBytes: int64(o.MaxBytes), TTL: o.TTL, TTLMax: o.TTLMax}
 }
 
 // filePath returns the embedded store's file. The result is false for Redis.

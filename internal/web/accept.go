@@ -16,13 +16,6 @@ const (
 	asText
 )
 
-// What is looked at of an Accept field. Browsers send less than 200 bytes; a long
-// list would cost more than the answer.
-const (
-	acceptBytes    = 1 << 10
-	acceptElements = 32
-)
-
 // A ranking is what a client's Accept fields say of each of our types.
 type ranking struct{ json, text, html preference }
 
@@ -45,41 +38,32 @@ func (k ranking) page() bool {
 	return k.html.specific == 3 && k.html.above(k.json) && k.html.above(k.text)
 }
 
-// rank reads the Accept fields. A client that says nothing takes anything. What is
-// not looked at counts as "*/*".
+// rank reads the Accept fields. A client that says nothing takes anything.
 func rank(accept []string) (k ranking) {
-	everything := preference{1, fullWeight}
-	empty, cut := eachElement(accept, func(name string, weight int) {
+	empty := eachElement(accept, func(name string, weight int) {
 		k.json.consider(name, "application/json", "application/*", weight)
 		k.text.consider(name, "text/plain", "text/*", weight)
 		k.html.consider(name, "text/html", "text/*", weight)
 	})
 	if empty {
+		everything := preference{1, fullWeight}
 		return ranking{everything, everything, everything}
-	}
-	if cut {
-		for _, p := range []*preference{&k.json, &k.text, &k.html} {
-			p.consider("*/*", "", "", fullWeight)
-		}
 	}
 	return k
 }
 
-// eachElement calls f with the elements of a list and their weights. It ignores
-// parameters other than the weight, and skips a malformed element, so that it does
-// not turn the rest of the list into a refusal. It reports whether the list has no
-// element, and whether it is too long and was cut.
-func eachElement(fields []string, f func(name string, weight int)) (empty, cut bool) {
+// eachElement calls f with the elements of a list and their weights, and reports
+// whether there are none. It ignores other parameters, and skips a malformed
+// element, so that it does not turn the rest of the list into a refusal. A list
+// that is much longer than those of browsers (200 bytes) would cost more than the
+// answer, and counts as empty.
+func eachElement(fields []string, f func(name string, weight int)) (empty bool) {
 	list := strings.Join(fields, ",")
-	if cut = len(list) > acceptBytes; cut {
-		list = list[:strings.LastIndexByte(list[:acceptBytes], ',')+1]
+	if len(list) > 1<<10 || strings.Count(list, ",") >= 32 {
+		return true
 	}
-	empty = !cut
-	elements := 0
+	empty = true
 	for element := range strings.SplitSeq(list, ",") {
-		if elements++; elements > acceptElements {
-			return false, true
-		}
 		name, params, _ := strings.Cut(element, ";")
 		if name = strings.TrimSpace(name); name == "" {
 			continue
@@ -89,11 +73,8 @@ func eachElement(fields []string, f func(name string, weight int)) (empty, cut b
 			f(name, weight)
 		}
 	}
-	return empty, cut
+	return empty
 }
-
-// admitsJSON reports whether a client accepts JSON.
-func admitsJSON(accept []string) bool { return rank(accept).json.weight > 0 }
 
 // negotiated returns the form in which this request is answered. It negotiates
 // once.

@@ -50,9 +50,8 @@ func TestAccept(t *testing.T) {
 		{"text after too many empty elements", []string{strings.Repeat(",", 32) + "text/plain"}, typeJSON},
 		{"text after too many fields", append(slices.Repeat([]string{"a/b"}, 32), "text/plain"), typeJSON},
 		{"text after too many bytes in fields", append(slices.Repeat([]string{strings.Repeat("a", 512)}, 2), "text/plain"), typeJSON},
-		{"text before too many bytes", []string{"text/plain," + strings.Repeat("a", 2000)}, typeUTF8},
-		{"text as the last that is looked at", []string{strings.Repeat("a/b,", 31) + "text/plain,a/b"}, typeUTF8},
-		{"an element across the bound", []string{strings.Repeat(" ", 1015) + "a/b,text/plain"}, typeJSON},
+		{"text before too many bytes", []string{"text/plain," + strings.Repeat("a", 2000)}, typeJSON},
+		{"text as the last that is looked at", []string{strings.Repeat("a/b,", 31) + "text/plain"}, typeUTF8},
 		{"only what is too long", []string{strings.Repeat("a", 2000)}, typeJSON},
 
 		{"another type", []string{"image/png"}, refused},

@@ -9,12 +9,6 @@ import (
 	"time"
 )
 
-// announced returns the length that the body's header says, at most MaxBytes; 0 if
-// it says none.
-func (l Limits) announced(r *http.Request) int {
-	return int(min(max(r.ContentLength, 0), l.MaxBytes))
-}
-
 // readBody reads at most MaxBytes. Every error is a refusal.
 func (l Limits) readBody(x *Exchange, r *http.Request) ([]byte, error) {
 	if r.ContentLength > l.MaxBytes {
@@ -52,7 +46,7 @@ func (l Limits) readAll(x *Exchange, r *http.Request) ([]byte, error) {
 			}
 			b = append(make([]byte, 0, grown), b...)
 		}
-		l.paceBody(x, len(b))
+		x.paceBody(len(b))
 		if x.cut.Load() { // after the deadlines, which replace that of the cut
 			return nil, os.ErrDeadlineExceeded
 		}
@@ -71,11 +65,6 @@ func (l Limits) readAll(x *Exchange, r *http.Request) ([]byte, error) {
 	}
 }
 
-// paceRate is how fast, in bytes a second, a body or an answer has to move on
-// average after a grace. An absolute deadline would cut large transfers on slow
-// lines, or let a trickle hold a connection for minutes.
-const paceRate = 1 << 10
-
 // paced returns the deadline for the byte after the first n.
 func paced(start time.Time, grace time.Duration, n int) time.Time {
 	return start.Add(grace + time.Duration(n)*time.Second/paceRate)
@@ -83,12 +72,9 @@ func paced(start time.Time, grace time.Duration, n int) time.Time {
 
 // paceBody sets the deadline for the next byte of a body after n have come. It also
 // moves the deadline for the answer, which would pass while a large body comes.
-func (l Limits) paceBody(x *Exchange, n int) {
-	if l.Grace == 0 {
-		return
-	}
+func (x *Exchange) paceBody(n int) {
 	control := http.NewResponseController(x.w)
-	until := paced(x.start, l.Grace, n)
+	until := paced(x.start, bodyGrace, n)
 	_ = control.SetReadDeadline(until)
 	if n > smallAnswer {
 		_ = control.SetWriteDeadline(until.Add(answerGrace))

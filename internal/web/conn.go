@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"io"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -18,14 +18,9 @@ import (
 
 type connKey struct{}
 
-// ConnContext is for http.Server: it shows Serve the connection of a request, a
-// *conn or, for HTTP/2, a *transport.
+// ConnContext is for http.Server: it shows Serve the connection of a request.
 func (l *Listener) ConnContext(ctx context.Context, c net.Conn) context.Context {
-	h1, h2 := protocol(c)
-	if h1 != nil {
-		return context.WithValue(ctx, connKey{}, h1)
-	}
-	return context.WithValue(ctx, connKey{}, h2)
+	return context.WithValue(ctx, connKey{}, connection(c))
 }
 
 // ConnState is for http.Server: a connection that is idle again has no handler and
@@ -34,24 +29,24 @@ func (l *Listener) ConnState(c net.Conn, state http.ConnState) {
 	if state != http.StateIdle {
 		return
 	}
-	h1, h2 := protocol(c)
-	if h1 != nil {
-		h1.answering = false
-	} else {
-		h2.requests.Store(0)
+	switch c := connection(c).(type) {
+	case *conn:
+		c.answering = false
+	case *transport:
+		c.requests.Store(0)
 	}
 }
 
-// protocol returns what is ours of a connection that a Listener returned: either
-// of HTTP/1 or of HTTP/2.
-func protocol(c net.Conn) (*conn, *transport) {
+// connection returns what is ours of a connection that a Listener returned: a *conn
+// of HTTP/1 or a *transport of HTTP/2.
+func connection(c net.Conn) net.Conn {
 	switch c := c.(type) {
 	case *conn:
-		return c, nil
+		return c
 	case *tlsConn:
-		return &c.conn, nil
+		return &c.conn
 	}
-	return nil, c.(*tls.Conn).NetConn().(*transport)
+	return c.(*tls.Conn).NetConn()
 }
 
 // A transport is the connection under TLS. Of HTTP/2 it counts the requests since
@@ -72,17 +67,12 @@ func (t *transport) NetConn() net.Conn { return t.Conn }
 type conn struct {
 	net.Conn
 	listener  *Listener
-	answering bool         // set by Serve, cleared when idle
+	answering bool // set by Serve, cleared when idle
+	first     firstHead
+
 	headed    bool         // the head of this answer was written
 	requestID string       // of this answer
 	headers   *headerBlock // of this answer
-	first     firstHead
-}
-
-// answer begins a handler's answer. Where splice is true it comes without its
-// block of headers, which setHeaders chooses.
-func (c *conn) answer(requestID string, splice bool) {
-	c.answering, c.headed, c.requestID = true, !splice, requestID
 }
 
 // Read keeps the head of the first request.
@@ -178,19 +168,9 @@ func serverRefusal(status int) string {
 	}
 }
 
-// refuse answers what could not be read as a request, and discards the input that
-// follows. The caller closes the connection.
+// refuse answers what could not be read as a request, logs and counts it, and
+// discards the input that follows. The caller closes the connection.
 func (l *Listener) refuse(c net.Conn, status int, detail string) error {
-	_, err := c.Write(l.refusal(c, status, detail))
-	if err == nil {
-		drainConnection(c)
-	}
-	return err
-}
-
-// refusal logs and counts what could not be read as a request, and returns the
-// HTTP/1.1 answer.
-func (l *Listener) refusal(c net.Conn, status int, detail string) []byte {
 	id := uuid.NewString()
 	body := problem(status, detail)
 	if sender := l.log.Sender(c.RemoteAddr().String(), nil); !l.log.Suppress(sender, status, "") {
@@ -204,16 +184,11 @@ func (l *Listener) refusal(c net.Conn, status int, detail string) []byte {
 			slog.Int("status", status), slog.Int("bytes", len(body)))
 	}
 	l.observer.Request(otherRoute, "HTTP/1.1", status, 0) // no request was read, so there is no duration
-	answer := http.Response{
-		StatusCode: status, ProtoMajor: 1, ProtoMinor: 1, Close: true,
-		Header:        http.Header{"Content-Type": problemType, "Date": {time.Now().UTC().Format(http.TimeFormat)}, RequestIDHeader: {id}},
-		Body:          io.NopCloser(bytes.NewReader(body)),
-		ContentLength: int64(len(body)),
+	_, err := fmt.Fprintf(c, "HTTP/1.1 %d %s\r\nConnection: close\r\nContent-Length: %d\r\nContent-Type: %s\r\n"+
+		"Date: %s\r\n%s: %s\r\n%s\r\n%s", status, http.StatusText(status), len(body), problemType[0],
+		time.Now().UTC().Format(http.TimeFormat), RequestIDHeader, id, l.headers.lines, body)
+	if err == nil {
+		drainConnection(c)
 	}
-	for _, h := range l.headers.fields {
-		answer.Header[h.name] = h.value
-	}
-	var b bytes.Buffer
-	_ = answer.Write(&b) // a buffer takes everything
-	return b.Bytes()
+	return err
 }

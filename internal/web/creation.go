@@ -18,7 +18,6 @@ type Limits struct {
 	MaxBytes int64         // of a request's body
 	TTL      time.Duration // of a message that names none; whole seconds
 	TTLMax   time.Duration // whole seconds
-	Grace    time.Duration // before a body must come at paceRate; 0: only the server's deadlines hold
 }
 
 // members are those of a creation, in the words of the API.
@@ -53,19 +52,16 @@ func (l Limits) readCreation(x *Exchange, r *http.Request) (message.Draft, error
 	if err != nil {
 		return message.Draft{}, err
 	}
-	if !utf8.Valid(body) {
-		return message.Draft{}, badRequest("The body is not UTF-8.")
-	}
 	var c creation
 	switch media {
 	case mediaText:
 		if fetchedJSON(r.Header, body) {
 			return message.Draft{}, errFetchedJSON
 		}
-		c, err = parseQuery(query)
+		c, err = parseFields(query, "query parameter", members[1:])
 		c.text = body
 	case mediaForm:
-		c, err = parseForm(string(body))
+		c, err = parseFields(string(body), "form field", members)
 		if err != nil && !bytes.Contains(body, []byte("message=")) {
 			err = x.withHint(r, err) // a text was sent where a form was announced
 		}
@@ -83,9 +79,16 @@ func (l Limits) judge(c creation) (d message.Draft, err error) {
 	if len(c.text) == 0 {
 		return d, badRequest(`The message is missing or empty.`)
 	}
-	d.Text = c.text
-	if d.TTL, err = l.parseTTL(c.ttl); err != nil {
-		return d, err
+	if !utf8.Valid(c.text) {
+		return d, badRequest("The message is not UTF-8.")
+	}
+	d.Text, d.TTL = c.text, l.TTL
+	if c.ttl != "" {
+		seconds, err := wholeNumber("ttl", " of seconds", c.ttl, int(l.TTLMax/time.Second))
+		if err != nil {
+			return d, err
+		}
+		d.TTL = time.Duration(seconds) * time.Second
 	}
 	if c.reads != "" {
 		if d.Reads, err = wholeNumber("reads", "", c.reads, message.MaxReads); err != nil {
@@ -140,15 +143,6 @@ func mediaType(h http.Header) (string, error) {
 		return "", errMedia
 	}
 	return media, nil
-}
-
-// parseTTL reads a lifetime in whole seconds; "" is the default.
-func (l Limits) parseTTL(s string) (time.Duration, error) {
-	if s == "" {
-		return l.TTL, nil
-	}
-	n, err := wholeNumber("ttl", " of seconds", s, int(l.TTLMax/time.Second))
-	return time.Duration(n) * time.Second, err
 }
 
 // wholeNumber reads a number from 1 to most.

@@ -5,27 +5,12 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"unicode/utf8"
 )
-
-// parseQuery returns what a query says of a message: all but the text.
-func parseQuery(query string) (creation, error) {
-	return parseFields(query, "query parameter", members[1:]...)
-}
-
-// parseForm returns what a form says.
-func parseForm(body string) (creation, error) {
-	c, err := parseFields(body, "form field", members...)
-	if err == nil && !utf8.Valid(c.text) {
-		err = badRequest(`The form field "message" is not UTF-8.`)
-	}
-	return c, err
-}
 
 // parseFields reads name=value&… as forms and queries are encoded (URL Standard,
 // section 5.1, where a semicolon separates nothing). It refuses unknown names, or a
 // misspelled ttl would become the default, repeated names and empty values.
-func parseFields(s, kind string, known ...string) (c creation, err error) {
+func parseFields(s, kind string, known []string) (c creation, err error) {
 	if strings.Count(s, "&") >= 16 { // a body of separators would cost many times its size
 		return c, badRequest("There are too many of a %s; known are: %s.", kind, strings.Join(known, ", "))
 	}

@@ -34,8 +34,8 @@ func newHeaderBlock(fields []header) *headerBlock {
 // begin begins the answer, with its block of headers.
 func (x *Exchange) begin(status int) {
 	x.status = status
-	if x.splicer != nil {
-		x.splicer.headers = x.headers
+	if x.conn != nil {
+		x.conn.headers = x.headers
 	} else {
 		h := x.w.Header()
 		h[RequestIDHeader] = []string{x.requestID}

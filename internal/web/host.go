@@ -11,8 +11,7 @@ import (
 // ParseHost reads a Host field or a --host: a name or an address, with or without
 // a port (RFC 3986, section 3.2.2, without percent-encoding). It returns a name in
 // lower case without a final dot, and an address as netip writes it. The port has
-// its colon and no leading zeros, or is empty. An international name has to be in
-// its xn-- form.
+// its colon, or is empty. An international name has to be in its xn-- form.
 func ParseHost(s string) (name, port string, ok bool) {
 	if len(s) > 260 { // 253 characters, a final dot and a port
 		return "", "", false
@@ -20,29 +19,14 @@ func ParseHost(s string) (name, port string, ok bool) {
 	name = s
 	if i := strings.LastIndexByte(s, ':'); i >= 0 && !strings.HasSuffix(s, "]") {
 		name, port = s[:i], s[i:]
+		if n, err := strconv.ParseUint(port[1:], 10, 16); err != nil || n == 0 {
+			return "", "", false
+		}
 	}
-	name, okName := parseName(name)
-	port, okPort := parsePort(port)
-	if !okName || !okPort {
+	if name, ok = parseName(name); !ok {
 		return "", "", false
 	}
 	return name, port, true
-}
-
-// parsePort reads nothing, or a colon and a port, and returns it without leading
-// zeros.
-func parsePort(s string) (string, bool) {
-	if s == "" {
-		return "", true
-	}
-	n, err := strconv.ParseUint(s[1:], 10, 16)
-	if err != nil || n == 0 {
-		return "", false
-	}
-	if s[1] != '0' {
-		return s, true
-	}
-	return ":" + strconv.FormatUint(n, 10), true
 }
 
 // parseName returns a host without a port in the form in which it is compared.

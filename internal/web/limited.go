@@ -35,7 +35,8 @@ func (s *routes) open(x *Exchange, r *http.Request, id string) error {
 	if err := s.charge(x); err != nil {
 		return err
 	}
-	opening := s.readOpening(x, r)
+	opening, malformed := parseOpening(x, r)
+	opening.Malformed = malformed // judged after the message: a POST to a plain one is a 405, whatever it asks for
 	m, err := s.ask(x, r, func() (message.Message, error) {
 		return s.messages.Open(storeContext(), id, opening, time.Now())
 	})
@@ -53,19 +54,11 @@ func (s *routes) open(x *Exchange, r *http.Request, id string) error {
 	return s.sendMessage(x, r, m)
 }
 
-// readOpening reads the request of a reader. What is wrong with it is judged after
-// the message: a POST to a plain message is a 405, whatever it asks for.
-func (s *routes) readOpening(x *Exchange, r *http.Request) message.Opening {
-	if err := x.accepted(r); err != nil {
-		return message.Opening{Malformed: err}
-	}
-	o, err := s.parseOpening(x, r)
-	o.Malformed = err
-	return o
-}
-
 // parseOpening reads {"proof": "…", "claim": "…"}, both optional, or nothing.
-func (s *routes) parseOpening(x *Exchange, r *http.Request) (o message.Opening, err error) {
+func parseOpening(x *Exchange, r *http.Request) (o message.Opening, err error) {
+	if err := x.accepted(r); err != nil {
+		return o, err
+	}
 	media, err := mediaType(r.Header)
 	if err != nil {
 		return o, err
@@ -73,11 +66,18 @@ func (s *routes) parseOpening(x *Exchange, r *http.Request) (o message.Opening, 
 	if media != mediaJSON && r.ContentLength != 0 {
 		return o, errOpeningMedia
 	}
-	body, err := Limits{MaxBytes: 4 << 10, Grace: s.limits.Grace}.readBody(x, r)
+	body, err := Limits{MaxBytes: 4 << 10}.readBody(x, r)
 	if err != nil || len(body) == 0 {
 		return o, err
 	}
-	proof, claim, err := openingMembers(body)
+	var in struct {
+		Proof jsontext.Value `json:"proof"`
+		Claim jsontext.Value `json:"claim"`
+	}
+	if err := unmarshal(body, &in, `send {"claim": "…"}`, "proof", "claim"); err != nil {
+		return o, err
+	}
+	proof, err := nonEmptyString("proof", in.Proof)
 	if err != nil {
 		return o, err
 	}
@@ -86,32 +86,15 @@ func (s *routes) parseOpening(x *Exchange, r *http.Request) (o message.Opening, 
 			return o, err
 		}
 	}
-	if claim != "" && !claimPattern.MatchString(claim) {
-		return o, badRequest(`"claim" must be 16 to 64 characters of A-Z, a-z, 0-9, - and _.`)
+	if o.Claim, err = nonEmptyString("claim", in.Claim); err == nil && o.Claim != "" && !claimPattern.MatchString(o.Claim) {
+		err = badRequest(`"claim" must be 16 to 64 characters of A-Z, a-z, 0-9, - and _.`)
 	}
-	o.Claim = claim
-	return o, nil
+	return o, err
 }
 
 var errOpeningMedia = constant(http.StatusUnsupportedMediaType, "The Content-Type of an opening is "+mediaJSON+".").with("Accept-Post", mediaJSON)
 
 var claimPattern = regexp.MustCompile(`^[A-Za-z0-9_-]{16,64}$`)
-
-// openingMembers returns the members of an opening, "" where one is absent.
-func openingMembers(body []byte) (proof, claim string, err error) {
-	var in struct {
-		Proof jsontext.Value `json:"proof"`
-		Claim jsontext.Value `json:"claim"`
-	}
-	if err := unmarshal(body, &in, `send {"claim": "…"}`, "proof", "claim"); err != nil {
-		return "", "", err
-	}
-	if proof, err = nonEmptyString("proof", in.Proof); err != nil {
-		return "", "", err
-	}
-	claim, err = nonEmptyString("claim", in.Claim)
-	return proof, claim, err
-}
 
 // parseProof reads the 32 bytes of a proof or of its hash.
 func parseProof(name, text string) ([]byte, error) {
@@ -158,7 +141,7 @@ var errUnauthorized = constant(http.StatusUnauthorized, "The Authorization field
 // sendState answers with what is known of a limited message before it is opened.
 // It is JSON, even for a client that prefers text.
 func (s *routes) sendState(x *Exchange, r *http.Request, m message.Message) error {
-	if x.as == asText && !admitsJSON(r.Header["Accept"]) {
+	if x.as == asText && rank(r.Header["Accept"]).json.weight == 0 {
 		return errStateIsJSON
 	}
 	x.send(r, http.StatusOK, jsonType, appendEnd([]byte(`{"status":200`), m))

@@ -34,10 +34,9 @@ type Listener struct {
 	headers *headerBlock // of what net/http refuses
 	results chan result
 	pending sync.WaitGroup // the accept loop and handshakes under way
-	close   func() error   // closes inner once
-	closed  context.Context
-	aborted context.Context
-	abort   context.CancelFunc // ends aborted
+
+	closed, aborted context.Context
+	close, abort    context.CancelFunc
 }
 
 // A result is what Accept returns.
@@ -58,12 +57,7 @@ func newListener(inner net.Listener, config *tls.Config, handshake time.Duration
 		inner: inner, config: config, handshake: handshake, log: log, observer: observer,
 		headers: block, results: make(chan result),
 	}
-	var closed context.CancelFunc
-	l.closed, closed = context.WithCancel(context.Background())
-	l.close = sync.OnceValue(func() error {
-		closed()
-		return inner.Close()
-	})
+	l.closed, l.close = context.WithCancel(context.Background())
 	l.aborted, l.abort = context.WithCancel(context.Background())
 	l.pending.Go(l.accept)
 	go func() {
@@ -84,7 +78,10 @@ func (l *Listener) Accept() (net.Conn, error) {
 }
 
 // Close stops accepting.
-func (l *Listener) Close() error { return l.close() }
+func (l *Listener) Close() error {
+	l.close()
+	return l.inner.Close()
+}
 
 // Abort closes the connections whose handshakes are under way. Call it after
 // Close, to wait for them no longer.

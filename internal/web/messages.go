@@ -33,7 +33,8 @@ func (s *routes) store(x *Exchange, r *http.Request) (stored message.Created, er
 	answer := x.w.Header()
 	// The budgets are judged before the body is read, as far as its length is known:
 	// a refusal has to cost less than the request.
-	if denial := s.limiter.Create(x.client, s.limits.announced(r)+MessageOverhead, answer); denial != nil {
+	announced := int(min(max(r.ContentLength, 0), s.limits.MaxBytes))
+	if denial := s.limiter.Create(x.client, announced+MessageOverhead, answer); denial != nil {
 		return stored, x.tooMany(denial)
 	}
 	x.charged = true

@@ -16,27 +16,28 @@ type Page struct {
 	Permissions           []string // features of the browser that it may use itself
 }
 
-// A pageAnswer is the page as it is sent, prepared once for each content coding.
-type pageAnswer struct{ identity, gzip, brotli codedPage }
-
+// A codedPage is the page in one content coding, prepared once.
 type codedPage struct {
+	coding  string
 	headers *headerBlock
 	body    []byte
 }
 
-// newPageAnswer returns nil where there is no page.
-func newPageAnswer(p *Page) *pageAnswer {
+// codedPages returns the page in each coding, first as it is, last the smallest; nil
+// without a page.
+func codedPages(p *Page) (pages []codedPage) {
 	if p == nil {
 		return nil
 	}
-	coded := func(body []byte, coding ...header) codedPage {
-		return codedPage{newHeaderBlock(append(pageHeaders(p), coding...)), body}
+	for _, c := range []codedPage{{coding: "identity", body: p.HTML}, {coding: "gzip", body: p.Gzip}, {coding: "br", body: p.Brotli}} {
+		headers := pageHeaders(p)
+		if c.coding != "identity" {
+			headers = append(headers, header{"Content-Encoding", []string{c.coding}})
+		}
+		c.headers = newHeaderBlock(headers)
+		pages = append(pages, c)
 	}
-	return &pageAnswer{
-		identity: coded(p.HTML),
-		gzip:     coded(p.Gzip, header{"Content-Encoding", []string{"gzip"}}),
-		brotli:   coded(p.Brotli, header{"Content-Encoding", []string{"br"}}),
-	}
+	return pages
 }
 
 // pageHeaders are the security headers with the page's own policies.
@@ -59,11 +60,8 @@ func pageHeaders(p *Page) []header {
 
 // wantsPage reports whether a GET or HEAD is answered with the page.
 func (s *routes) wantsPage(x *Exchange, r *http.Request) bool {
-	if s.page == nil {
-		return false
-	}
 	x.negotiated(r)
-	return x.html
+	return x.html && s.pages != nil
 }
 
 // sendPage answers with the page, which costs a read and asks no store.
@@ -71,32 +69,31 @@ func (s *routes) sendPage(x *Exchange, r *http.Request) error {
 	if err := s.charge(x); err != nil {
 		return err
 	}
-	page := s.page.coded(r.Header["Accept-Encoding"])
+	page := choosePage(s.pages, r.Header["Accept-Encoding"])
 	x.headers = page.headers
 	x.load.setWait(x, forReader)
 	x.send(r, http.StatusOK, htmlType, page.body)
 	return nil
 }
 
-// coded chooses the coding with the highest weight, and of several the smallest
-// (RFC 9110, section 12.5.3). Without a field, and where none is acceptable, the
-// page is sent as it is.
-func (p *pageAnswer) coded(acceptEncoding []string) codedPage {
-	var br, gzip, identity preference
+// choosePage chooses the coding with the highest weight, and of several the
+// smallest (RFC 9110, section 12.5.3). Without a field, and where none is
+// acceptable, the page is sent as it is.
+func choosePage(pages []codedPage, acceptEncoding []string) codedPage {
+	chosen, best := pages[0], 1
+	ranks := make([]preference, len(pages))
 	eachElement(acceptEncoding, func(name string, weight int) {
 		if name == "*" {
 			name = "*/*"
 		}
-		br.consider(name, "br", "", weight)
-		gzip.consider(name, "gzip", "", weight)
-		identity.consider(name, "identity", "", weight)
+		for i := range pages {
+			ranks[i].consider(name, pages[i].coding, "", weight)
+		}
 	})
-	best, page := identity.weight, p.identity
-	if gzip.weight > 0 && gzip.weight >= best {
-		best, page = gzip.weight, p.gzip
+	for i, rank := range ranks {
+		if rank.weight >= best {
+			chosen, best = pages[i], rank.weight
+		}
 	}
-	if br.weight > 0 && br.weight >= best {
-		page = p.brotli
-	}
-	return page
+	return chosen
 }

@@ -1,10 +1,8 @@
 package web
 
 import (
-	"fmt"
 	"net"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -17,8 +15,7 @@ const plainRoute = "plain"
 // ServePlain is [Serve] around a handler of plain HTTP. It does not send
 // Strict-Transport-Security, which RFC 6797, section 7.2, forbids there.
 func ServePlain(log Log, observer Observer, load *InFlight, next http.Handler) http.Handler {
-	// The headers are set in the map, so that a handler can replace one.
-	return serve(log, observer, plainHeaders(), false, load, func(x *Exchange, r *http.Request) error {
+	return serve(log, observer, plainHeaders(), load, func(x *Exchange, r *http.Request) error {
 		x.route = plainRoute
 		next.ServeHTTP(recorder{x}, r)
 		return nil
@@ -41,11 +38,14 @@ type recorder struct{ x *Exchange }
 
 func (r recorder) Header() http.Header { return r.x.w.Header() }
 
-func (r recorder) WriteHeader(status int) { r.x.begin(status) }
+func (r recorder) WriteHeader(status int) {
+	r.Header().Del("X-Content-Type-Options") // http.Error sets it, and so does the block of headers
+	r.x.begin(status)
+}
 
 func (r recorder) Write(p []byte) (int, error) {
 	if r.x.status == 0 {
-		r.x.begin(http.StatusOK)
+		r.WriteHeader(http.StatusOK)
 	}
 	n, err := r.x.w.Write(p)
 	r.x.bytes += n
@@ -53,57 +53,42 @@ func (r recorder) Write(p []byte) (int, error) {
 }
 
 // Redirect returns the handler of plain HTTP. It answers GET and HEAD with a 308
-// to the same path and query on https: below publicURL, which has been checked, or
-// without one at the first of hosts (as [ParseHost] returns them), or without
-// hosts at the host that the request names. Other methods get a 405; a request
-// without a path or a valid host gets a 400. Without a publicURL the port is the
-// default one, because clients may connect to another port than the listener's.
+// to the same path and query on https: below publicURL (checked, without a final
+// slash), or without one at the first of hosts (as [ParseHost] returns them), or
+// without hosts at the host that the request names. Other methods get a 405; a
+// request without a path or a valid host gets a 400. Without a publicURL the port
+// is the default one, because clients may connect to another port than the
+// listener's.
 //
 // The server must have DisableGeneralOptionsHandler set, or net/http answers
 // OPTIONS * by itself.
 func Redirect(hosts []string, publicURL string) http.Handler {
-	public, err := url.Parse(publicURL)
-	if err != nil {
-		panic(fmt.Sprint("web: a public URL that was not checked: ", err))
-	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
 			http.Error(w, "this listener only redirects to https", http.StatusMethodNotAllowed)
 			return
 		}
-		host, _, ok := ParseHost(r.Host)
-		if len(hosts) > 0 {
-			host, ok = hosts[0], true
+		base := publicURL
+		if host, _, ok := ParseHost(r.Host); base == "" && len(hosts) > 0 {
+			base = httpsURL(hosts[0], "")
+		} else if base == "" && ok {
+			base = httpsURL(host, "")
 		}
-		target := httpsURL(host, r.URL)
-		if public.Host != "" && target.Path != "" {
-			target.Host, ok = public.Host, true
-			target.RawPath = public.EscapedPath() + target.EscapedPath()
-			target.Path = public.Path + target.Path
-		}
-		if !ok || !strings.HasPrefix(target.Path, "/") {
+		target := r.URL.RequestURI() // path and query, "/" for a URL without a path
+		if base == "" || !strings.HasPrefix(target, "/") {
 			http.Error(w, "bad request", http.StatusBadRequest)
 			return
 		}
-		w.Header()["Content-Type"] = nil                                   // http.Redirect then writes no HTML body
-		http.Redirect(w, r, target.String(), http.StatusPermanentRedirect) //nolint:gosec // the host is checked
+		w.Header()["Content-Type"] = nil                               // http.Redirect then writes no HTML body
+		http.Redirect(w, r, base+target, http.StatusPermanentRedirect) //nolint:gosec // the host is checked
 	})
 }
 
-// httpsURL returns the URL of the requested path and query at host. It always has a
-// host: the bare path //evil.example would name another server.
-func httpsURL(host string, requested *url.URL) *url.URL {
-	if strings.Contains(host, ":") {
-		host = "[" + host + "]"
+// httpsURL returns how the URLs of a host begin. Name and port are ParseHost's.
+func httpsURL(name, port string) string {
+	if strings.Contains(name, ":") {
+		name = "[" + name + "]"
 	}
-	u := &url.URL{
-		Scheme: "https", Host: host,
-		Path: requested.Path, RawPath: requested.RawPath,
-		ForceQuery: requested.ForceQuery, RawQuery: requested.RawQuery,
-	}
-	if u.Path == "" && requested.Opaque == "" {
-		u.Path = "/" // the request line names a URL without a path
-	}
-	return u
+	return "https://" + name + port
 }

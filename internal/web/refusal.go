@@ -98,7 +98,7 @@ func refusalOf(err error) refusal {
 
 // withHint adds a command that stores a file as it is to a refusal: what curl -F,
 // curl -T and wget --post-file send is none of our types or methods.
-func (x *Exchange) withHint(r *http.Request, err error) error {
+func (x *Exchange) withHint(r *http.Request, err error) refusal {
 	command := "curl --data-binary @FILE -H 'Content-Type: text/plain' "
 	if strings.HasPrefix(r.UserAgent(), "Wget/") {
 		command = "wget -qO- --header='Content-Type: text/plain' --post-file=FILE "
@@ -111,6 +111,9 @@ func (x *Exchange) withHint(r *http.Request, err error) error {
 // refuse answers with err, as problem+json or as text, as the client prefers.
 func (x *Exchange) refuse(r *http.Request, err error) {
 	e := refusalOf(err)
+	if r.Method == http.MethodPut && (e.status == http.StatusNotFound || e.status == http.StatusMethodNotAllowed) {
+		e = x.withHint(r, e) // curl -T, which appends the file's name to the path
+	}
 	x.cause = e.cause
 	x.prepareDrain(r, e.status)
 	if e.header.name != "" {

@@ -28,7 +28,7 @@ const (
 // Browsers get the page, unless it is nil. net/http's ServeMux is not used because
 // it redirects paths to a cleaned form.
 func Routes(messages *message.Box, limits Limits, limiter Limiter, page *Page) Handler {
-	s := &routes{messages: messages, limits: limits, limiter: limiter, page: newPageAnswer(page)}
+	s := &routes{messages: messages, limits: limits, limiter: limiter, pages: codedPages(page)}
 	s.json, s.text = describe(limits)
 	return s.route
 }
@@ -37,53 +37,42 @@ type routes struct {
 	messages   *message.Box
 	limits     Limits
 	limiter    Limiter
-	page       *pageAnswer // nil: there is none
+	pages      []codedPage // nil: there is no page
 	json, text []byte      // the description of the service
 }
 
-// route finds the handler for a path and a method. An unknown path is a 404
-// whatever the method.
+// route is the allow list of paths and methods. A plain message can only be read:
+// a POST to it is a 405 once that is known, and so is a DELETE without credentials.
 func (s *routes) route(x *Exchange, r *http.Request) error {
 	path := sentPath(r) // with a percent-encoded slash it is not the path of a link
-	if id, found := strings.CutPrefix(path, messagePath); found {
+	id, ofMessage := strings.CutPrefix(path, messagePath)
+	id = withoutPunctuation(id)
+	switch {
+	case ofMessage:
 		x.route = messageRoute
-		return s.routeMessage(x, r, withoutPunctuation(id))
-	}
-	if !isRoot(r, path) {
-		if r.Method == http.MethodPut { // curl -T appends the file's name to the path
-			return x.withHint(r, errNotFound)
-		}
+	case isRoot(r, path):
+		x.route = rootRoute
+	default:
 		return errNotFound
 	}
-	x.route = rootRoute
-	switch r.Method {
-	case http.MethodGet, http.MethodHead:
-		if s.wantsPage(x, r) {
-			return s.sendPage(x, r)
-		}
-		return s.describe(x, r)
-	case http.MethodPost:
-		return s.create(x, r)
-	default:
-		return x.wrongMethod(r, errRootMethod)
-	}
-}
-
-// routeMessage finds the handler for a method. A plain message can only be read:
-// a POST to it is a 405 once that is known, and so is a DELETE without credentials.
-func (s *routes) routeMessage(x *Exchange, r *http.Request, id string) error {
+	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
 	switch {
-	case r.Method == http.MethodGet, r.Method == http.MethodHead:
-		if s.wantsPage(x, r) {
-			return s.sendPage(x, r)
-		}
+	case reads && s.wantsPage(x, r):
+		return s.sendPage(x, r)
+	case ofMessage && reads:
 		return s.read(x, r, id)
-	case r.Method == http.MethodPost:
+	case ofMessage && r.Method == http.MethodPost:
 		return s.open(x, r, id)
-	case r.Method == http.MethodDelete && r.Header.Get("Authorization") != "":
+	case ofMessage && r.Method == http.MethodDelete && r.Header.Get("Authorization") != "":
 		return s.withdraw(x, r, id)
+	case ofMessage:
+		return errMessageMethod
+	case reads:
+		return s.describe(x, r)
+	case r.Method == http.MethodPost:
+		return s.create(x, r)
 	}
-	return x.wrongMethod(r, errMessageMethod)
+	return errRootMethod
 }
 
 // sentPath returns the path as it was sent. It cuts one that is longer than any
@@ -115,14 +104,6 @@ func withoutPunctuation(id string) string {
 // have no path (RFC 9112, section 3.2).
 func isRoot(r *http.Request, path string) bool {
 	return path == "/" || path == "" && r.URL.Opaque == "" || path == "*" && r.Method == http.MethodOptions
-}
-
-// wrongMethod returns a 405, with a hint for curl -T.
-func (x *Exchange) wrongMethod(r *http.Request, e refusal) error {
-	if r.Method == http.MethodPut {
-		return x.withHint(r, e)
-	}
-	return e
 }
 
 // describe answers with what the service is and its limits.
@@ -167,11 +148,8 @@ func (x *Exchange) link(id string) string { return x.base() + messagePath + id }
 // base is the beginning of the service's URLs: --public-url, or the host that this
 // client used. It is always https: without TLS of our own a proxy terminates it.
 func (x *Exchange) base() string {
-	switch {
-	case x.publicURL != "":
+	if x.publicURL != "" {
 		return x.publicURL
-	case strings.Contains(x.host, ":"):
-		return "https://[" + x.host + "]" + x.port
 	}
-	return "https://" + x.host + x.port
+	return httpsURL(x.host, x.port)
 }

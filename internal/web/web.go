@@ -47,7 +47,7 @@ type Exchange struct {
 	draining  bool       // the rest of the body is discarded after the answer
 
 	headers *headerBlock // that the answer carries
-	splicer *conn        // writes the headers; nil: they are set in w.Header()
+	conn    *conn        // of HTTP/1: it writes the headers
 
 	transport *transport // of HTTP/2
 	parallel  bool       // its connection had other requests since it was idle
@@ -64,13 +64,12 @@ const RequestIDHeader = "X-Request-Id"
 // unless it suppresses it, and the observer counts the request. Load bounds the
 // requests under way.
 func Serve(log Log, observer Observer, load *InFlight, next Handler) http.Handler {
-	return serve(log, observer, newHeaderBlock(securityHeaders()), true, load, next)
+	return serve(log, observer, newHeaderBlock(securityHeaders()), load, next)
 }
 
-// serve is [Serve] with the default block of headers. Where splice is true, an
-// HTTP/1 connection of a [Listener] writes the block, and next must not set any of
-// its fields.
-func serve(log Log, observer Observer, block *headerBlock, splice bool, load *InFlight, next Handler) http.Handler {
+// serve is [Serve] with the default block of headers. Next must not set any of its
+// fields, because an HTTP/1 connection of a [Listener] writes the block.
+func serve(log Log, observer Observer, block *headerBlock, load *InFlight, next Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := &Exchange{
 			w: w, start: time.Now(), requestID: uuid.NewString(), route: otherRoute, load: load, headers: block,
@@ -79,10 +78,8 @@ func serve(log Log, observer Observer, block *headerBlock, splice bool, load *In
 		handler := next
 		switch c := r.Context().Value(connKey{}).(type) {
 		case *conn:
-			c.answer(x.requestID, splice)
-			if splice {
-				x.splicer = c
-			}
+			c.answering, c.headed, c.requestID, c.headers = true, false, x.requestID, block
+			x.conn = c
 			handler = c.framing(x, r, next)
 		case *transport:
 			x.transport = c
@@ -125,15 +122,19 @@ func (x *Exchange) serve(log Log, observer Observer, r *http.Request, handler Ha
 	}
 }
 
-// A large answer takes as long as its client takes to read it. It is sent in
-// pieces, and the deadline moves with each. Other answers have the server's
-// deadline.
+// A body or an answer has to move at paceRate on average after a grace. An absolute
+// deadline would cut large transfers on slow lines, or let a trickle hold a
+// connection for minutes. A large answer is sent in pieces, and the deadline moves
+// with each; other answers have the server's deadline.
 const (
+	paceRate    = 1 << 10 // bytes a second
+	bodyGrace   = 15 * time.Second
+	answerGrace = 30 * time.Second
+	smallGrace  = 10 * time.Second // for an HTTP/2 answer that is not large
+
 	smallAnswer = 4 << 10 // is counted with its request
 	largeAnswer = 16 << 10
 	answerPiece = 16 << 10
-	answerGrace = 30 * time.Second
-	smallGrace  = 10 * time.Second // for an HTTP/2 answer that is not large
 )
 
 // send writes the answer, whole, with its length: HEAD needs that too.
