@@ -32,7 +32,7 @@ func (o *options) opsName() string {
 // newOpsServer returns the server for health checks and scrapes. All its connections count
 // as one client's.
 func newOpsServer(inner net.Listener, handler http.Handler, errorLog *log.Logger) *server {
-	admission := limit.NewListener(inner, new(limit.Resolver), nil, opsConns, 0)
+	admission := limit.NewListener(inner, new(limit.Resolver), limit.NewTable(limit.Limits{}, 1), opsConns, 0)
 	s := newServer(admission, handler, errorLog)
 	s.IdleTimeout = opsIdleTimeout
 	s.ConnState = admission.ConnState

@@ -7,31 +7,20 @@ import (
 )
 
 // A gate decides which connections may stay. It is the state of a Listener, with
-// time as an argument and without locks. It has one slot for each connection and
-// one holder for each client with connections.
+// time as an argument and without locks.
 type gate struct {
 	max, maxPerClient int // 0: no limit
 	open              int
-	holders           map[Client]*holder
-	byPhase           [phases]phaseHeap // the holders with connections in each phase
+	holders           map[Client]*holder // of the clients with connections
+	byPhase           [phases]phaseHeap  // the holders with connections in each phase
 }
 
 // A holder is a client that has connections.
 type holder struct {
 	client Client
 	open   int
-	slots  [phases]list.List // of *slot, by phase: the one that is in it for the longest is first
-	index  [phases]int       // in gate.byPhase, where slots is not empty
-}
-
-// A slot is what the gate knows of one connection.
-type slot struct {
-	conn    *conn
-	holder  *holder // nil for a trusted proxy's connection, which stands for many clients
-	phase   phase
-	since   time.Time     // when it entered the phase
-	element *list.Element // in holder.slots
-	gone    bool
+	conns  [phases]list.List // of *conn, by phase: the one that is in it for the longest is first
+	index  [phases]int       // in gate.byPhase, where conns is not empty
 }
 
 // A phase is what a connection is doing. The phases are in the order in which
@@ -71,7 +60,7 @@ func (g *gate) atLimit(c Client) bool {
 	return h != nil && g.maxPerClient > 0 && h.open >= g.maxPerClient
 }
 
-// full reports whether there is no slot left.
+// full reports whether no connection more may be open.
 func (g *gate) full() bool { return g.max > 0 && g.open >= g.max }
 
 // victim chooses the connection to be closed for one that the client c is about
@@ -85,7 +74,7 @@ func (g *gate) full() bool { return g.max > 0 && g.open >= g.max }
 //
 // So a client that holds many connections without using them loses them first,
 // and one with few keeps those that it uses.
-func (g *gate) victim(c Client, now time.Time) *slot {
+func (g *gate) victim(c Client, now time.Time) *conn {
 	own := g.holders[c]
 	next := 1
 	if own != nil {
@@ -100,77 +89,77 @@ func (g *gate) victim(c Client, now time.Time) *slot {
 		if most == own {
 			open = next // c may give up a connection of its own
 		}
-		s := most.oldest(p)
-		age := now.Sub(s.since)
+		oldest := most.oldest(p)
+		age := now.Sub(oldest.since)
 		switch {
 		case p == active:
 			if open > next && age >= activeGrace {
-				return s
+				return oldest
 			}
 		case open > next, age >= grace && (open == next || p < idle):
-			return s
+			return oldest
 		}
 	}
 	return nil
 }
 
-// add counts s as a connection of the client c, or of a trusted proxy.
-func (g *gate) add(s *slot, c Client, proxy bool, now time.Time) {
+// add counts c as a connection of the client, or of a trusted proxy.
+func (g *gate) add(c *conn, client Client, proxy bool, now time.Time) {
 	g.open++
 	if proxy {
 		return
 	}
-	h := g.holders[c]
+	h := g.holders[client]
 	if h == nil {
-		h = &holder{client: c}
-		g.holders[c] = h
+		h = &holder{client: client}
+		g.holders[client] = h
 	}
 	h.open++
-	s.holder = h
-	g.enter(s, inHandshake, now)
+	c.holder = h
+	g.enter(c, inHandshake, now)
 }
 
-// remove counts s no longer. Removing it again changes nothing.
-func (g *gate) remove(s *slot) {
-	if s.gone {
+// remove counts c no longer. Removing it again changes nothing.
+func (g *gate) remove(c *conn) {
+	if c.gone {
 		return
 	}
-	s.gone = true
+	c.gone = true
 	g.open--
-	h := s.holder
+	h := c.holder
 	if h == nil {
 		return
 	}
-	g.leave(s)
+	g.leave(c)
 	if h.open--; h.open == 0 {
 		delete(g.holders, h.client)
 	}
 }
 
 // setPhase notes what the connection does from now on.
-func (g *gate) setPhase(s *slot, p phase, now time.Time) {
-	if s.holder == nil || s.gone || s.phase == p {
+func (g *gate) setPhase(c *conn, p phase, now time.Time) {
+	if c.holder == nil || c.gone || c.phase == p {
 		return
 	}
-	g.leave(s)
-	g.enter(s, p, now)
+	g.leave(c)
+	g.enter(c, p, now)
 }
 
-func (g *gate) enter(s *slot, p phase, now time.Time) {
-	h := s.holder
-	s.phase, s.since = p, now
-	s.element = h.slots[p].PushBack(s)
-	if h.slots[p].Len() == 1 {
+func (g *gate) enter(c *conn, p phase, now time.Time) {
+	h := c.holder
+	c.phase, c.since = p, now
+	c.element = h.conns[p].PushBack(c)
+	if h.conns[p].Len() == 1 {
 		heap.Push(&g.byPhase[p], h)
 	} else {
 		heap.Fix(&g.byPhase[p], h.index[p])
 	}
 }
 
-func (g *gate) leave(s *slot) {
-	h, p := s.holder, s.phase
-	h.slots[p].Remove(s.element)
-	if h.slots[p].Len() == 0 {
+func (g *gate) leave(c *conn) {
+	h, p := c.holder, c.phase
+	h.conns[p].Remove(c.element)
+	if h.conns[p].Len() == 0 {
 		heap.Remove(&g.byPhase[p], h.index[p])
 	} else {
 		heap.Fix(&g.byPhase[p], h.index[p])
@@ -178,7 +167,7 @@ func (g *gate) leave(s *slot) {
 }
 
 // oldest returns the connection that has been in the phase for the longest.
-func (h *holder) oldest(p phase) *slot { return h.slots[p].Front().Value.(*slot) }
+func (h *holder) oldest(p phase) *conn { return h.conns[p].Front().Value.(*conn) }
 
 // A phaseHeap has at its top the holder with the most connections in the phase,
 // and of those the one with the oldest.
@@ -191,7 +180,7 @@ func (p *phaseHeap) Len() int { return len(p.holders) }
 
 func (p *phaseHeap) Less(i, j int) bool {
 	a, b := p.holders[i], p.holders[j]
-	if n, m := a.slots[p.phase].Len(), b.slots[p.phase].Len(); n != m {
+	if n, m := a.conns[p.phase].Len(), b.conns[p.phase].Len(); n != m {
 		return n > m
 	}
 	return a.oldest(p.phase).since.Before(b.oldest(p.phase).since)

@@ -7,7 +7,7 @@ import (
 )
 
 // bestVictim is gate.victim, spelled out over all connections.
-func bestVictim(all []*slot, c Client, now time.Time) *slot {
+func bestVictim(all []*conn, c Client, now time.Time) *conn {
 	open := make(map[Client]int)
 	in := make(map[phase]map[Client]int)
 	for p := range phase(phases) {
@@ -21,7 +21,7 @@ func bestVictim(all []*slot, c Client, now time.Time) *slot {
 	}
 	next := open[c] + 1
 	for p := range phase(phases) {
-		var best *slot
+		var best *conn
 		for _, s := range all {
 			if s.holder == nil || s.phase != p {
 				continue
@@ -63,7 +63,7 @@ func TestGateModel(t *testing.T) {
 	for seed := range uint64(50) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
 		g := newGate(1+rnd.IntN(60), 1+rnd.IntN(10))
-		var all []*slot
+		var all []*conn
 		now := noon
 		for range 2000 {
 			now = now.Add(time.Duration(1 + rnd.IntN(100_000_000)))
@@ -85,7 +85,7 @@ func TestGateModel(t *testing.T) {
 					g.remove(got)
 					all = without(all, got)
 				}
-				p := new(slot)
+				p := new(conn)
 				g.add(p, c, proxy, now)
 				all = append(all, p)
 			case len(all) == 0:
@@ -110,8 +110,8 @@ func TestGateModel(t *testing.T) {
 	}
 }
 
-func without(all []*slot, p *slot) []*slot {
-	var rest []*slot
+func without(all []*conn, p *conn) []*conn {
+	var rest []*conn
 	for _, q := range all {
 		if q != p {
 			rest = append(rest, q)
@@ -120,7 +120,7 @@ func without(all []*slot, p *slot) []*slot {
 	return rest
 }
 
-func checkGate(t *testing.T, g *gate, all []*slot) {
+func checkGate(t *testing.T, g *gate, all []*conn) {
 	t.Helper()
 	if g.open != len(all) || g.open > g.max {
 		t.Fatalf("%d connections are counted, there are %d, at most %d", g.open, len(all), g.max)
@@ -149,7 +149,7 @@ func checkGate(t *testing.T, g *gate, all []*slot) {
 			t.Fatalf("%d clients have connections in phase %d, its heap has %d", len(in[p]), p, g.byPhase[p].Len())
 		}
 		for h, n := range in[p] {
-			if h.slots[p].Len() != n || g.byPhase[p].holders[h.index[p]] != h {
+			if h.conns[p].Len() != n || g.byPhase[p].holders[h.index[p]] != h {
 				t.Fatalf("client %v has %d connections in phase %d: %+v", h.client, n, p, h)
 			}
 		}
@@ -162,7 +162,7 @@ func TestGateWithoutLimits(t *testing.T) {
 		if g.full() || g.atLimit(client(1)) {
 			t.Fatal("a gate without limits is closed")
 		}
-		g.add(new(slot), client(1), false, noon)
+		g.add(new(conn), client(1), false, noon)
 	}
 }
 
@@ -198,10 +198,10 @@ func TestVictim(t *testing.T) {
 		{"the client with the most in the phase, not in all", []held{{a, 60, active, 0}, {a, 1, inHandshake, 20 * ms}, {b, 2, inHandshake, 10 * ms}}, 2},
 	} {
 		g := newGate(1, 0)
-		victim, now := (*slot)(nil), noon.Add(24*time.Hour)
+		victim, now := (*conn)(nil), noon.Add(24*time.Hour)
 		for i, held := range test.held {
 			for n := range held.n {
-				s := new(slot)
+				s := new(conn)
 				since := now.Add(-held.age + time.Duration(n)*ms)
 				g.add(s, held.client, false, since)
 				g.setPhase(s, held.phase, since)
@@ -219,7 +219,7 @@ func TestVictim(t *testing.T) {
 // A trusted proxy's connection may serve any client: it is never the victim.
 func TestVictimIsNoProxy(t *testing.T) {
 	g := newGate(1, 0)
-	g.add(new(slot), client(1), true, noon)
+	g.add(new(conn), client(1), true, noon)
 	if got := g.victim(client(2), noon.Add(time.Hour)); got != nil {
 		t.Errorf("the victim is %+v, want none", got)
 	}
@@ -228,8 +228,8 @@ func TestVictimIsNoProxy(t *testing.T) {
 // The victim is the one that is idle for the longest, not the one opened first.
 func TestVictimIsLongestIdle(t *testing.T) {
 	g := newGate(2, 0)
-	first, second := new(slot), new(slot)
-	for i, s := range []*slot{first, second, first} {
+	first, second := new(conn), new(conn)
+	for i, s := range []*conn{first, second, first} {
 		if i < 2 {
 			g.add(s, client(1), false, noon)
 		}
@@ -244,13 +244,13 @@ func TestVictimIsLongestIdle(t *testing.T) {
 func BenchmarkGate(b *testing.B) {
 	g := newGate(8192, 64)
 	for n := range 8192 {
-		g.add(new(slot), client(n%4000), false, noon)
+		g.add(new(conn), client(n%4000), false, noon)
 	}
 	n := 0
 	b.ReportAllocs()
 	for b.Loop() {
 		n++
 		g.remove(g.victim(client(10_000+n), noon))
-		g.add(new(slot), client(n%4000), false, noon)
+		g.add(new(conn), client(n%4000), false, noon)
 	}
 }

@@ -1,9 +1,9 @@
 package limit
 
 import (
+	"container/list"
 	"net"
 	"net/http"
-	"net/netip"
 	"sync"
 	"time"
 )
@@ -24,7 +24,7 @@ type Listener struct {
 	Observer Observer
 
 	resolver *Resolver
-	table    *Table // nil: handshakes have no budget
+	table    *Table
 
 	mu   sync.Mutex // guards gate
 	gate gate
@@ -53,8 +53,7 @@ func Admissions() []string { return []string{Conns, ConnsPerClient, HandshakesPe
 
 // NewListener returns a Listener on top of inner with at most conns
 // connections, and perClient from each client (0: no limit), each of which takes
-// one from the client's Handshake budget in table (nil: there is none). A trusted
-// proxy's connections count only in the total, and make no room, since they may
+// one from the client's Handshake budget in table. A trusted proxy's connections count only in the total, and make no room, since they may
 // serve any client.
 func NewListener(inner net.Listener, resolver *Resolver, table *Table, conns, perClient int) *Listener {
 	return &Listener{Listener: inner, resolver: resolver, table: table, gate: newGate(conns, perClient)}
@@ -69,90 +68,58 @@ func (l *Listener) Accept() (net.Conn, error) {
 			return nil, err
 		}
 		c := &conn{Conn: raw, listener: l}
-		c.slot.conn = c
-		v := l.admit(c, time.Now())
-		l.tell(v)
-		if v.victim != nil {
-			_ = v.victim.Close() // it is gone either way
+		peer := l.resolver.Sender(raw.RemoteAddr().String(), nil)
+		client := l.resolver.Of(peer)
+		refused, victim := l.admit(c, client, l.resolver.Trusted(peer), time.Now())
+		if l.Observer != nil {
+			l.Observer.Accepted()
 		}
-		if v.refused == "" {
+		if victim != nil {
+			l.turned(Displaced, victim.holder.client)
+			_ = victim.Close() // it is gone either way
+		}
+		if refused == "" {
 			return c, nil
 		}
+		l.turned(refused, client)
 		refuse(raw)
 	}
 }
 
-// A verdict is what becomes of a connection, and of another one that has to make
-// room for it.
-type verdict struct {
-	client       Client // of the connection
-	refused      string // the limit that refused it; empty: it was let in
-	victim       *conn  // the other one, or nil
-	victimClient Client
-}
-
-// tell passes a verdict on, outside of any lock.
-func (l *Listener) tell(v verdict) {
-	if l.Observer == nil {
-		return
-	}
-	l.Observer.Accepted()
-	if v.refused != "" {
-		l.Observer.Turned(v.refused, v.client)
-	}
-	if v.victim != nil {
-		l.Observer.Turned(Displaced, v.victimClient)
+// turned tells the observer of a connection that the client lost.
+func (l *Listener) turned(admission string, client Client) {
+	if l.Observer != nil {
+		l.Observer.Turned(admission, client)
 	}
 }
 
-// admit decides about c, and about another connection that has to go for it.
-func (l *Listener) admit(c *conn, now time.Time) (v verdict) {
-	peer := peerOf(c)
-	proxy := l.resolver.Trusted(peer)
-	client := l.resolver.Of(peer)
-	v.client = client
+// admit decides about c, a connection of this client or of a proxy. It returns the
+// limit that refused it, or lets it in and returns the connection that has to go for
+// it, if one has to.
+func (l *Listener) admit(c *conn, client Client, proxy bool, now time.Time) (refused string, victim *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !proxy && l.gate.atLimit(client) {
-		v.refused = ConnsPerClient
-		return v
+		return ConnsPerClient, nil
 	}
-	var victim *slot
 	if l.gate.full() {
 		if !proxy {
 			victim = l.gate.victim(client, now)
 		}
 		if victim == nil {
-			v.refused = Conns
-			return v
+			return Conns, nil
 		}
 	}
 	// Last: a connection that is refused anyway costs no token, and one without a
 	// token closes no other.
-	if !proxy && l.table != nil && !l.table.Take(client, now, Cost{Budget: Handshake, N: 1})[0].Allowed {
-		v.refused = HandshakesPerClient
-		return v
+	if !proxy && !l.table.Take(client, now, Cost{Budget: Handshake, N: 1})[0].Allowed {
+		return HandshakesPerClient, nil
 	}
 	if victim != nil {
-		v.victim, v.victimClient = victim.conn, victim.holder.client
 		l.gate.remove(victim)
 	}
-	l.gate.add(&c.slot, client, proxy, now)
-	return v
-}
-
-// peerOf returns the address at the other end of a connection, or the zero Addr
-// where it has none.
-func peerOf(conn net.Conn) netip.Addr {
-	switch a := conn.RemoteAddr().(type) {
-	case *net.TCPAddr:
-		return a.AddrPort().Addr()
-	case nil:
-		return netip.Addr{}
-	default:
-		addr, _ := parseHop(a.String())
-		return addr
-	}
+	l.gate.add(c, client, proxy, now)
+	return "", victim
 }
 
 // refuse closes a connection that was not let in. It sends a reset, so that
@@ -182,7 +149,7 @@ func (l *Listener) ConnState(nc net.Conn, state http.ConnState) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.gate.setPhase(&c.slot, p, time.Now())
+	l.gate.setPhase(c, p, time.Now())
 }
 
 // unwrap returns the connection of this package that nc is or wraps, or nil. It
@@ -211,13 +178,19 @@ func (l *Listener) Open() int {
 type conn struct {
 	net.Conn
 	listener *Listener
-	slot     slot // guarded by listener.mu
+
+	// What the gate knows of it, guarded by listener.mu.
+	holder  *holder // nil for a trusted proxy's connection, which stands for many clients
+	phase   phase
+	since   time.Time     // when it entered the phase
+	element *list.Element // in holder.conns
+	gone    bool
 }
 
-// Close closes the connection and gives its slot back, once.
+// Close closes the connection and makes room for another one, once.
 func (c *conn) Close() error {
 	c.listener.mu.Lock()
-	c.listener.gate.remove(&c.slot)
+	c.listener.gate.remove(c)
 	c.listener.mu.Unlock()
 	return c.Conn.Close()
 }

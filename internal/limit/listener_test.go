@@ -412,19 +412,18 @@ func BenchmarkAdmit(b *testing.B) {
 	now := time.Now()
 	b.ReportAllocs()
 	for b.Loop() {
-		c := &conn{Conn: addressed{}, listener: l}
-		if v := l.admit(c, now); v.refused != "" {
-			b.Fatal(v.refused)
+		c := &conn{Conn: closer{}, listener: l}
+		if refused, _ := l.admit(c, client(1), false, now); refused != "" {
+			b.Fatal(refused)
 		}
 		_ = c.Close()
 	}
 }
 
-// addressed is a connection that only has an address.
-type addressed struct{ net.Conn }
+// A closer is a connection that can only be closed.
+type closer struct{ net.Conn }
 
-func (addressed) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(203, 0, 113, 9), Port: 1} }
-func (addressed) Close() error         { return nil }
+func (closer) Close() error { return nil }
 
 // The observer learns which client lost a connection to which limit.
 func TestListenerTellsItsObserver(t *testing.T) {
