@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"messaging_api/internal/limit"
 )
 
 // deployed returns a file of the deployment.
@@ -56,10 +58,12 @@ func bytesOf(t *testing.T, file, pattern string) int64 {
 func TestOneClientFillsATenthOfTheStore(t *testing.T) {
 	o := new(options)
 	o.flags()
-	stored := o.LimitBytes.Burst() + o.LimitBytes.PerHour()*int64(o.TTLMax.Hours())
-	if o.LimitBytes.Off() {
-		t.Fatal("--limit-bytes is off by default")
+	speed, _, _ := strings.Cut(o.LimitBytes.String(), "/h:")
+	var perHour limit.Size
+	if err := perHour.UnmarshalText([]byte(speed)); err != nil {
+		t.Fatalf("--limit-bytes %v: %v", o.LimitBytes, err)
 	}
+	stored := o.LimitBytes.Burst() + int64(perHour)*int64(o.TTLMax.Hours())
 	maxmemory := bytesOf(t, "deploy/redis/redis.conf", `(?m)^maxmemory (\d+)mb$`)
 	if share := float64(stored) * 1.25 / float64(maxmemory); share > 0.1 {
 		t.Errorf("one client fills %.0f %% of maxmemory, want at most 10 %%", share*100)

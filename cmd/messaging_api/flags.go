@@ -49,8 +49,8 @@ type options struct {
 	LimitCreate         limit.Rate
 	LimitRead           limit.Rate
 	LimitMiss           limit.Rate
-	LimitBytes          limit.ByteRate
-	LimitReadBytes      limit.ByteRate
+	LimitBytes          limit.Rate
+	LimitReadBytes      limit.Rate
 	LimitIPv4Prefix     int
 	LimitIPv6Prefix     int
 	LimitClients        int
@@ -125,8 +125,8 @@ func (o *options) limitFlags(f *pflag.FlagSet) {
 	f.TextVar(&o.LimitCreate, "limit-create", rate("1/s:30"), "Limit of the messages that one client creates: RATE/UNIT:BURST with the unit s, m, h or d, or off.")
 	f.TextVar(&o.LimitRead, "limit-read", rate("50/s:100"), "Limit of the reads of one client.")
 	f.TextVar(&o.LimitMiss, "limit-miss", rate("12/m:30"), "Limit of the reads of one client that find no message. Over it, all its reads are refused.")
-	f.TextVar(&o.LimitBytes, "limit-bytes", byteRate("256KiB/h:8MiB"), "Limit of the bytes that one client stores. A message counts as its text and 512 bytes.")
-	f.TextVar(&o.LimitReadBytes, "limit-read-bytes", byteRate("1MiB/s:16MiB"), "Limit of the bytes of messages that one client reads.")
+	f.TextVar(&o.LimitBytes, "limit-bytes", rate("256KiB/h:8MiB"), "Limit of the bytes that one client stores. A message counts as its text and 512 bytes.")
+	f.TextVar(&o.LimitReadBytes, "limit-read-bytes", rate("1MiB/s:16MiB"), "Limit of the bytes of messages that one client reads.")
 	f.IntVar(&o.LimitIPv4Prefix, "limit-ipv4-prefix", 32, "Bits of an IPv4 address that identify a client.")
 	f.IntVar(&o.LimitIPv6Prefix, "limit-ipv6-prefix", 64, "Bits of an IPv6 address that identify a client.")
 	f.IntVar(&o.LimitClients, "limit-clients", 65536, "Clients tracked at once, each in up to 650 bytes. Further clients share one budget.")
@@ -149,9 +149,8 @@ func (o *options) logFlags(f *pflag.FlagSet) {
 	f.Var(flags.Duration(&o.Drain), "drain", "Longest time that a stop waits for requests in flight.")
 }
 
-// rate and byteRate parse the defaults above.
-func rate(text string) limit.Rate         { return must(limit.ParseRate(text)) }
-func byteRate(text string) limit.ByteRate { return must(limit.ParseByteRate(text)) }
+// rate parses a default above.
+func rate(text string) limit.Rate { return must(limit.ParseRate(text)) }
 
 func must[T any](value T, err error) T {
 	if err != nil {

@@ -127,7 +127,7 @@ func (f *floodLog) countUnknownNames(resolver *limit.Resolver, get func(*tls.Cli
 	return func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		certificate, err := get(hello)
 		if certificate == nil && err == nil {
-			f.unknownName(resolver.Client(hello.Conn.RemoteAddr().String(), nil))
+			f.unknownName(resolver.Of(resolver.Sender(hello.Conn.RemoteAddr().String(), nil)))
 		}
 		return certificate, err
 	}

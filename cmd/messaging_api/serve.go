@@ -237,8 +237,8 @@ func (r *resources) followHangups(ctx context.Context, hangups <-chan os.Signal)
 // rates are the budgets of one client.
 func (o *options) rates() limit.Limits {
 	return limit.Limits{
-		Create: o.LimitCreate, Read: o.LimitRead, Miss: o.LimitMiss,
-		Bytes: o.LimitBytes, ReadBytes: o.LimitReadBytes, Handshake: o.HandshakesPerClient,
+		limit.Create: o.LimitCreate, limit.Read: o.LimitRead, limit.Miss: o.LimitMiss,
+		limit.Bytes: o.LimitBytes, limit.ReadBytes: o.LimitReadBytes, limit.Handshake: o.HandshakesPerClient,
 	}
 }
 

@@ -34,18 +34,15 @@ func (b *breaker) allow(now time.Time) (ok, trial bool) {
 	return true, true
 }
 
-// fail opens the breaker, and reports whether it was closed.
-func (b *breaker) fail(now time.Time) (was bool) {
+// report closes the breaker after a success and opens it after a failure. It
+// reports whether that changed it.
+func (b *breaker) report(now time.Time, success bool) (changed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	was, b.retry = b.retry.IsZero(), now.Add(breakerPause)
-	return was
-}
-
-// succeed closes the breaker, and reports whether it was open.
-func (b *breaker) succeed() (was bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	was, b.retry = !b.retry.IsZero(), time.Time{}
-	return was
+	wasClosed := b.retry.IsZero()
+	b.retry = time.Time{}
+	if !success {
+		b.retry = now.Add(breakerPause)
+	}
+	return success != wasClosed
 }

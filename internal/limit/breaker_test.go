@@ -11,14 +11,14 @@ func TestBreaker(t *testing.T) {
 	var b breaker
 	now := noon
 	for range 3 {
-		if !try(&b, now) || b.succeed() {
+		if !try(&b, now) || b.report(now, true) {
 			t.Fatal("a new breaker is not closed")
 		}
 	}
-	if !b.fail(now) {
+	if !b.report(now, false) {
 		t.Error("the first failure does not open it")
 	}
-	if b.fail(now) {
+	if b.report(now, false) {
 		t.Error("the second failure opens it again")
 	}
 	if try(&b, now) || try(&b, now.Add(breakerPause-1)) {
@@ -35,11 +35,11 @@ func TestBreaker(t *testing.T) {
 	if !try(&b, now) {
 		t.Error("no trial is allowed after one without an outcome")
 	}
-	if b.fail(now) || try(&b, now.Add(breakerPause-1)) {
+	if b.report(now, false) || try(&b, now.Add(breakerPause-1)) {
 		t.Error("a failed attempt closes it")
 	}
 	now = now.Add(breakerPause)
-	if !try(&b, now) || !b.succeed() || b.succeed() {
+	if !try(&b, now) || !b.report(now, true) || b.report(now, true) {
 		t.Error("a success does not close it, once")
 	}
 	for range 3 {
@@ -56,7 +56,7 @@ func try(b *breaker, now time.Time) bool {
 
 func TestBreakerLetsOneTry(t *testing.T) {
 	var b breaker
-	b.fail(noon)
+	b.report(noon, false)
 	var through atomic.Int32
 	var wg sync.WaitGroup
 	for range 16 {

@@ -64,30 +64,23 @@ func NewResolver(proxies []netip.Prefix, v4Prefix, v6Prefix int) (*Resolver, err
 	return r, nil
 }
 
-// Client returns the client of a request that came from remoteAddr
-// (http.Request.RemoteAddr) with these headers. That is the peer, unless the
-// peer is a trusted proxy: then it is the rightmost hop of X-Forwarded-For that
-// is not a proxy. The client itself may have sent what is left of that hop. No
-// other header is read. A peer without an IP address is the client 0.0.0.0, which
-// no peer on the network has.
-func (r *Resolver) Client(remoteAddr string, header http.Header) Client {
-	return r.Of(r.Sender(remoteAddr, header))
-}
-
-// Sender returns the whole address by which Client decides; the zero Addr for a
-// peer without one.
+// Sender returns the address that sent a request from remoteAddr
+// (http.Request.RemoteAddr) with these headers, the zero Addr if there is none.
+// That is the peer, unless the peer is a trusted proxy: then it is the rightmost
+// hop of X-Forwarded-For that is not a proxy. The client itself may have sent what
+// is left of that hop. No other header is read.
 func (r *Resolver) Sender(remoteAddr string, header http.Header) netip.Addr {
 	peer, ok := parseHop(remoteAddr)
-	if ok && r.Trusted(peer) {
-		client := r.forwardedFor(peer, header["X-Forwarded-For"])
-		if header != nil && r.Trusted(client) {
-			proxy := peer // a variable of its own, or peer would always be allocated
-			r.unforwarded.Add(1)
-			r.lastProxy.Store(&proxy)
-		}
-		return client
+	if !ok || !r.Trusted(peer) {
+		return peer
 	}
-	return peer
+	client := r.forwardedFor(peer, header["X-Forwarded-For"])
+	if header != nil && r.Trusted(client) {
+		r.unforwarded.Add(1)
+		proxy := peer // a variable of its own, or peer would always be allocated
+		r.lastProxy.Store(&proxy)
+	}
+	return client
 }
 
 // Unforwarded returns how many requests came from a trusted proxy without the
@@ -100,7 +93,8 @@ func (r *Resolver) Unforwarded() (count uint64, proxy netip.Addr) {
 	return r.unforwarded.Load(), proxy
 }
 
-// Of returns the client that addr belongs to.
+// Of returns the client that addr belongs to. The zero Addr is the client 0.0.0.0,
+// which no peer on the network has.
 func (r *Resolver) Of(addr netip.Addr) Client {
 	addr = plain(addr)
 	bits := r.v6Prefix
@@ -109,7 +103,7 @@ func (r *Resolver) Of(addr netip.Addr) Client {
 	}
 	p, err := addr.Prefix(bits)
 	if err != nil || !p.IsValid() {
-		return Client(netip.IPv4Unspecified().As16()) // only the zero Addr
+		return Client(netip.IPv4Unspecified().As16())
 	}
 	return Client(p.Addr().As16())
 }

@@ -22,6 +22,11 @@ func newResolver(t testing.TB, proxies ...string) *Resolver {
 	return r
 }
 
+// clientOf returns the client that sent a request.
+func clientOf(r *Resolver, remoteAddr string, header http.Header) Client {
+	return r.Of(r.Sender(remoteAddr, header))
+}
+
 func TestClientIsThePeer(t *testing.T) {
 	r := newResolver(t)
 	for remote, want := range map[string]string{
@@ -39,7 +44,7 @@ func TestClientIsThePeer(t *testing.T) {
 		"203.0.113.9:999999": "0.0.0.0",
 		"203.0.113.300:1":    "0.0.0.0",
 	} {
-		if got := r.Client(remote, nil).String(); got != want {
+		if got := clientOf(r, remote, nil).String(); got != want {
 			t.Errorf("Client(%q) = %s, want %s", remote, got, want)
 		}
 	}
@@ -56,7 +61,7 @@ func TestClientPrefixes(t *testing.T) {
 		"[2001:db8:1:2:3:4:5:6]:1":    "2001:db8:1::",
 		"[2001:db8:1:ffff:3:4:5:6]:1": "2001:db8:1::",
 	} {
-		if got := r.Client(remote, nil).String(); got != want {
+		if got := clientOf(r, remote, nil).String(); got != want {
 			t.Errorf("Client(%q) = %s, want %s", remote, got, want)
 		}
 	}
@@ -78,7 +83,7 @@ func TestRotatingAddressesOfOnePrefixAreOneClient(t *testing.T) {
 	granted := 0
 	for i := range 10_000 {
 		remote := fmt.Sprintf("[2001:db8:1:2:%x:%x:%x:%x]:443", i*7919%65536, i, i*31%65536, i*i%65536)
-		if take(table, r.Client(remote, nil), Create, 1, noon).Allowed {
+		if take(table, clientOf(r, remote, nil), Create, 1, noon).Allowed {
 			granted++
 		}
 	}
@@ -93,7 +98,7 @@ func TestRotatingAddressesOfOnePrefixAreOneClient(t *testing.T) {
 // Headers of a peer that is not a trusted proxy do not change its client.
 func TestForgedHeadersChangeNothing(t *testing.T) {
 	const peer = "198.51.100.7:5555"
-	want := newResolver(t).Client(peer, nil)
+	want := clientOf(newResolver(t), peer, nil)
 	values := []string{
 		"1.2.3.4", "1.2.3.4, 5.6.7.8", "10.0.0.1", "127.0.0.1", "::1", "[2001:db8::1]:1", "unknown", "", ",", ", ,",
 		"for=1.2.3.4", `for="[2001:db8::1]:1";proto=https;by=10.0.0.1`, "for=unknown, for=1.2.3.4", "198.51.100.8",
@@ -109,7 +114,7 @@ func TestForgedHeadersChangeNothing(t *testing.T) {
 		for _, name := range names {
 			for _, value := range values {
 				for _, lines := range [][]string{{value}, {value, value}, {"5.6.7.8", value}} {
-					if got := r.Client(peer, http.Header{name: lines}); got != want {
+					if got := clientOf(r, peer, http.Header{name: lines}); got != want {
 						t.Errorf("proxies %v, %s: %.40q: client %v, want %v", proxies, name, lines, got, want)
 					}
 				}
@@ -119,7 +124,7 @@ func TestForgedHeadersChangeNothing(t *testing.T) {
 	// Even behind a trusted proxy, only X-Forwarded-For is read.
 	r := newResolver(t, "198.51.100.0/24")
 	for _, name := range names[1:] {
-		if got := r.Client(peer, http.Header{name: {"1.2.3.4"}}); got != want {
+		if got := clientOf(r, peer, http.Header{name: {"1.2.3.4"}}); got != want {
 			t.Errorf("from a proxy, %s: client %v, want %v", name, got, want)
 		}
 	}
@@ -177,7 +182,7 @@ func TestForwardedFor(t *testing.T) {
 		{"32 lines", append([]string{"203.0.113.9"}, slices.Repeat([]string{"10.0.0.5"}, 32)...), "10.0.0.5"},
 		{"10,000 empty elements", []string{"203.0.113.9" + strings.Repeat(",", 10_000)}, proxy},
 	} {
-		got := r.Client(proxy+":999", http.Header{"X-Forwarded-For": test.lines}).String()
+		got := clientOf(r, proxy+":999", http.Header{"X-Forwarded-For": test.lines}).String()
 		if got != test.want {
 			t.Errorf("%s: %.60q: client %s, want %s", test.name, test.lines, got, test.want)
 		}
@@ -198,7 +203,7 @@ func TestTrusted(t *testing.T) {
 	}
 	// A peer without an address is no proxy, even where every address is one.
 	all := newResolver(t, "0.0.0.0/0", "::/0")
-	if got := all.Client("@", http.Header{"X-Forwarded-For": {"203.0.113.9"}}).String(); got != "0.0.0.0" {
+	if got := clientOf(all, "@", http.Header{"X-Forwarded-For": {"203.0.113.9"}}).String(); got != "0.0.0.0" {
 		t.Errorf("a peer without an address counts as %s", got)
 	}
 }
@@ -215,8 +220,8 @@ func FuzzClient(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Fuzz(func(t *testing.T, remote, first, second string) {
-		peer := r.Client(remote, nil)
-		got := r.Client(remote, http.Header{"X-Forwarded-For": {first, second}})
+		peer := clientOf(r, remote, nil)
+		got := clientOf(r, remote, http.Header{"X-Forwarded-For": {first, second}})
 		if got == peer {
 			return
 		}
@@ -254,7 +259,7 @@ func BenchmarkClient(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				r.Client(remote, header)
+				clientOf(r, remote, header)
 			}
 		})
 	}

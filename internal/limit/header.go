@@ -21,70 +21,48 @@ func SetHeaders(header http.Header, decisions ...Decision) {
 	AddHeaders(header, decisions...)
 }
 
-// AddHeaders adds an item for each of these decisions to the two fields.
+// AddHeaders adds an item for each of these decisions to the two fields. The unit
+// of tokens other than requests is named (section 3.1). The window of a limit item
+// (section 4.1) ends when there is one more token: until then the client can spend
+// what remains, and no more.
 func AddHeaders(header http.Header, decisions ...Decision) {
-	var room [384]byte
-	b := room[:0]
+	var room [2][256]byte
+	policies, limits := room[0][:0], room[1][:0]
 	if set := header[policyField]; len(set) > 0 {
-		b = append(b, set[0]...)
+		policies, limits = append(policies, set[0]...), append(limits, header[limitField][0]...)
 	}
 	for _, d := range decisions {
-		b = appendPolicy(b, d)
+		if d.Quota == 0 {
+			continue
+		}
+		policies = appendItem(policies, d.Budget, ";q=", d.Quota)
+		if d.Budget == Bytes || d.Budget == ReadBytes {
+			policies = append(policies, `;qu="content-bytes"`...)
+		}
+		policies = strconv.AppendInt(append(policies, ";w="...), d.Window, 10)
+		limits = appendItem(limits, d.Budget, ";r=", d.Remaining)
+		limits = strconv.AppendInt(append(limits, ";t="...), d.Reset, 10)
 	}
-	cut := len(b)
-	if cut == 0 {
+	if len(policies) == 0 {
 		return
 	}
-	if set := header[limitField]; len(set) > 0 {
-		b = append(b, set[0]...)
-	}
-	for _, d := range decisions {
-		b = appendLimit(b, cut, d)
-	}
 	// One string and one slice for both fields: half of what Header.Set takes.
-	text := string(b)
+	cut := len(policies)
+	text := string(append(policies, limits...))
 	values := []string{text[:cut], text[cut:]}
 	header[policyField] = values[:1:1]
 	header[limitField] = values[1:]
 }
 
-// appendPolicy appends the quota policy item of a decision (section 3.1). Tokens
-// other than requests name their unit.
-func appendPolicy(b []byte, d Decision) []byte {
-	if d.Quota == 0 {
-		return b
+// appendItem appends an item to a list: the name of a budget, a String (RFC 9651,
+// section 3.3.3), and its first parameter.
+func appendItem(list []byte, b Budget, parameter string, n int64) []byte {
+	if len(list) > 0 {
+		list = append(list, ", "...)
 	}
-	b = appendName(b, 0, d.Budget)
-	b = append(b, ";q="...)
-	b = strconv.AppendInt(b, d.Quota, 10)
-	if d.Budget == Bytes || d.Budget == ReadBytes {
-		b = append(b, `;qu="content-bytes"`...)
-	}
-	b = append(b, ";w="...)
-	return strconv.AppendInt(b, d.Window, 10)
-}
-
-// appendLimit appends the service limit item of a decision (section 4.1) to the
-// field that begins at start. Its window ends when there is one more token: until
-// then the client can spend what remains, and no more.
-func appendLimit(b []byte, start int, d Decision) []byte {
-	if d.Quota == 0 {
-		return b
-	}
-	b = appendName(b, start, d.Budget)
-	b = append(b, ";r="...)
-	b = strconv.AppendInt(b, d.Remaining, 10)
-	b = append(b, ";t="...)
-	return strconv.AppendInt(b, d.Reset, 10)
-}
-
-// appendName appends the name of a policy, a String (RFC 9651, section 3.3.3),
-// to the list that begins at start.
-func appendName(b []byte, start int, budget Budget) []byte {
-	if len(b) > start {
-		b = append(b, ", "...)
-	}
-	b = append(b, '"')
-	b = append(b, budget.String()...)
-	return append(b, '"')
+	list = append(list, '"')
+	list = append(list, b.String()...)
+	list = append(list, '"')
+	list = append(list, parameter...)
+	return strconv.AppendInt(list, n, 10)
 }

@@ -33,19 +33,7 @@ func (b Budget) String() string {
 // way to return tokens after the fact, and at the usual rates a token is back
 // before a client should try again. A budget that refills slowly is peeked at
 // before the work and charged after it, as Bytes is.
-type Limits struct {
-	Create, Read, Miss Rate
-	Bytes, ReadBytes   ByteRate
-	Handshake          Rate
-}
-
-// rates returns the limits in the order of the budgets.
-func (l Limits) rates() [budgets]Rate {
-	return [...]Rate{
-		Create: l.Create, Read: l.Read, Miss: l.Miss,
-		Bytes: l.Bytes.Rate, ReadBytes: l.ReadBytes.Rate, Handshake: l.Handshake,
-	}
-}
+type Limits [budgets]Rate
 
 // A Decision says whether a budget has the tokens that a request wants, and what
 // its client may be told. A zero Quota means that the budget is off.

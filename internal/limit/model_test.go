@@ -31,9 +31,9 @@ type schedule struct {
 func newSchedule(t testing.TB, seed uint64) *schedule {
 	s := &schedule{Rand: rand.New(rand.NewPCG(seed, 7)), now: noon, ideals: make(map[Client]*[budgets]ideal)}
 	rates := []string{"1/s:30", "50/s:100", "12/m:30", "7/s:3", "1/s:1", "1000003/h:77", "1/d:5", "64KiB/s:4MiB", "3MiB/m:1MiB", "999999937/s:12345"}
-	pick := func() Rate { return mustByteRate(t, rates[s.IntN(len(rates))]).Rate }
+	pick := func() Rate { return mustRate(t, rates[s.IntN(len(rates))]) }
 	s.limits = Limits{
-		Create: pick(), Read: pick(), Miss: pick(), Bytes: ByteRate{pick()}, ReadBytes: ByteRate{pick()}, Handshake: pick(),
+		Create: pick(), Read: pick(), Miss: pick(), Bytes: pick(), ReadBytes: pick(), Handshake: pick(),
 	}
 	return s
 }
@@ -63,13 +63,19 @@ func (s *schedule) ideal(table *Table, c Client, b Budget, now time.Time) *ideal
 	all := s.ideals[c]
 	if all == nil {
 		all = new([budgets]ideal)
-		for b, r := range s.limits.rates() {
+		for b, r := range s.limits {
 			all[b] = ideal{r, float64(r.burst), noon}
 		}
 		s.ideals[c] = all
 	}
-	all[b].advance(table.shard(c).clock(now))
+	all[b].advance(tableTime(table, c, now))
 	return &all[b]
+}
+
+func tableTime(table *Table, c Client, now time.Time) time.Time {
+	sh, now := table.lock(c, now)
+	sh.mu.Unlock()
+	return now
 }
 
 // check holds a table of this size to the ideal buckets of so many clients:

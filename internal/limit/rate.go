@@ -1,36 +1,26 @@
 package limit
 
 import (
-	"errors"
 	"fmt"
 	"math"
-	"strconv"
 	"strings"
 	"time"
-
-	"golang.org/x/time/rate"
 )
 
 // A Rate describes a token bucket: so many tokens come back in each unit of time,
 // and the bucket holds at most a burst of them. The zero Rate is off: it limits
 // nothing.
-// Its text form is RATE/UNIT:BURST, as in "12/m:30", with the units s, m, h and
-// d (24 hours), or "off".
+// Its text form is RATE/UNIT:BURST, as in "12/m:30" or "64KiB/s:4MiB", with the
+// units s, m, h and d (24 hours), or "off". The numbers are written as a [Size] is.
 type Rate struct {
+	text   string
 	tokens int64         // that come back every per
 	per    time.Duration // second, minute, hour or day
 	burst  int64
 }
 
-// maxCount is the largest Integer of a structured field (RFC 9651, section
-// 3.3.1). Clients are told bursts and windows in such fields.
-const maxCount = 999_999_999_999_999
-
 // ParseRate reads the text form of a Rate.
-func ParseRate(text string) (Rate, error) { return parseRate(text, parseCount) }
-
-// parseRate reads a rate whose numbers are read by count.
-func parseRate(text string, count func(string) (int64, error)) (Rate, error) {
+func ParseRate(text string) (Rate, error) {
 	if text == "off" {
 		return Rate{}, nil
 	}
@@ -45,30 +35,36 @@ func parseRate(text string, count func(string) (int64, error)) (Rate, error) {
 	if !ok {
 		return fail("want RATE/UNIT:BURST or off: the unit is missing")
 	}
-	var r Rate
+	r := Rate{text: text}
 	var err error
-	if r.tokens, err = count(tokens); err != nil {
+	if r.tokens, err = parseCount(tokens); err != nil {
 		return fail("the rate " + err.Error())
 	}
-	if r.per, ok = rateUnits()[unit]; !ok {
+	units := map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}
+	if r.per, ok = units[unit]; !ok {
 		return fail("the unit must be s, m, h or d")
 	}
-	if r.burst, err = count(burst); err != nil {
+	if r.burst, err = parseCount(burst); err != nil {
 		return fail("the burst " + err.Error())
 	}
 	return r, nil
 }
 
-// parseCount reads a positive number in decimal digits.
-func parseCount(text string) (int64, error) {
-	n, err := strconv.ParseUint(text, 10, 64)
-	if errors.Is(err, strconv.ErrSyntax) {
-		return 0, errors.New("must be a whole number")
+// String returns the text form, as it was read.
+func (r Rate) String() string {
+	if r.Off() {
+		return "off"
 	}
-	if err != nil || n == 0 || n > maxCount {
-		return 0, fmt.Errorf("must be from 1 to %d", maxCount)
-	}
-	return int64(n), nil
+	return r.text
+}
+
+// MarshalText returns the text form.
+func (r Rate) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
+
+// UnmarshalText is ParseRate.
+func (r *Rate) UnmarshalText(text []byte) (err error) {
+	*r, err = ParseRate(string(text))
+	return err
 }
 
 // Off reports whether the rate limits nothing.
@@ -77,15 +73,6 @@ func (r Rate) Off() bool { return r.burst == 0 }
 // Burst returns the tokens of a full bucket: the largest cost that can ever be
 // granted. It is 0 if the rate is off.
 func (r Rate) Burst() int64 { return r.burst }
-
-// PerHour returns the tokens that come back in an hour, rounded down. It is 0
-// if the rate is off.
-func (r Rate) PerHour() int64 {
-	if r.Off() {
-		return 0
-	}
-	return int64(r.perSecond() * time.Hour.Seconds())
-}
 
 // Window returns the seconds in which an empty bucket fills, rounded up. It is
 // the time window of a policy whose quota is the burst
@@ -98,11 +85,6 @@ func (r Rate) Window() int64 {
 }
 
 func (r Rate) perSecond() float64 { return float64(r.tokens) / r.per.Seconds() }
-
-// bucket returns a full bucket.
-func (r Rate) bucket() *rate.Limiter {
-	return rate.NewLimiter(rate.Limit(r.perSecond()), int(r.burst))
-}
 
 // seconds returns the whole seconds after which so many tokens are back, rounded
 // up so that waiting for them is enough, and at least 1, because a client that
@@ -140,39 +122,4 @@ func (r Rate) decision(b Budget, tokens float64) Decision {
 		Budget: b, Allowed: true, Quota: r.burst, Window: r.Window(),
 		Remaining: int64(remaining), Reset: r.seconds(remaining + 1 - tokens),
 	}
-}
-
-// String returns the text form.
-func (r Rate) String() string {
-	return r.text(func(n int64) string { return strconv.FormatInt(n, 10) })
-}
-
-func (r Rate) text(count func(int64) string) string {
-	if r.Off() {
-		return "off"
-	}
-	return count(r.tokens) + "/" + unitName(r.per) + ":" + count(r.burst)
-}
-
-// MarshalText returns the text form.
-func (r Rate) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
-
-// UnmarshalText is ParseRate.
-func (r *Rate) UnmarshalText(text []byte) (err error) {
-	*r, err = ParseRate(string(text))
-	return err
-}
-
-// rateUnits are the units of time of a Rate, by their names.
-func rateUnits() map[string]time.Duration {
-	return map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}
-}
-
-func unitName(per time.Duration) string {
-	for name, unit := range rateUnits() {
-		if unit == per {
-			return name
-		}
-	}
-	return ""
 }

@@ -9,25 +9,14 @@ import (
 
 var (
 	_ encoding.TextUnmarshaler = (*Rate)(nil)
-	_ encoding.TextUnmarshaler = (*ByteRate)(nil)
 	_ encoding.TextUnmarshaler = (*Size)(nil)
 	_ encoding.TextMarshaler   = Rate{}
-	_ encoding.TextMarshaler   = ByteRate{}
 	_ encoding.TextMarshaler   = Size(0)
 )
 
 func mustRate(t testing.TB, text string) Rate {
 	t.Helper()
 	r, err := ParseRate(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
-
-func mustByteRate(t testing.TB, text string) ByteRate {
-	t.Helper()
-	r, err := ParseByteRate(text)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -41,23 +30,26 @@ func TestParseRate(t *testing.T) {
 		window int64
 	}{
 		{"off", Rate{}, 0},
-		{"1/s:30", Rate{1, time.Second, 30}, 30},
-		{"50/s:100", Rate{50, time.Second, 100}, 2},
-		{"12/m:30", Rate{12, time.Minute, 30}, 150},
-		{"20/s:60", Rate{20, time.Second, 60}, 3},
-		{"7/s:30", Rate{7, time.Second, 30}, 5}, // 4.28…, rounded up
-		{"1/h:1", Rate{1, time.Hour, 1}, 3600},
-		{"1000/d:1", Rate{1000, 24 * time.Hour, 1}, 87}, // 86.4
-		{"1000000/s:1", Rate{1_000_000, time.Second, 1}, 1},
-		{"999999999999999/s:1000000", Rate{999_999_999_999_999, time.Second, 1_000_000}, 1},
-		{"1/d:999999999999999", Rate{1, 24 * time.Hour, maxCount}, maxCount}, // as long as a field can say
+		{"1/s:30", Rate{tokens: 1, per: time.Second, burst: 30}, 30},
+		{"50/s:100", Rate{tokens: 50, per: time.Second, burst: 100}, 2},
+		{"12/m:30", Rate{tokens: 12, per: time.Minute, burst: 30}, 150},
+		{"20/s:60", Rate{tokens: 20, per: time.Second, burst: 60}, 3},
+		{"7/s:30", Rate{tokens: 7, per: time.Second, burst: 30}, 5}, // 4.28…, rounded up
+		{"1/h:1", Rate{tokens: 1, per: time.Hour, burst: 1}, 3600},
+		{"1000/d:1", Rate{tokens: 1000, per: 24 * time.Hour, burst: 1}, 87}, // 86.4
+		{"1000000/s:1", Rate{tokens: 1_000_000, per: time.Second, burst: 1}, 1},
+		{"999999999999999/s:1000000", Rate{tokens: 999_999_999_999_999, per: time.Second, burst: 1_000_000}, 1},
+		{"1/d:999999999999999", Rate{tokens: 1, per: 24 * time.Hour, burst: maxCount}, maxCount}, // as long as a field can say
+		{"64KiB/s:4MiB", Rate{tokens: 64 << 10, per: time.Second, burst: 4 << 20}, 64},
+		{"100kB/s:1MB", Rate{tokens: 100_000, per: time.Second, burst: 1_000_000}, 10},
+		{"1GiB/d:10GiB", Rate{tokens: 1 << 30, per: 24 * time.Hour, burst: 10 << 30}, 864_000},
 	} {
 		got, err := ParseRate(test.text)
-		if err != nil || got != test.want {
-			t.Errorf("ParseRate(%q) = %+v, %v, want %+v", test.text, got, err, test.want)
-		}
 		if got.String() != test.text {
 			t.Errorf("ParseRate(%q).String() = %q", test.text, got.String())
+		}
+		if got.text = ""; err != nil || got != test.want {
+			t.Errorf("ParseRate(%q) = %+v, %v, want %+v", test.text, got, err, test.want)
 		}
 		if got.Window() != test.window {
 			t.Errorf("ParseRate(%q).Window() = %d, want %d", test.text, got.Window(), test.window)
@@ -89,7 +81,12 @@ func TestParseRateRefuses(t *testing.T) {
 		"1.5/s:30":                 "the rate must be a whole number",
 		"1_0/s:30":                 "the rate must be a whole number",
 		" 1/s:30":                  "the rate must be a whole number",
-		"1KiB/s:30":                "the rate must be a whole number",
+		"64KB/s:4MiB":              "the rate must be a whole number, then KiB",
+		"64KiB/s:4 MiB":            "the burst must be a whole number, then KiB",
+		"1.5MiB/s:4MiB":            "the rate must be",
+		"KiB/s:4MiB":               "the rate must be a whole number",
+		"0KiB/s:4MiB":              "the rate must be from 1",
+		"1KiB/s:9999999999GiB":     "the burst must be from 1 to 999999999999999",
 		"1/s:":                     "the burst must be a whole number",
 		"1/s:0":                    "the burst must be from 1",
 		"1/s:30 ":                  "the burst must be a whole number",
@@ -109,59 +106,21 @@ func TestParseRateRefuses(t *testing.T) {
 	}
 }
 
-func TestParseByteRate(t *testing.T) {
-	for _, test := range []struct {
-		text, back string
-		want       Rate
-		window     int64
-	}{
-		{"off", "off", Rate{}, 0},
-		{"64KiB/s:4MiB", "64KiB/s:4MiB", Rate{64 << 10, time.Second, 4 << 20}, 64},
-		{"65536/s:4194304", "64KiB/s:4MiB", Rate{64 << 10, time.Second, 4 << 20}, 64},
-		{"100kB/s:1MB", "100000/s:1000000", Rate{100_000, time.Second, 1_000_000}, 10},
-		{"1GiB/d:10GiB", "1GiB/d:10GiB", Rate{1 << 30, 24 * time.Hour, 10 << 30}, 864_000},
-	} {
-		got, err := ParseByteRate(test.text)
-		if err != nil || got.Rate != test.want {
-			t.Errorf("ParseByteRate(%q) = %+v, %v, want %+v", test.text, got, err, test.want)
-		}
-		if got.String() != test.back {
-			t.Errorf("ParseByteRate(%q).String() = %q, want %q", test.text, got.String(), test.back)
-		}
-		if got.Window() != test.window {
-			t.Errorf("ParseByteRate(%q).Window() = %d, want %d", test.text, got.Window(), test.window)
-		}
-	}
-	for text, rule := range map[string]string{
-		"64KB/s:4MiB":           "the rate must be a whole number, then KiB",
-		"64KiB/s:4 MiB":         "the burst must be a whole number, then KiB",
-		"1.5MiB/s:4MiB":         "the rate must be",
-		"KiB/s:4MiB":            "the rate must be",
-		"0KiB/s:4MiB":           "the rate must be from 1",
-		"1KiB/s:9999999999GiB":  "the burst must be at most 999999999999999",
-		"1KiB/s:999999999999GB": "the burst must be",
-	} {
-		if got, err := ParseByteRate(text); err == nil || !strings.Contains(err.Error(), rule) || !strings.Contains(err.Error(), text) {
-			t.Errorf("ParseByteRate(%q) = %+v, %v, want an error with %q", text, got, err, rule)
-		}
-	}
-}
-
-func TestParseSize(t *testing.T) {
+func TestSize(t *testing.T) {
 	for text, want := range map[string]Size{
 		"1": 1, "256KiB": 256 << 10, "1MiB": 1 << 20, "3GiB": 3 << 30, "1kB": 1000, "2MB": 2_000_000, "1000": 1000,
 	} {
-		got, err := ParseSize(text)
-		if err != nil || got != want {
-			t.Errorf("ParseSize(%q) = %d, %v, want %d", text, got, err, want)
+		var got, back Size
+		if err := got.UnmarshalText([]byte(text)); err != nil || got != want {
+			t.Errorf("UnmarshalText(%q): got %d, %v, want %d", text, got, err, want)
 		}
-		if back, err := ParseSize(got.String()); err != nil || back != got {
-			t.Errorf("ParseSize(%q): %s reads as %d, %v", text, got, back, err)
+		if err := back.UnmarshalText([]byte(got.String())); err != nil || back != got {
+			t.Errorf("%q is written as %s, which reads as %d, %v", text, got, back, err)
 		}
 	}
 	for _, text := range []string{"", "0", "KiB", "1kib", "1 KiB", "1KiBs", "-1", "1.0KiB", "1TiB", "999999999999999KiB"} {
-		if got, err := ParseSize(text); err == nil || !strings.Contains(err.Error(), `"`+text+`"`) {
-			t.Errorf("ParseSize(%q) = %d, %v, want an error that names it", text, got, err)
+		if err := new(Size).UnmarshalText([]byte(text)); err == nil || !strings.Contains(err.Error(), `"`+text+`"`) {
+			t.Errorf("UnmarshalText(%q): got %v, want an error that names it", text, err)
 		}
 	}
 	if got := Size(0).String(); got != "0" {
@@ -171,12 +130,11 @@ func TestParseSize(t *testing.T) {
 
 func TestTextOfRates(t *testing.T) {
 	var r Rate
-	var b ByteRate
 	var s Size
 	for text, value := range map[string]interface {
 		encoding.TextUnmarshaler
 		encoding.TextMarshaler
-	}{"12/m:30": &r, "64KiB/s:4MiB": &b, "256KiB": &s} {
+	}{"12/m:30": &r, "256KiB": &s} {
 		if err := value.UnmarshalText([]byte(text)); err != nil {
 			t.Errorf("UnmarshalText(%q): %v", text, err)
 		}
@@ -201,12 +159,6 @@ func FuzzParseRate(f *testing.F) {
 				t.Errorf("ParseRate(%q) = %v, which reads as %v, %v", text, r, back, err)
 			}
 			checkBounds(t, r)
-		}
-		if r, err := ParseByteRate(text); err == nil {
-			if back, err := ParseByteRate(r.String()); err != nil || back != r {
-				t.Errorf("ParseByteRate(%q) = %v, which reads as %v, %v", text, r, back, err)
-			}
-			checkBounds(t, r.Rate)
 		}
 	})
 }

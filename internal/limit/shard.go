@@ -12,14 +12,6 @@ import (
 // from it; nil is a full one.
 type buckets [budgets]*rate.Limiter
 
-// limiter returns one of the buckets, and makes it if there is none.
-func (bs *buckets) limiter(b Budget, r Rate) *rate.Limiter {
-	if bs[b] == nil {
-		bs[b] = r.bucket()
-	}
-	return bs[b]
-}
-
 // tokens returns how many tokens a bucket holds. A debt is negative.
 func (bs *buckets) tokens(b Budget, r Rate, now time.Time) float64 {
 	if bs[b] == nil {
@@ -31,8 +23,11 @@ func (bs *buckets) tokens(b Budget, r Rate, now time.Time) float64 {
 // charge takes n tokens in any case. A reservation is a burst at most, so more
 // are several.
 func (bs *buckets) charge(b Budget, r Rate, n int64, now time.Time) {
-	for l := bs.limiter(b, r); n > 0; n -= r.burst {
-		l.ReserveN(now, int(min(n, r.burst)))
+	if bs[b] == nil {
+		bs[b] = rate.NewLimiter(rate.Limit(r.perSecond()), int(r.burst))
+	}
+	for ; n > 0; n -= r.burst {
+		bs[b].ReserveN(now, int(min(n, r.burst)))
 	}
 }
 
@@ -53,7 +48,7 @@ func (bs *buckets) full(now time.Time) bool {
 // the overflow buckets. A client that is tracked later starts at the level of
 // the buckets that it shared before, because it may have drained them.
 type shard struct {
-	rates      *[budgets]Rate
+	limits     *Limits
 	maxClients int
 
 	mu        sync.Mutex // guards what follows
@@ -62,10 +57,6 @@ type shard struct {
 	networks  map[Client]int // tracked clients of each IPv6 /48
 	overflow  buckets
 	overflows uint64
-}
-
-func newShard(rates *[budgets]Rate, clients int) shard {
-	return shard{rates: rates, maxClients: clients, clients: make(map[Client]*buckets), networks: make(map[Client]int)}
 }
 
 // clock returns now, or the latest time if that is later. A bucket whose time
@@ -134,7 +125,7 @@ func (sh *shard) add(c Client, now time.Time) bool {
 			continue
 		}
 		if used := math.Ceil(float64(l.Burst()) - l.TokensAt(now)); used > 0 {
-			own.charge(Budget(b), sh.rates[b], int64(used), now)
+			own.charge(Budget(b), sh.limits[b], int64(used), now)
 		}
 	}
 	sh.clients[c] = own
@@ -150,7 +141,12 @@ func (sh *shard) evict(now time.Time) bool {
 	looked := 0
 	for c, bs := range sh.clients {
 		if bs.full(now) {
-			sh.forget(c)
+			delete(sh.clients, c)
+			if network, ok := c.network(); ok && c != network {
+				if sh.networks[network]--; sh.networks[network] == 0 {
+					delete(sh.networks, network)
+				}
+			}
 			return true
 		}
 		if looked++; looked == maxLook {
@@ -158,15 +154,4 @@ func (sh *shard) evict(now time.Time) bool {
 		}
 	}
 	return false
-}
-
-func (sh *shard) forget(c Client) {
-	delete(sh.clients, c)
-	network, ok := c.network()
-	if !ok || c == network {
-		return
-	}
-	if sh.networks[network]--; sh.networks[network] == 0 {
-		delete(sh.networks, network)
-	}
 }

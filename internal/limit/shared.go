@@ -92,39 +92,21 @@ return reply
 
 // Take is [Table.Take], in one round trip.
 func (s *Shared) Take(c Client, now time.Time, costs ...Cost) []Decision {
-	keys, args := make([]string, 0, len(costs)), make([]any, 0, 4*len(costs))
-	for _, cost := range costs {
-		if r := &s.local.rates[cost.Budget]; !r.Off() {
-			op := "take"
-			if cost.Peek {
-				op = "peek"
-			}
-			keys = append(keys, r.key(c, cost.Budget))
-			args = append(args, op, cost.N, r.burst, r.perSecond()/1e6)
-		}
-	}
-	tokens, ok := s.run(keys, args, now)
+	levels, ok := s.ask(c, now, false, costs)
 	if !ok {
 		return s.local.Take(c, now, costs...)
 	}
 	decisions := make([]Decision, len(costs))
 	for i, cost := range costs {
-		r := &s.local.rates[cost.Budget]
-		if r.Off() {
-			decisions[i] = r.decision(cost.Budget, 0)
-			continue
+		r, left := s.local.limits[cost.Budget], levels[i].left
+		decisions[i] = r.decision(cost.Budget, left)
+		if !levels[i].granted {
+			decisions[i].Allowed, decisions[i].RetryAfter = false, r.seconds(float64(cost.N)-left)
 		}
-		decisions[i] = r.decision(cost.Budget, tokens[0].left)
-		if !tokens[0].granted {
-			decisions[i].Allowed, decisions[i].RetryAfter = false, r.seconds(float64(cost.N)-tokens[0].left)
-		}
-		tokens = tokens[1:]
 	}
 	if allowed(decisions) {
 		for _, cost := range costs {
-			if !cost.Peek {
-				s.local.record(c, cost.Budget, cost.N, now)
-			}
+			s.local.record(c, cost, now)
 		}
 	}
 	return decisions
@@ -132,16 +114,13 @@ func (s *Shared) Take(c Client, now time.Time, costs ...Cost) []Decision {
 
 // Charge is [Table.Charge].
 func (s *Shared) Charge(c Client, b Budget, n int64, now time.Time) Decision {
-	r := &s.local.rates[b]
-	if r.Off() {
-		return r.decision(b, 0)
-	}
-	tokens, ok := s.run([]string{r.key(c, b)}, []any{"charge", n, r.burst, r.perSecond() / 1e6}, now)
+	cost := Cost{Budget: b, N: n}
+	levels, ok := s.ask(c, now, true, []Cost{cost})
 	if !ok {
 		return s.local.Charge(c, b, n, now)
 	}
-	s.local.record(c, b, n, now)
-	return r.decision(b, tokens[0].left)
+	s.local.record(c, cost, now)
+	return s.local.limits[b].decision(b, levels[0].left)
 }
 
 // Fallbacks returns how many times since the start the local table decided
@@ -154,13 +133,33 @@ type level struct {
 	left    float64 // tokens
 }
 
-// run lets Redis decide, unless the breaker is open. It reports whether Redis did.
+// ask lets Redis decide, or charge, unless the breaker is open, and returns a level
+// for each cost. It reports whether Redis did.
 //
 // The end of a request does not end its question: a client that hangs up would
 // be taken for a Redis that does not answer, and open the breaker.
-func (s *Shared) run(keys []string, args []any, now time.Time) ([]level, bool) {
+func (s *Shared) ask(c Client, now time.Time, charge bool, costs []Cost) ([]level, bool) {
+	levels := make([]level, len(costs))
+	var asked []*level
+	var keys []string
+	var args []any
+	for i, cost := range costs {
+		r := s.local.limits[cost.Budget]
+		if r.Off() {
+			levels[i].granted = true
+			continue
+		}
+		op := "take"
+		if charge {
+			op = "charge"
+		} else if cost.Peek {
+			op = "peek"
+		}
+		asked, keys = append(asked, &levels[i]), append(keys, r.key(c, cost.Budget))
+		args = append(args, op, cost.N, r.burst, r.perSecond()/1e6)
+	}
 	if len(keys) == 0 {
-		return nil, true
+		return levels, true
 	}
 	ok, trial := s.breaker.allow(now)
 	if !ok {
@@ -174,35 +173,35 @@ func (s *Shared) run(keys []string, args []any, now time.Time) ([]level, bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	reply, err := s.script.Run(ctx, s.redis, keys, args...).StringSlice()
-	levels, err := levelsOf(reply, len(keys), err)
+	if err == nil {
+		err = readLevels(reply, asked)
+	}
+	switch changed := s.breaker.report(now, err == nil); {
+	case changed && err == nil:
+		s.log.Info("shared rate limits: Redis answers again")
+	case changed:
+		s.log.Error("shared rate limits: Redis does not answer, each replica limits by itself", "error", err)
+	}
 	if err != nil {
 		s.fallbacks.Add(1)
-		if s.breaker.fail(now) {
-			s.log.Error("shared rate limits: Redis does not answer, each replica limits by itself", "error", err)
-		}
-		return nil, false
 	}
-	if s.breaker.succeed() {
-		s.log.Info("shared rate limits: Redis answers again")
-	}
-	return levels, true
+	return levels, err == nil
 }
 
-// levelsOf reads what the script returned about so many buckets.
-func levelsOf(reply []string, buckets int, err error) ([]level, error) {
-	if err == nil && len(reply) != 2*buckets {
-		err = fmt.Errorf("limit: the script returned %d values, want %d", len(reply), 2*buckets)
+// readLevels reads what the script returned.
+func readLevels(reply []string, levels []*level) (err error) {
+	if len(reply) != 2*len(levels) {
+		return fmt.Errorf("limit: the script returned %d values, want %d", len(reply), 2*len(levels))
 	}
-	levels := make([]level, buckets)
-	for i := 0; i < buckets && err == nil; i++ {
+	for i := 0; i < len(levels) && err == nil; i++ {
 		levels[i].granted = reply[2*i] == "1"
 		levels[i].left, err = strconv.ParseFloat(reply[2*i+1], 64)
 	}
-	return levels, err
+	return err
 }
 
 // key returns the name of a client's bucket in Redis.
-func (r *Rate) key(c Client, b Budget) string {
+func (r Rate) key(c Client, b Budget) string {
 	sum := sha256.Sum256(c[:])
 	return "rl:" + b.String() + ":" + r.String() + ":{" + hex.EncodeToString(sum[:16]) + "}"
 }

@@ -44,7 +44,7 @@ func (s *callCounter) EvalSha(ctx context.Context, sha string, keys []string, ar
 
 // slowLimits refill so slowly that a test sees only what it takes.
 func slowLimits(t testing.TB) Limits {
-	return Limits{Create: mustRate(t, "1/h:30"), Read: mustRate(t, "1/h:100"), Miss: mustRate(t, "1/h:3"), Bytes: mustByteRate(t, "1KiB/d:4MiB")}
+	return Limits{Create: mustRate(t, "1/h:30"), Read: mustRate(t, "1/h:100"), Miss: mustRate(t, "1/h:3"), Bytes: mustRate(t, "1KiB/d:4MiB")}
 }
 
 func TestSharedDecidesAsATableDoes(t *testing.T) {
@@ -138,9 +138,9 @@ func TestSharedLeavesNothingBehind(t *testing.T) {
 	server := startRedis(t)
 	admin := server.client(&redis.Options{})
 	limits := slowLimits(t)
-	limits.Read = mustRate(t, "100/s:100")
+	limits[Read] = mustRate(t, "100/s:100")
 	shared := newShared(admin, limits)
-	c := newResolver(t).Client("203.0.113.9:1", nil)
+	c := clientOf(newResolver(t), "203.0.113.9:1", nil)
 	ctx := t.Context()
 	peek(shared, c, Create, 1, time.Now())
 	if n := admin.DBSize(ctx).Val(); n != 0 {
@@ -172,7 +172,7 @@ func TestSharedSurvivesAClockSetBack(t *testing.T) {
 	shared := newShared(admin, Limits{Create: mustRate(t, "1000/s:1")})
 	ctx, c := t.Context(), client(1)
 	future := server.now(admin).Add(1000 * time.Hour).UnixMicro()
-	if err := admin.Set(ctx, shared.local.rates[Create].key(c, Create), fmt.Sprintf("0 %d", future), 0).Err(); err != nil {
+	if err := admin.Set(ctx, shared.local.limits[Create].key(c, Create), fmt.Sprintf("0 %d", future), 0).Err(); err != nil {
 		t.Fatal(err)
 	}
 	if d := take(shared, c, Create, 1, time.Now()); d.Allowed {

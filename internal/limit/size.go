@@ -2,7 +2,10 @@ package limit
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // A Size is a positive number of bytes. Its text form is a whole number,
@@ -15,81 +18,42 @@ type sizeUnit struct {
 	bytes int64
 }
 
-func binaryUnits() []sizeUnit {
-	return []sizeUnit{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}}
-}
+// sizeUnits begin with those in which a Size is written.
+var sizeUnits = []sizeUnit{{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"", 1}, {"kB", 1e3}, {"MB", 1e6}}
 
-func sizeUnits() []sizeUnit {
-	return append(binaryUnits(), sizeUnit{"MB", 1e6}, sizeUnit{"kB", 1e3}, sizeUnit{"", 1})
-}
+// maxCount is the largest Integer of a structured field (RFC 9651, section
+// 3.3.1). Clients are told bursts and windows in such fields.
+const maxCount = 999_999_999_999_999
 
-// ParseSize reads the text form of a Size.
-func ParseSize(text string) (Size, error) {
-	n, err := parseBytes(text)
-	if err != nil {
-		return 0, errors.New("limit: size " + strconv.Quote(text) + ": the number of bytes " + err.Error())
+// parseCount reads a positive number of tokens or bytes.
+func parseCount(text string) (int64, error) {
+	name := strings.TrimLeft(text, "0123456789")
+	i := slices.IndexFunc(sizeUnits, func(u sizeUnit) bool { return u.name == name })
+	if i < 0 || name == text {
+		return 0, errors.New("must be a whole number, then KiB, MiB, GiB, kB, MB or nothing")
 	}
-	return Size(n), nil
-}
-
-func parseBytes(text string) (int64, error) {
-	digits := 0
-	for digits < len(text) && '0' <= text[digits] && text[digits] <= '9' {
-		digits++
+	n, err := strconv.ParseInt(strings.TrimSuffix(text, name), 10, 64)
+	if err != nil || n == 0 || n > maxCount/sizeUnits[i].bytes {
+		return 0, fmt.Errorf("must be from 1 to %d", maxCount)
 	}
-	for _, unit := range sizeUnits() {
-		if text[digits:] != unit.name {
-			continue
-		}
-		n, err := parseCount(text[:digits])
-		if err != nil {
-			return 0, err
-		}
-		if n > maxCount/unit.bytes {
-			return 0, errors.New("must be at most " + strconv.Itoa(maxCount))
-		}
-		return n * unit.bytes, nil
-	}
-	return 0, errors.New("must be a whole number, then KiB, MiB, GiB, kB, MB or nothing")
+	return n * sizeUnits[i].bytes, nil
 }
 
 // String returns the text form in the largest binary unit that is exact.
 func (s Size) String() string {
-	n := int64(s)
-	for _, unit := range binaryUnits() {
-		if n >= unit.bytes && n%unit.bytes == 0 {
-			return strconv.FormatInt(n/unit.bytes, 10) + unit.name
-		}
-	}
-	return strconv.FormatInt(n, 10)
+	i := slices.IndexFunc(sizeUnits, func(u sizeUnit) bool { return s != 0 && int64(s)%u.bytes == 0 || u.bytes == 1 })
+	return strconv.FormatInt(int64(s)/sizeUnits[i].bytes, 10) + sizeUnits[i].name
 }
 
 // MarshalText returns the text form.
 func (s Size) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// UnmarshalText is ParseSize.
-func (s *Size) UnmarshalText(text []byte) (err error) {
-	*s, err = ParseSize(string(text))
-	return err
-}
-
-// A ByteRate is a Rate whose tokens are bytes, written as Sizes: "64KiB/s:4MiB".
-type ByteRate struct{ Rate }
-
-// ParseByteRate reads the text form of a ByteRate.
-func ParseByteRate(text string) (ByteRate, error) {
-	r, err := parseRate(text, parseBytes)
-	return ByteRate{r}, err
-}
-
-// String returns the text form.
-func (r ByteRate) String() string { return r.text(func(n int64) string { return Size(n).String() }) }
-
-// MarshalText returns the text form.
-func (r ByteRate) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
-
-// UnmarshalText is ParseByteRate.
-func (r *ByteRate) UnmarshalText(text []byte) (err error) {
-	*r, err = ParseByteRate(string(text))
-	return err
+// UnmarshalText reads the text form.
+func (s *Size) UnmarshalText(text []byte) error {
+	n, err := parseCount(string(text))
+	if err != nil {
+		return fmt.Errorf("limit: size %q: the number of bytes %w", text, err)
+	}
+	*s = Size(n)
+	return nil
 }

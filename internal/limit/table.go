@@ -15,7 +15,7 @@ import (
 // gets more than its burst and what came back since, however many others come
 // and go.
 type Table struct {
-	rates  [budgets]Rate
+	limits Limits
 	seed   maphash.Seed // secret, or an attacker could fill one shard
 	shards []shard
 }
@@ -32,9 +32,11 @@ const (
 // client that uses one budget, 500 for one that uses all.
 func NewTable(limits Limits, clients int) *Table {
 	n := min(max(clients/minShard, 1), maxShards)
-	t := &Table{rates: limits.rates(), seed: maphash.MakeSeed(), shards: make([]shard, n)}
+	t := &Table{limits: limits, seed: maphash.MakeSeed(), shards: make([]shard, n)}
 	for i := range t.shards {
-		t.shards[i] = newShard(&t.rates, max(clients/n, 1))
+		sh := &t.shards[i]
+		sh.limits, sh.maxClients = &t.limits, max(clients/n, 1)
+		sh.clients, sh.networks = make(map[Client]*buckets), make(map[Client]int)
 	}
 	return t
 }
@@ -42,30 +44,32 @@ func NewTable(limits Limits, clients int) *Table {
 // Take takes the tokens of all costs if they are all there, and otherwise none.
 // It returns a decision about each cost.
 func (t *Table) Take(c Client, now time.Time, costs ...Cost) []Decision {
-	sh := t.shard(c)
-	sh.mu.Lock()
+	sh, now := t.lock(c, now)
 	defer sh.mu.Unlock()
-	now = sh.clock(now)
 	own := sh.find(c)
-	if slices.ContainsFunc(costs, func(cost Cost) bool { return !cost.Peek && !t.rates[cost.Budget].Off() }) {
+	if slices.ContainsFunc(costs, t.spends) {
 		own, _ = sh.enter(c, now)
 	}
 	decisions := make([]Decision, len(costs))
 	for i, cost := range costs {
-		r := t.rates[cost.Budget]
+		r := t.limits[cost.Budget]
 		decisions[i] = r.decide(cost, own.tokens(cost.Budget, r, now))
 	}
 	if !allowed(decisions) {
 		return decisions
 	}
 	for i, cost := range costs {
-		if r := t.rates[cost.Budget]; !cost.Peek && !r.Off() {
+		if t.spends(cost) {
+			r := t.limits[cost.Budget]
 			own.charge(cost.Budget, r, cost.N, now)
 			decisions[i] = r.decision(cost.Budget, own.tokens(cost.Budget, r, now))
 		}
 	}
 	return decisions
 }
+
+// spends reports whether a cost takes tokens.
+func (t *Table) spends(cost Cost) bool { return !cost.Peek && !t.limits[cost.Budget].Off() }
 
 func allowed(decisions []Decision) bool {
 	return !slices.ContainsFunc(decisions, func(d Decision) bool { return !d.Allowed })
@@ -77,14 +81,12 @@ func allowed(decisions []Decision) bool {
 // shared bucket makes no debts, because strangers would have to pay them.
 // Allowed is always true.
 func (t *Table) Charge(c Client, b Budget, n int64, now time.Time) Decision {
-	r := t.rates[b]
+	r := t.limits[b]
 	if r.Off() {
-		return Decision{Budget: b, Allowed: true}
+		return r.decision(b, 0)
 	}
-	sh := t.shard(c)
-	sh.mu.Lock()
+	sh, now := t.lock(c, now)
 	defer sh.mu.Unlock()
-	now = sh.clock(now)
 	own, shared := sh.enter(c, now)
 	if shared {
 		n = min(n, int64(own.tokens(b, r, now)))
@@ -95,16 +97,14 @@ func (t *Table) Charge(c Client, b Budget, n int64, now time.Time) Decision {
 
 // record charges what Redis has granted to the client's own bucket. It charges
 // no shared bucket: while Redis answers, those limit no client.
-func (t *Table) record(c Client, b Budget, n int64, now time.Time) {
-	if t.rates[b].Off() {
+func (t *Table) record(c Client, cost Cost, now time.Time) {
+	if !t.spends(cost) {
 		return
 	}
-	sh := t.shard(c)
-	sh.mu.Lock()
+	sh, now := t.lock(c, now)
 	defer sh.mu.Unlock()
-	now = sh.clock(now)
 	if own := sh.track(c, now); own != nil {
-		own.charge(b, t.rates[b], n, now)
+		own.charge(cost.Budget, t.limits[cost.Budget], cost.N, now)
 	}
 }
 
@@ -127,6 +127,9 @@ func (t *Table) Stats() Stats {
 	return st
 }
 
-func (t *Table) shard(c Client) *shard {
-	return &t.shards[maphash.Bytes(t.seed, c[:])%uint64(len(t.shards))]
+// lock locks the shard of a client, and returns its time.
+func (t *Table) lock(c Client, now time.Time) (*shard, time.Time) {
+	sh := &t.shards[maphash.Bytes(t.seed, c[:])%uint64(len(t.shards))]
+	sh.mu.Lock()
+	return sh, sh.clock(now)
 }

@@ -19,8 +19,8 @@ func defaults(t testing.TB) Limits {
 		Create:    mustRate(t, "1/s:30"),
 		Read:      mustRate(t, "50/s:100"),
 		Miss:      mustRate(t, "12/m:30"),
-		Bytes:     mustByteRate(t, "64KiB/s:4MiB"),
-		ReadBytes: mustByteRate(t, "1MiB/s:16MiB"),
+		Bytes:     mustRate(t, "64KiB/s:4MiB"),
+		ReadBytes: mustRate(t, "1MiB/s:16MiB"),
 		Handshake: mustRate(t, "20/s:60"),
 	}
 }
@@ -217,7 +217,7 @@ func TestEvictionTakesOnlyFullBuckets(t *testing.T) {
 	for b := range budgets {
 		table := NewTable(defaults(t), 1)
 		take(table, client(1), b, 1, noon)
-		token := time.Duration(float64(time.Second) / table.rates[b].perSecond())
+		token := time.Duration(float64(time.Second) / table.limits[b].perSecond())
 		take(table, client(2), b, 1, noon.Add(token-2*time.Nanosecond))
 		if st := table.Stats(); st.Overflows != 1 {
 			t.Errorf("%v: a moment before the bucket is full: %+v, want its client to stay", b, st)
