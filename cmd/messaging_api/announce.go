@@ -16,13 +16,17 @@ import (
 func (o *options) announce(w io.Writer, terminal bool, r *resources) {
 	listener := address(r.listeners.https)
 	if terminal {
-		_, _ = fmt.Fprintf(w, "messaging_api listens on %s%s. Messages are kept in %s.\n", listener, reach(listener), withoutSecrets(o.Store))
+		where := listener
+		if addr, err := netip.ParseAddrPort(listener); err == nil && addr.Addr().IsUnspecified() {
+			where += ", on all interfaces: every machine that reaches this one can use it"
+		}
+		_, _ = fmt.Fprintf(w, "messaging_api listens on %s. Messages are kept in %s.\n", where, withoutSecrets(o.Store))
 		if off := o.off(); len(off) > 0 {
 			_, _ = fmt.Fprintf(w, "Off: %s.\n", strings.Join(off, ", "))
 		}
 	}
 	_, port, _ := net.SplitHostPort(listener)
-	s, ok := r.source.(fixed)
+	s, ok := r.source.(*tlscert.SelfSigned)
 	if !ok {
 		if terminal && r.source != nil && len(o.Host) > 0 {
 			root := "https://" + net.JoinHostPort(o.Host[0], port) + "/"
@@ -42,14 +46,6 @@ Post a message:
 	if len(o.Host) == 0 { // msg, unlike curl, connects to no other name than the link's
 		_, _ = fmt.Fprintf(w, "  echo Hello! | msg send --server %s --pin '%s'\n", target, tlscert.Pin(s.Leaf()))
 	}
-}
-
-// reach says who can connect to an address, if it is on all interfaces.
-func reach(listener string) string {
-	if addr, err := netip.ParseAddrPort(listener); err == nil && addr.Addr().IsUnspecified() {
-		return ", on all interfaces: every machine that reaches this one can use it"
-	}
-	return ""
 }
 
 // off lists the features that are off and that a person may expect.

@@ -1,16 +1,10 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -64,44 +58,4 @@ func (s *backupStream) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return s.w.Write(p)
-}
-
-// backup is the command: it copies the embedded store of the service on this
-// machine to a new file.
-func backup(ctx context.Context, o *options, path string) (err error) {
-	answer, err := o.askOps(ctx, http.MethodGet, "/backup")
-	if err != nil {
-		return fmt.Errorf("no backup: %w", err)
-	}
-	defer func() { _ = answer.Body.Close() }()
-	if answer.StatusCode != http.StatusOK {
-		reason, _ := io.ReadAll(io.LimitReader(answer.Body, 4<<10))
-		return fmt.Errorf("no backup: %s: %s", answer.Status, strings.TrimSpace(string(reason)))
-	}
-	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator names the file
-	if err != nil {
-		return usageError{fmt.Errorf("no backup: %w", err)}
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(fmt.Errorf("no backup: %w", err), os.Remove(path))
-		}
-	}()
-	_, err = io.Copy(file, answer.Body)
-	if err = errors.Join(err, file.Sync(), file.Close()); err != nil {
-		return err
-	}
-	if _, err = store.CheckBolt(path); err != nil {
-		return err
-	}
-	return syncDirectory(filepath.Dir(path))
-}
-
-// syncDirectory makes the names in a directory durable.
-func syncDirectory(path string) error {
-	directory, err := os.Open(path) //nolint:gosec // the operator names the file in it
-	if err != nil {
-		return err
-	}
-	return errors.Join(directory.Sync(), directory.Close())
 }

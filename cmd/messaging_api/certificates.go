@@ -35,15 +35,9 @@ func (o *options) certificates(now time.Time, log *slog.Logger) (certificateSour
 		}
 		return files, nil
 	case "acme":
-		acme, err := tlscert.NewACME(tlscert.ACMEConfig{
-			Hosts:      o.Host,
-			CacheDir:   o.ACMECache,
-			Directory:  o.ACMEDirectory,
-			Email:      o.ACMEEmail,
-			CAFile:     o.ACMECA,
-			EABKeyID:   o.ACMEEABKid,
-			EABKeyFile: o.ACMEEABKeyFile,
-		}, log)
+		config := o.ACME
+		config.Hosts = o.Host
+		acme, err := tlscert.NewACME(config, log)
 		if err != nil {
 			return nil, startError(err)
 		}
@@ -53,50 +47,43 @@ func (o *options) certificates(now time.Time, log *slog.Logger) (certificateSour
 		if err != nil {
 			return nil, err
 		}
-		return fixed{signed}, nil
+		return signed, nil
 	default:
 		return nil, nil
 	}
 }
 
-// openCertificates also prepares the files that an ACME source writes.
-func (o *options) openCertificates(now time.Time, log *slog.Logger) (certificateSource, error) {
-	source, err := o.certificates(now, log)
-	if err != nil {
-		return nil, err
+// tlsConfig is nil if TLS is off.
+func (o *options) tlsConfig(source certificateSource, floods *floodLog) *tls.Config {
+	if source == nil {
+		return nil
 	}
-	if acme, ok := source.(*tlscert.ACME); ok {
-		if err := acme.Prepare(); err != nil {
-			return nil, startError(err)
-		}
-	}
-	return source, nil
-}
-
-// fixed is a source that never changes.
-type fixed struct{ *tlscert.SelfSigned }
-
-func (fixed) Reload()             {}
-func (fixed) Run(context.Context) {}
-
-// tlsMin is the lowest TLS version as crypto/tls numbers it.
-func (o *options) tlsMin() uint16 {
+	lowest := uint16(tls.VersionTLS12)
 	if o.TLSMin == "1.3" {
-		return tls.VersionTLS13
+		lowest = tls.VersionTLS13
 	}
-	return tls.VersionTLS12
+	config := tlscert.Config(lowest, floods.countUnknownNames(source.GetCertificate))
+	if o.TLS == "acme" {
+		config.NextProtos = append(config.NextProtos, tlscert.ACMEProtocol)
+	}
+	return config
 }
 
-// certificateLine is the line of the command check for a certificate.
-func certificateLine(c tlscert.Info, now time.Time) string {
+// describeCertificate says what a certificate is for, how long it is valid, and why clients
+// may refuse it.
+func describeCertificate(c tlscert.Info, now time.Time) string {
+	validity := fmt.Sprintf("%d days left", c.DaysLeft(now))
+	if now.After(c.NotAfter) {
+		validity = "expired"
+	}
+	text := fmt.Sprintf("%s: for %s, issued by %s, %s", c.Source, strings.Join(c.Names, ", "), c.Issuer, validity)
 	if c.NotAfter.IsZero() {
-		return fmt.Sprintf("certificate %s: there is none yet; the service orders one from %s", c.Source, c.Issuer)
+		text = fmt.Sprintf("%s: there is none yet; the service orders one from %s", c.Source, c.Issuer)
 	}
-	line := fmt.Sprintf("certificate %s: for %s, issued by %s, %d days left", c.Source, strings.Join(c.Names, ", "), c.Issuer, c.DaysLeft(now))
 	if c.Warning != "" {
-		line += "; clients may refuse it: " + c.Warning
+		text += "; clients may refuse it: " + c.Warning
 	}
-	return line
+	return text
 }
 
 // certificateCheck is the readiness check of the certificates. It fails if one has expired
@@ -107,27 +94,18 @@ func certificateCheck(source certificateSource) ops.Check {
 			return "TLS is off", nil
 		}
 		var details []string
-		served, expired := 0, false
-		for _, info := range source.Certificates() {
-			detail := fmt.Sprintf("%s: %d days left", info.Source, info.DaysLeft(time.Now()))
-			switch {
-			case info.NotAfter.IsZero():
-				detail = info.Source + ": none yet"
-			case time.Now().After(info.NotAfter):
-				detail, expired = info.Source+": expired", true
-			default:
-				served++
-			}
-			if info.Warning != "" {
-				detail += " (clients may refuse it: " + info.Warning + ")"
-			}
-			if info.Err != nil {
-				detail += " (" + info.Err.Error() + ")"
+		now, served, expired := time.Now(), false, false
+		for _, c := range source.Certificates() {
+			detail := describeCertificate(c, now)
+			if c.Err != nil { // it could not be replaced
+				detail += " (" + c.Err.Error() + ")"
 			}
 			details = append(details, detail)
+			served = served || !c.NotAfter.IsZero()
+			expired = expired || !c.NotAfter.IsZero() && now.After(c.NotAfter)
 		}
 		report := strings.Join(details, "; ")
-		if expired || served == 0 {
+		if expired || !served {
 			return "", errors.New(report)
 		}
 		return report, nil

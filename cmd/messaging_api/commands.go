@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -9,24 +11,31 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"os"
 	"runtime/debug"
 	"strings"
 	"time"
+
+	"messaging_api/internal/store"
 )
 
 // release is the version, set by the linker where a build has one.
 var release string
 
-// version is the release, or the version in the build's information.
-func version() string {
-	if release != "" {
-		return release
-	}
+// build returns the version and the commit that the binary was built from, as far as it
+// knows them.
+func build() (version, revision string) {
+	version = cmp.Or(release, "unknown")
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return "unknown"
+		return version, ""
 	}
-	return info.Main.Version
+	for _, setting := range info.Settings {
+		if setting.Key == "vcs.revision" {
+			revision = setting.Value
+		}
+	}
+	return cmp.Or(release, info.Main.Version), revision
 }
 
 // healthTimeout bounds the command health. The timeout of a container's health check is
@@ -37,36 +46,48 @@ const healthTimeout = 3 * time.Second
 func health(ctx context.Context, o *options) error {
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
-	answer, err := o.askOps(ctx, http.MethodGet, "/readyz")
+	body, err := o.askOps(ctx, http.MethodGet, "/readyz", http.StatusOK)
 	if err != nil {
 		return fmt.Errorf("not healthy: %w", err)
 	}
-	defer func() { _ = answer.Body.Close() }()
-	if answer.StatusCode != http.StatusOK {
-		report, _ := io.ReadAll(io.LimitReader(answer.Body, 4<<10))
-		return fmt.Errorf("not ready: %s: %s", answer.Status, strings.TrimSpace(string(report)))
-	}
-	return nil
+	return body.Close()
 }
 
 // takedown removes a message, named by its link or its id, from the service on this machine.
 func takedown(ctx context.Context, o *options, link string) error {
 	id := link[strings.LastIndex(link, "/")+1:]
 	id, _, _ = strings.Cut(id, "#") // the key, which is nobody's business
-	answer, err := o.askOps(ctx, http.MethodDelete, "/msg/"+url.PathEscape(id))
+	body, err := o.askOps(ctx, http.MethodDelete, "/msg/"+url.PathEscape(id), http.StatusNoContent)
 	if err != nil {
 		return fmt.Errorf("not removed: %w", err)
 	}
-	defer func() { _ = answer.Body.Close() }()
-	if answer.StatusCode != http.StatusNoContent {
-		report, _ := io.ReadAll(io.LimitReader(answer.Body, 4<<10))
-		return fmt.Errorf("not removed: %s: %s", answer.Status, strings.TrimSpace(string(report)))
-	}
-	return nil
+	return body.Close()
 }
 
-// askOps asks the operations listener of the service on this machine.
-func (o *options) askOps(ctx context.Context, method, path string) (*http.Response, error) {
+// backup copies the embedded store of the service on this machine to a new file.
+func backup(ctx context.Context, o *options, path string) error {
+	body, err := o.askOps(ctx, http.MethodGet, "/backup", http.StatusOK)
+	if err != nil {
+		return fmt.Errorf("no backup: %w", err)
+	}
+	defer func() { _ = body.Close() }()
+	file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600) //nolint:gosec // the operator names the file
+	if err != nil {
+		return usageError{fmt.Errorf("no backup: %w", err)}
+	}
+	_, err = io.Copy(file, body)
+	if err = errors.Join(err, file.Sync(), file.Close()); err == nil {
+		_, err = store.CheckBolt(path)
+	}
+	if err != nil {
+		err = errors.Join(fmt.Errorf("no backup: %w", err), os.Remove(path))
+	}
+	return err
+}
+
+// askOps asks the operations listener of the service on this machine, and returns the body
+// of an answer that has the wanted status.
+func (o *options) askOps(ctx context.Context, method, path string, want int) (io.ReadCloser, error) {
 	host, port, err := net.SplitHostPort(o.ListenOps)
 	if err != nil {
 		return nil, usageError{err}
@@ -79,7 +100,16 @@ func (o *options) askOps(ctx context.Context, method, path string) (*http.Respon
 		return nil, err
 	}
 	transport := &http.Transport{DisableKeepAlives: true} // no proxy from the environment
-	return transport.RoundTrip(request)
+	answer, err := transport.RoundTrip(request)
+	if err != nil {
+		return nil, err
+	}
+	if answer.StatusCode == want {
+		return answer.Body, nil
+	}
+	defer func() { _ = answer.Body.Close() }()
+	report, _ := io.ReadAll(io.LimitReader(answer.Body, 4<<10))
+	return nil, fmt.Errorf("%s: %s", answer.Status, strings.TrimSpace(string(report)))
 }
 
 // check reads the certificates and secrets as serve does, tries the store, and prints the
@@ -94,13 +124,13 @@ func check(ctx context.Context, o *options, stdout io.Writer) error {
 	if err := o.checkStore(ctx, stdout); err != nil {
 		return err
 	}
+	var lines []string
 	if source != nil {
 		for _, c := range source.Certificates() {
-			if _, err = fmt.Fprintln(stdout, certificateLine(c, now)); err != nil {
-				return err
-			}
+			lines = append(lines, "certificate "+describeCertificate(c, now))
 		}
 	}
-	_, err = fmt.Fprintln(stdout, "the configuration is valid")
+	lines = append(lines, "the configuration is valid")
+	_, err = fmt.Fprintln(stdout, strings.Join(lines, "\n"))
 	return err
 }

@@ -1,25 +1,18 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
 	"net/url"
-	"os"
 	"path"
 	"slices"
 	"strings"
 	"time"
 
-	"golang.org/x/net/idna"
-
 	"messaging_api/internal/limit"
-	"messaging_api/internal/store"
-	"messaging_api/internal/tlscert"
 	"messaging_api/internal/web"
 )
 
@@ -62,6 +55,9 @@ func (o *options) validate() error {
 	return nil
 }
 
+// hostForms says how to write hosts that people write in another way.
+const hostForms = "an international name in its ASCII form, as xn--mnchen-3ya.example, an IPv6 address in brackets"
+
 // normalizeHosts brings --host and --public-url into the form in which requests' hosts are
 // compared with them.
 func (o *options) normalizeHosts() error {
@@ -70,7 +66,7 @@ func (o *options) normalizeHosts() error {
 	for _, host := range hosts {
 		name, port, ok := web.ParseHost(host)
 		if !ok || port != "" {
-			return fmt.Errorf("--host %q: must be a host name or an address, without scheme and port%s", host, hostHint(host))
+			return fmt.Errorf("--host %q: must be a host name or an address, without scheme and port; %s", host, hostForms)
 		}
 		o.addHost(name)
 	}
@@ -83,7 +79,7 @@ func (o *options) normalizeHosts() error {
 	}
 	name, port, ok := web.ParseHost(u.Host)
 	if !ok {
-		return fmt.Errorf("--public-url %q: must name a host, or an address%s", o.PublicURL, hostHint(u.Hostname()))
+		return fmt.Errorf("--public-url %q: must name a host, or an address; %s", o.PublicURL, hostForms)
 	}
 	prefix := strings.TrimSuffix(u.EscapedPath(), "/")
 	if prefix != "" && path.Clean(prefix) != prefix {
@@ -107,17 +103,6 @@ func (o *options) addHost(name string) {
 	}
 }
 
-// hostHint says how to write a host that is almost valid.
-func hostHint(host string) string {
-	if addr, err := netip.ParseAddr(host); err == nil && addr.Is6() && addr.Zone() == "" {
-		return "; an IPv6 address goes into brackets: [" + addr.String() + "]"
-	}
-	if ascii, err := idna.Lookup.ToASCII(host); err == nil && ascii != host {
-		return "; in its ASCII form: " + ascii
-	}
-	return ""
-}
-
 // validateLimits refuses limits under which no request could succeed.
 func (o *options) validateLimits() error {
 	for _, number := range []struct {
@@ -136,14 +121,14 @@ func (o *options) validateLimits() error {
 			return fmt.Errorf("--%s %d: must be from %d to %d", number.flag, number.value, number.least, number.most)
 		}
 	}
-	if _, isFile := o.filePath(); isFile && o.LimitScope == "shared" {
+	_, isFile := o.filePath()
+	switch {
+	case isFile && o.LimitScope == "shared":
 		return errors.New("--limit-scope shared: needs a Redis store, where replicas meet")
-	}
-	if !o.LimitBytes.Off() && o.LimitBytes.Burst() < int64(o.MaxBytes)+web.MessageOverhead {
-		return fmt.Errorf("--limit-bytes %v: its burst must be at least %d bytes more than --max-bytes %v, or the largest message could never be created", o.LimitBytes, web.MessageOverhead, o.MaxBytes)
-	}
-	if !o.LimitReadBytes.Off() && o.LimitReadBytes.Burst() < int64(o.MaxBytes) {
-		return fmt.Errorf("--limit-read-bytes %v: its burst must not be less than --max-bytes %v, or one message could use up hours of reading", o.LimitReadBytes, o.MaxBytes)
+	case !o.Rates[limit.Bytes].Off() && o.Rates[limit.Bytes].Burst() < int64(o.MaxBytes)+web.MessageOverhead:
+		return fmt.Errorf("--limit-bytes %v: its burst must be at least %d bytes more than --max-bytes %v, or the largest message could never be created", o.Rates[limit.Bytes], web.MessageOverhead, o.MaxBytes)
+	case !o.Rates[limit.ReadBytes].Off() && o.Rates[limit.ReadBytes].Burst() < int64(o.MaxBytes):
+		return fmt.Errorf("--limit-read-bytes %v: its burst must not be less than --max-bytes %v, or one message could use up hours of reading", o.Rates[limit.ReadBytes], o.MaxBytes)
 	}
 	return nil
 }
@@ -157,7 +142,7 @@ func (o *options) validateTLS() error {
 		return fmt.Errorf("--tls %s: --tls-cert and --tls-key need --tls files", o.TLS)
 	case o.TLS == "acme" && len(o.Host) == 0:
 		return errors.New("--tls acme: needs --host, a name to order a certificate for")
-	case o.TLS != "acme" && o.ACMEEmail+o.ACMEDirectory+o.ACMECA+o.ACMEEABKid+o.ACMEEABKeyFile != "":
+	case o.TLS != "acme" && o.ACME.Email+o.ACME.Directory+o.ACME.CAFile+o.ACME.EABKeyID+o.ACME.EABKeyFile != "":
 		return fmt.Errorf("--tls %s: the --acme flags need --tls acme", o.TLS)
 	case o.TLS == "off" && !isLoopback(o.Listen) && len(o.TrustedProxy) == 0:
 		return fmt.Errorf("--tls off: --listen %q is not loopback; name the proxy that terminates TLS with --trusted-proxy, or messages would cross the network in clear", o.Listen)
@@ -176,27 +161,17 @@ func isLoopback(address string) bool {
 }
 
 func (o *options) validateStore() error {
-	redisFiles := map[string]string{
-		"redis-password-file": o.RedisPasswordFile, "redis-ca": o.RedisCA,
-		"redis-cert": o.RedisCert, "redis-key": o.RedisKey,
-	}
-	if path, isFile := strings.CutPrefix(o.Store, "file:"); isFile {
-		if path == "" {
-			return errors.New("--store file: needs a path such as file:var/messages.db")
-		}
-		for flag, value := range redisFiles {
-			if value != "" {
-				return fmt.Errorf("--%s: needs --store redis://… or rediss://…; a file: store has no use for it", flag)
-			}
-		}
-		return nil
-	}
-	if (o.RedisCert == "") != (o.RedisKey == "") {
-		return errors.New("--redis-cert and --redis-key: one needs the other")
-	}
+	path, isFile := o.filePath()
 	u, err := url.Parse(o.Store)
-	if err != nil || (u.Scheme != "redis" && u.Scheme != "rediss") {
+	switch {
+	case isFile && path == "":
+		return errors.New("--store file: needs a path such as file:var/messages.db")
+	case isFile && o.RedisPasswordFile+o.RedisCA+o.RedisCert+o.RedisKey != "":
+		return errors.New("--redis-password-file, --redis-ca, --redis-cert and --redis-key need --store redis://… or rediss://…; a file: store has no use for them")
+	case !isFile && (err != nil || u.Scheme != "redis" && u.Scheme != "rediss"):
 		return errors.New("--store: must be file:PATH, redis://USER@HOST:PORT or rediss://USER@HOST:PORT")
+	case (o.RedisCert == "") != (o.RedisKey == ""):
+		return errors.New("--redis-cert and --redis-key: one needs the other")
 	}
 	return nil
 }
@@ -204,47 +179,4 @@ func (o *options) validateStore() error {
 // limits returns the bounds of a new message.
 func (o *options) limits() web.Limits {
 	return web.Limits{MaxBytes: int64(o.MaxBytes), TTL: o.TTL, TTLMax: o.TTLMax}
-}
-
-// filePath returns the embedded store's file. The result is false for Redis.
-func (o *options) filePath() (string, bool) { return strings.CutPrefix(o.Store, "file:") }
-
-// redisStore returns the Redis store. It does not connect.
-func (o *options) redisStore(log *slog.Logger) (*store.Redis, error) {
-	extra, err := o.redisOptions()
-	if err != nil {
-		return nil, startError(err)
-	}
-	r, err := store.NewRedis(o.Store, extra, log)
-	if err != nil {
-		return nil, usageError{fmt.Errorf("--store: %w", err)}
-	}
-	return r, nil
-}
-
-// redisOptions reads the files that Redis needs.
-func (o *options) redisOptions() (store.RedisOptions, error) {
-	var extra store.RedisOptions
-	if o.RedisPasswordFile != "" {
-		b, err := os.ReadFile(o.RedisPasswordFile) //nolint:gosec // the operator names the file
-		if err != nil {
-			return extra, fmt.Errorf("--redis-password-file: %w", err)
-		}
-		extra.Password = string(bytes.TrimRight(b, "\r\n"))
-		if extra.Password == "" {
-			return extra, fmt.Errorf("--redis-password-file %s: is empty", o.RedisPasswordFile)
-		}
-	}
-	var err error
-	if o.RedisCA != "" {
-		if extra.RootCAs, err = tlscert.ReadPool(o.RedisCA); err != nil {
-			return extra, fmt.Errorf("--redis-ca: %w", err)
-		}
-	}
-	if o.RedisCert != "" {
-		if extra.Certificate, err = tlscert.ReadPair(tlscert.Pair{Cert: o.RedisCert, Key: o.RedisKey}); err != nil {
-			return extra, fmt.Errorf("--redis-cert, --redis-key: %w", err)
-		}
-	}
-	return extra, nil
 }

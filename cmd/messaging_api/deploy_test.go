@@ -58,12 +58,12 @@ func bytesOf(t *testing.T, file, pattern string) int64 {
 func TestOneClientFillsATenthOfTheStore(t *testing.T) {
 	o := new(options)
 	o.flags()
-	speed, _, _ := strings.Cut(o.LimitBytes.String(), "/h:")
+	speed, _, _ := strings.Cut(o.Rates[limit.Bytes].String(), "/h:")
 	var perHour limit.Size
 	if err := perHour.UnmarshalText([]byte(speed)); err != nil {
-		t.Fatalf("--limit-bytes %v: %v", o.LimitBytes, err)
+		t.Fatalf("--limit-bytes %v: %v", o.Rates[limit.Bytes], err)
 	}
-	stored := o.LimitBytes.Burst() + int64(perHour)*int64(o.TTLMax.Hours())
+	stored := o.Rates[limit.Bytes].Burst() + int64(perHour)*int64(o.TTLMax.Hours())
 	maxmemory := bytesOf(t, "deploy/redis/redis.conf", `(?m)^maxmemory (\d+)mb$`)
 	if share := float64(stored) * 1.25 / float64(maxmemory); share > 0.1 {
 		t.Errorf("one client fills %.0f %% of maxmemory, want at most 10 %%", share*100)

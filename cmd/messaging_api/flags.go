@@ -6,7 +6,6 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 
 	"messaging_api/internal/flags"
 	"messaging_api/internal/limit"
+	"messaging_api/internal/tlscert"
 )
 
 // options are the values of the flags, which are described below.
@@ -32,33 +32,23 @@ type options struct {
 	RedisCert         string
 	RedisKey          string
 
-	TLS            string
-	TLSCert        []string
-	TLSKey         []string
-	TLSMin         string
-	ACMEEmail      string
-	ACMEDirectory  string
-	ACMECA         string
-	ACMECache      string
-	ACMEEABKid     string
-	ACMEEABKeyFile string
+	TLS     string
+	TLSCert []string
+	TLSKey  []string
+	TLSMin  string
+	ACME    tlscert.ACMEConfig
 
-	MaxBytes            limit.Size
-	TTL                 time.Duration
-	TTLMax              time.Duration
-	LimitCreate         limit.Rate
-	LimitRead           limit.Rate
-	LimitMiss           limit.Rate
-	LimitBytes          limit.Rate
-	LimitReadBytes      limit.Rate
-	LimitIPv4Prefix     int
-	LimitIPv6Prefix     int
-	LimitClients        int
-	LimitScope          string
-	Conns               int
-	ConnsPerClient      int
-	HandshakesPerClient limit.Rate
-	InFlight            int
+	MaxBytes        limit.Size
+	TTL             time.Duration
+	TTLMax          time.Duration
+	Rates           limit.Limits
+	LimitIPv4Prefix int
+	LimitIPv6Prefix int
+	LimitClients    int
+	LimitScope      string
+	Conns           int
+	ConnsPerClient  int
+	InFlight        int
 
 	LogDir    string
 	LogDays   int
@@ -68,7 +58,7 @@ type options struct {
 
 	operand string // of the commands that take one
 
-	settings []slog.Attr // all of these, for the log
+	settings []slog.Attr // all flags, for the log
 }
 
 // flags defines the flags of o, with their defaults.
@@ -109,12 +99,12 @@ func (o *options) tlsFlags(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.TLSKey, "tls-key", nil, "File with the PEM key of the --tls-cert at the same position; repeatable.")
 	o.TLSMin = "1.2"
 	f.Var(flags.OneOf(&o.TLSMin, "1.2", "1.3"), "tls-min", "Lowest TLS version: 1.2 or 1.3.")
-	f.StringVar(&o.ACMEEmail, "acme-email", "", "Email address for the CA.")
-	f.StringVar(&o.ACMEDirectory, "acme-directory", "", "URL of the CA's directory; Let's Encrypt if empty.")
-	f.StringVar(&o.ACMECA, "acme-ca", "", "File with the PEM certificates that the CA's server is verified with; the system's if empty.")
-	f.StringVar(&o.ACMECache, "acme-cache", "var/acme", "Directory for the ACME account and the certificates.")
-	f.StringVar(&o.ACMEEABKid, "acme-eab-kid", "", "Key ID of an external account binding.")
-	f.StringVar(&o.ACMEEABKeyFile, "acme-eab-key-file", "", "File with the base64url key of --acme-eab-kid.")
+	f.StringVar(&o.ACME.Email, "acme-email", "", "Email address for the CA.")
+	f.StringVar(&o.ACME.Directory, "acme-directory", "", "URL of the CA's directory; Let's Encrypt if empty.")
+	f.StringVar(&o.ACME.CAFile, "acme-ca", "", "File with the PEM certificates that the CA's server is verified with; the system's if empty.")
+	f.StringVar(&o.ACME.CacheDir, "acme-cache", "var/acme", "Directory for the ACME account and the certificates.")
+	f.StringVar(&o.ACME.EABKeyID, "acme-eab-kid", "", "Key ID of an external account binding.")
+	f.StringVar(&o.ACME.EABKeyFile, "acme-eab-key-file", "", "File with the base64url key of --acme-eab-kid.")
 }
 
 func (o *options) limitFlags(f *pflag.FlagSet) {
@@ -122,11 +112,11 @@ func (o *options) limitFlags(f *pflag.FlagSet) {
 	o.TTL, o.TTLMax = 168*time.Hour, 168*time.Hour
 	f.Var(flags.Duration(&o.TTL), "ttl", "Lifetime of a message without a ttl, such as 90s, 12h or 7d; at most --ttl-max.")
 	f.Var(flags.Duration(&o.TTLMax), "ttl-max", "Longest lifetime of a message.")
-	f.TextVar(&o.LimitCreate, "limit-create", rate("1/s:30"), "Limit of the messages that one client creates: RATE/UNIT:BURST with the unit s, m, h or d, or off.")
-	f.TextVar(&o.LimitRead, "limit-read", rate("50/s:100"), "Limit of the reads of one client.")
-	f.TextVar(&o.LimitMiss, "limit-miss", rate("12/m:30"), "Limit of the reads of one client that find no message. Over it, all its reads are refused.")
-	f.TextVar(&o.LimitBytes, "limit-bytes", rate("256KiB/h:8MiB"), "Limit of the bytes that one client stores. A message counts as its text and 512 bytes.")
-	f.TextVar(&o.LimitReadBytes, "limit-read-bytes", rate("1MiB/s:16MiB"), "Limit of the bytes of messages that one client reads.")
+	f.TextVar(&o.Rates[limit.Create], "limit-create", rate("1/s:30"), "Limit of the messages that one client creates: RATE/UNIT:BURST with the unit s, m, h or d, or off.")
+	f.TextVar(&o.Rates[limit.Read], "limit-read", rate("50/s:100"), "Limit of the reads of one client.")
+	f.TextVar(&o.Rates[limit.Miss], "limit-miss", rate("12/m:30"), "Limit of the reads of one client that find no message. Over it, all its reads are refused.")
+	f.TextVar(&o.Rates[limit.Bytes], "limit-bytes", rate("256KiB/h:8MiB"), "Limit of the bytes that one client stores. A message counts as its text and 512 bytes.")
+	f.TextVar(&o.Rates[limit.ReadBytes], "limit-read-bytes", rate("1MiB/s:16MiB"), "Limit of the bytes of messages that one client reads.")
 	f.IntVar(&o.LimitIPv4Prefix, "limit-ipv4-prefix", 32, "Bits of an IPv4 address that identify a client.")
 	f.IntVar(&o.LimitIPv6Prefix, "limit-ipv6-prefix", 64, "Bits of an IPv6 address that identify a client.")
 	f.IntVar(&o.LimitClients, "limit-clients", 65536, "Clients tracked at once, each in up to 650 bytes. Further clients share one budget.")
@@ -134,7 +124,7 @@ func (o *options) limitFlags(f *pflag.FlagSet) {
 	f.Var(flags.OneOf(&o.LimitScope, "local", "shared"), "limit-scope", "Scope of the limits: local (each process has its own) or shared (all replicas share one, kept in Redis).")
 	f.IntVar(&o.Conns, "conns", 8192, "Open connections on each public address, at most.")
 	f.IntVar(&o.ConnsPerClient, "conns-per-client", 64, "Open connections of one client on each public address, at most; 0 for no limit.")
-	f.TextVar(&o.HandshakesPerClient, "handshakes-per-client", rate("20/s:60"), "Limit of the new connections of one client.")
+	f.TextVar(&o.Rates[limit.Handshake], "handshakes-per-client", rate("20/s:60"), "Limit of the new connections of one client.")
 	f.IntVar(&o.InFlight, "in-flight", 512, "Requests processed at once, at most. Further ones get a 503.")
 }
 
@@ -150,13 +140,12 @@ func (o *options) logFlags(f *pflag.FlagSet) {
 }
 
 // rate parses a default above.
-func rate(text string) limit.Rate { return must(limit.ParseRate(text)) }
-
-func must[T any](value T, err error) T {
+func rate(text string) limit.Rate {
+	r, err := limit.ParseRate(text)
 	if err != nil {
-		panic(err) // a mistake in a default
+		panic(err)
 	}
-	return value
+	return r
 }
 
 // prefixes is a repeatable flag of address ranges.
@@ -188,15 +177,15 @@ func (p *prefixes) Set(s string) error {
 	return nil
 }
 
-// The commands, and what each does.
-var commands = [][2]string{
-	{"serve", "Serve (the default command)."},
-	{"health", "Ask a running service whether it is ready; exit 0 or 1."},
-	{"check", "Validate the configuration and the files that it names, and try the store; nothing listens."},
-	{"backup", "Copy the embedded store of a running service to a new file: backup FILE."},
-	{"takedown", "Remove a message from a running service: takedown LINK."},
-	{"version", "Print the version."},
-	{"help", "Print this."},
+// The commands: the name, the operand if it takes one, and what it does.
+var commands = [][3]string{
+	{"serve", "", "Serve (the default command)."},
+	{"health", "", "Ask a running service whether it is ready; exit 0 or 1."},
+	{"check", "", "Validate the configuration and the files that it names, and try the store; nothing listens."},
+	{"backup", "FILE", "Copy the embedded store of a running service to a new file: backup FILE."},
+	{"takedown", "LINK", "Remove a message from a running service: takedown LINK."},
+	{"version", "", "Print the version."},
+	{"help", "", "Print this."},
 }
 
 const envPrefix = "MESSAGING_API_"
@@ -206,19 +195,17 @@ const envPrefix = "MESSAGING_API_"
 func parse(args, env []string, stdout io.Writer) (*options, string, error) {
 	o := new(options)
 	set := o.flags()
-	help := set.BoolP("help", "h", false, "")
 	showVersion := set.Bool("version", false, "")
-	for _, hidden := range []string{"help", "version"} {
-		set.Lookup(hidden).Hidden = true
+	set.Lookup("version").Hidden = true
+	err := set.Parse(args)
+	if errors.Is(err, pflag.ErrHelp) || err == nil && set.Arg(0) == "help" {
+		return nil, "", printHelp(stdout, set)
 	}
-	if err := set.Parse(args); err != nil {
+	if err != nil {
 		return nil, "", usageError{flags.Explain(err)}
 	}
 	command, err := o.command(set.Args())
-	switch {
-	case *help || command == "help":
-		return nil, "", printHelp(stdout, set)
-	case err == nil && *showVersion:
+	if *showVersion {
 		command = "version"
 	}
 	if err == nil {
@@ -240,9 +227,6 @@ func parse(args, env []string, stdout io.Writer) (*options, string, error) {
 	return o, command, nil
 }
 
-// operands are what commands take besides flags.
-var operands = map[string]string{"backup": "FILE", "takedown": "LINK"}
-
 // command returns the first of the words that are not flags, or the default command. It
 // keeps the operand of a command that takes one.
 func (o *options) command(words []string) (string, error) {
@@ -251,24 +235,24 @@ func (o *options) command(words []string) (string, error) {
 	}
 	var known []string
 	for _, c := range commands {
-		known = append(known, c[0])
-	}
-	if operand := operands[words[0]]; operand != "" {
-		if len(words) != 2 || words[1] == "" {
-			return "", fmt.Errorf("%s: needs one argument: messaging_api %[1]s %s", words[0], operand)
+		name, operand := c[0], c[1]
+		known = append(known, name)
+		switch {
+		case name != words[0]:
+		case operand == "" && len(words) == 1:
+			return name, nil
+		case operand != "" && len(words) == 2 && words[1] != "":
+			o.operand = words[1]
+			return name, nil
+		case operand != "":
+			return "", fmt.Errorf("%s: needs one argument: messaging_api %[1]s %s", name, operand)
 		}
-		o.operand = words[1]
-		return words[0], nil
 	}
-	if len(words) > 1 || !slices.Contains(known, words[0]) {
-		word := words[len(words)-1]
-		hint := ""
-		if strings.ContainsAny(word, "/.:") {
-			hint = "; put the flag before a file or an address: --tls-cert " + word
-		}
-		return "", fmt.Errorf("unexpected argument %q%s; the commands are %s", word, hint, strings.Join(known, ", "))
+	word, hint := words[len(words)-1], ""
+	if strings.ContainsAny(word, "/.:") {
+		hint = "; put the flag before a file or an address: --tls-cert " + word
 	}
-	return words[0], nil
+	return "", fmt.Errorf("unexpected argument %q%s; the commands are %s", word, hint, strings.Join(known, ", "))
 }
 
 // printHelp prints the commands and the flags.
@@ -276,10 +260,27 @@ func printHelp(w io.Writer, set *pflag.FlagSet) error {
 	var b strings.Builder
 	b.WriteString("Usage: messaging_api [COMMAND] [FLAGS]\n\nHand on a text by a link that cannot be guessed.\n\nCommands:\n")
 	for _, c := range commands {
-		fmt.Fprintf(&b, "  %-9s %s\n", c[0], c[1])
+		fmt.Fprintf(&b, "  %-9s %s\n", c[0], c[2])
 	}
 	b.WriteString("\nFlags, each with its default and its environment variable:\n")
 	b.WriteString(flags.Describe(set, envPrefix))
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// settings returns the flags that are not empty, for the first line of the log. Secrets are
+// in files, of which only the name is a flag, except for a password in --store.
+func settings(flags *pflag.FlagSet) []slog.Attr {
+	attrs := []slog.Attr{slog.String("event", "configuration")}
+	flags.VisitAll(func(flag *pflag.Flag) {
+		value := flag.Value.String()
+		switch {
+		case flag.Hidden, value == "", value == "[]":
+			return
+		case flag.Name == "store":
+			value = withoutSecrets(value)
+		}
+		attrs = append(attrs, slog.String(flag.Name, value))
+	})
+	return attrs
 }

@@ -3,9 +3,9 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"log"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -13,6 +13,7 @@ import (
 	ratelimit "golang.org/x/time/rate"
 
 	"messaging_api/internal/limit"
+	"messaging_api/internal/ops"
 )
 
 // floodLines is how many log lines a second all requests without a budget have
@@ -25,6 +26,8 @@ const floodLines = 100
 // share floodLines lines a second. Everything else is counted by event, limit and
 // status, and logged once a second, so that no attack fills the disk.
 type floodLog struct {
+	*ops.Metrics // count connections too
+
 	log   *slog.Logger
 	lines *ratelimit.Limiter
 
@@ -42,48 +45,36 @@ type flood struct {
 // A floodCount is what has come of a flood since it was last logged.
 type floodCount struct {
 	n     uint64
-	first limit.Client
+	first any // the first client's address, nil if it is not known
 }
 
-// The events of a floodLog.
-const (
-	eventAdmission = "admission"
-	eventName      = "name"
-	eventRequests  = "requests"
-	eventServer    = "server"
-)
-
-func newFloodLog(log *slog.Logger) *floodLog {
-	return &floodLog{log: log, lines: ratelimit.NewLimiter(floodLines, floodLines), counts: make(map[flood]floodCount)}
+func newFloodLog(log *slog.Logger, metrics *ops.Metrics) *floodLog {
+	return &floodLog{Metrics: metrics, log: log, lines: ratelimit.NewLimiter(floodLines, floodLines), counts: make(map[flood]floodCount)}
 }
 
-// connectionClosed counts a connection that was closed because of a limit.
-func (f *floodLog) connectionClosed(admission string, c limit.Client) {
-	f.count(flood{event: eventAdmission, text: "connections closed", limit: admission}, c)
-}
-
-// unknownName counts a handshake for a name that is not ours.
-func (f *floodLog) unknownName(c limit.Client) {
-	f.count(flood{event: eventName, text: "TLS handshakes for a name that is not served"}, c)
+// Turned implements [limit.Observer].
+func (f *floodLog) Turned(admission string, c limit.Client) {
+	f.ConnectionRefused(admission)
+	f.count(flood{event: "admission", text: "connections closed", limit: admission}, c.Addr())
 }
 
 // suppress reports whether a request has no line of its own, and then counts it.
-func (f *floodLog) suppress(c limit.Client, status int, by string) bool {
+func (f *floodLog) suppress(sender netip.Addr, status int, by string) bool {
 	// Below level INFO only errors have lines.
 	written := status >= http.StatusInternalServerError || f.log.Enabled(context.Background(), slog.LevelInfo)
 	if written && f.lines.Allow() {
 		return false
 	}
-	f.count(flood{event: eventRequests, text: "requests without a line of their own", limit: by, status: status}, c)
+	f.count(flood{event: "requests", text: "requests without a line of their own", limit: by, status: status}, sender)
 	return true
 }
 
-func (f *floodLog) count(what flood, c limit.Client) {
+func (f *floodLog) count(what flood, client any) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	count, ok := f.counts[what]
 	if !ok {
-		count.first = c
+		count.first = client
 	}
 	count.n++
 	f.counts[what] = count
@@ -104,49 +95,39 @@ func (f *floodLog) flush() {
 	f.counts = make(map[flood]floodCount, len(counts))
 	f.mu.Unlock()
 	for what, count := range counts {
-		attrs := []slog.Attr{slog.String("event", what.event)}
+		attrs := []any{"event", what.event}
 		if what.limit != "" {
-			attrs = append(attrs, slog.String("limit", what.limit))
+			attrs = append(attrs, "limit", what.limit)
 		}
 		if what.reason != "" {
-			attrs = append(attrs, slog.String("reason", what.reason))
+			attrs = append(attrs, "reason", what.reason)
 		}
 		if what.status != 0 {
-			attrs = append(attrs, slog.Int("status", what.status))
+			attrs = append(attrs, "status", what.status)
 		}
-		attrs = append(attrs, slog.Uint64("count", count.n))
-		if what.event != eventServer {
-			attrs = append(attrs, slog.Any("client", count.first.Addr()))
+		attrs = append(attrs, "count", count.n)
+		if count.first != nil {
+			attrs = append(attrs, "client", count.first)
 		}
-		f.log.LogAttrs(context.Background(), slog.LevelWarn, what.text, attrs...)
+		f.log.Warn(what.text, attrs...)
 	}
 }
 
 // countUnknownNames counts handshakes for which there is no certificate.
-func (f *floodLog) countUnknownNames(resolver *limit.Resolver, get func(*tls.ClientHelloInfo) (*tls.Certificate, error)) func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+func (f *floodLog) countUnknownNames(get func(*tls.ClientHelloInfo) (*tls.Certificate, error)) func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		certificate, err := get(hello)
 		if certificate == nil && err == nil {
-			f.unknownName(resolver.Of(resolver.Sender(hello.Conn.RemoteAddr().String(), nil)))
+			f.count(flood{event: "name", text: "TLS handshakes for a name that is not served"}, hello.Conn.RemoteAddr())
 		}
 		return certificate, err
 	}
 }
 
-// serverErrorLog is for http.Server.ErrorLog. Its texts quote what a client sent, paths
-// and whole addresses, and clients cause them as often as they like: only their kind is
-// counted.
-func serverErrorLog(f *floodLog) *log.Logger { return log.New(serverErrors{f}, "", 0) }
-
-type serverErrors struct{ floods *floodLog }
-
-func (s serverErrors) Write(p []byte) (int, error) {
-	s.floods.count(flood{event: eventServer, text: "net/http reports errors of connections", reason: serverErrorKind(string(p))}, limit.Client{})
-	return len(p), nil
-}
-
-// serverErrorKind returns the kind of a text that net/http logs.
-func serverErrorKind(text string) string {
+// Write is for http.Server.ErrorLog. Its texts quote what a client sent, paths and whole
+// addresses, and clients cause them as often as they like: only their kind is counted.
+func (f *floodLog) Write(text []byte) (int, error) {
+	what := flood{event: "server", text: "net/http reports errors of connections", reason: "other"}
 	for _, k := range [][2]string{
 		{"http: Accept error", "accept"},
 		{"http2: server: error reading preface", "http2-preface"},
@@ -157,11 +138,13 @@ func serverErrorKind(text string) string {
 		{"timeout waiting for ", "http2-timeout"},
 		{"http: superfluous", "handler"},
 	} {
-		if strings.HasPrefix(text, k[0]) {
-			return k[1]
+		if strings.HasPrefix(string(text), k[0]) {
+			what.reason = k[1]
+			break
 		}
 	}
-	return "other"
+	f.count(what, nil)
+	return len(text), nil
 }
 
 // unforwardedEvery is how often a trusted proxy without X-Forwarded-For is logged.

@@ -45,20 +45,22 @@ func records(t *testing.T, out string) []map[string]any {
 func TestFloodLogTellsOnceASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := new(lines)
-		f := newFloodLog(slog.New(slog.NewJSONHandler(out, nil)))
+		f := newFloodLog(slog.New(slog.NewJSONHandler(out, nil)), newMetrics())
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
 			f.run(ctx)
 		}()
+		conn, _ := net.Pipe()
+		unknown := f.countUnknownNames(func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, nil })
 		one := newResolver(t).Of(netip.MustParseAddr("192.0.2.1"))
 		other := newResolver(t).Of(netip.MustParseAddr("2001:db8::7"))
 		for range 1000 { // of two seconds and a half
-			f.connectionClosed(limit.Conns, one)
-			f.connectionClosed(limit.Conns, other)
-			f.connectionClosed(limit.Displaced, other)
-			f.unknownName(other)
+			f.Turned(limit.Conns, one)
+			f.Turned(limit.Conns, other)
+			f.Turned(limit.Displaced, other)
+			_, _ = unknown(&tls.ClientHelloInfo{Conn: conn})
 			time.Sleep(2500 * time.Microsecond) //nolint:forbidigo // in a bubble
 		}
 		time.Sleep(time.Hour) //nolint:forbidigo // in a bubble
@@ -83,7 +85,7 @@ func TestFloodLogTellsOnceASecond(t *testing.T) {
 				t.Errorf("%s: got %v in all, want %v", kind, count[kind], want)
 			}
 		}
-		f.connectionClosed(limit.ConnsPerClient, one)
+		f.Turned(limit.ConnsPerClient, one)
 		stop()
 		<-done
 		written = records(t, out.String())
@@ -98,12 +100,12 @@ func TestFloodLogTellsOnceASecond(t *testing.T) {
 func TestFloodLogCountsWhatHasNoLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := new(lines)
-		f := newFloodLog(slog.New(slog.NewJSONHandler(out, nil)))
+		f := newFloodLog(slog.New(slog.NewJSONHandler(out, nil)), newMetrics())
 		go f.run(t.Context())
 		own := make(map[string]int)
 		ask := func(n int, status int, limited string) {
-			c := limit.Client{0: 1, 14: byte(n >> 8), 15: byte(n)}
-			if !f.suppress(c, status, limited) {
+			sender := netip.AddrFrom4([4]byte{192, 0, byte(n >> 8), byte(n)})
+			if !f.suppress(sender, status, limited) {
 				own[fmt.Sprintf("%d %s", status, limited)]++
 			}
 		}
@@ -141,9 +143,9 @@ func TestFloodLogCountsWhatHasNoLine(t *testing.T) {
 // Where requests have no lines at all, none is missing in what is counted.
 func TestFloodLogWithoutLines(t *testing.T) {
 	out := new(lines)
-	f := newFloodLog(slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: slog.LevelWarn})))
+	f := newFloodLog(slog.New(slog.NewJSONHandler(out, &slog.HandlerOptions{Level: slog.LevelWarn})), newMetrics())
 	for range 7 {
-		if !f.suppress(newResolver(t).Of(netip.MustParseAddr("192.0.2.1")), 405, "") {
+		if !f.suppress(netip.MustParseAddr("192.0.2.1"), 405, "") {
 			t.Error("a request is to have a line, which nobody writes")
 		}
 	}
@@ -156,8 +158,8 @@ func TestFloodLogWithoutLines(t *testing.T) {
 // Only a name for which there is no certificate is counted, and passed on as it is.
 func TestFloodLogCountsUnknownNames(t *testing.T) {
 	mine, errBroken := new(tls.Certificate), errors.New("broken")
-	f := newFloodLog(slog.New(slog.DiscardHandler))
-	get := f.countUnknownNames(newResolver(t), func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	f := newFloodLog(slog.New(slog.DiscardHandler), newMetrics())
+	get := f.countUnknownNames(func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		switch hello.ServerName {
 		case "mine":
 			return mine, nil
@@ -179,7 +181,7 @@ func TestFloodLogCountsUnknownNames(t *testing.T) {
 		}
 		var counted uint64
 		for what, count := range f.counts {
-			if what.event == eventName {
+			if what.event == "name" {
 				counted += count.n
 			}
 		}

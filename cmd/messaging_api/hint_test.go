@@ -113,7 +113,11 @@ func TestPublicURL(t *testing.T) {
 			t.Errorf("Host %s: got %d, Location %q, want %d and a link that begins with %s", host, answer.StatusCode, link, want, begin)
 		}
 	}
-	answer, err := http.DefaultTransport.RoundTrip(must(http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.http+"/msg/x?y", nil)))
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+s.http+"/msg/x?y", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := http.DefaultTransport.RoundTrip(request)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -298,7 +298,7 @@ func TestRetryAfterIsTheLongestWait(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l := limiter{limit.NewTable(o.rates(), 1), func() {}}
+		l := limiter{limit.NewTable(o.Rates, 1), func() {}}
 		header := make(http.Header)
 		test.spend(l, web.Client{}, header)
 		got := test.ask(l, web.Client{}, header)
@@ -319,8 +319,8 @@ func TestDefaultBytesFitAPerson(t *testing.T) {
 	}
 	// What a person does in an hour: a hundred messages of 1 KiB, and ten of the
 	// largest.
-	if person := 100*(1<<10+web.MessageOverhead) + 10*int64(o.MaxBytes); o.LimitBytes.Burst() < person {
-		t.Errorf("the burst is %d bytes, and a person stores %d", o.LimitBytes.Burst(), person)
+	if person := 100*(1<<10+web.MessageOverhead) + 10*int64(o.MaxBytes); o.Rates[limit.Bytes].Burst() < person {
+		t.Errorf("the burst is %d bytes, and a person stores %d", o.Rates[limit.Bytes].Burst(), person)
 	}
 }
 

@@ -1,31 +1,26 @@
 package main
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
-	"net/netip"
 	"os/signal"
 	"syscall"
 
-	"messaging_api/internal/limit"
 	"messaging_api/internal/logfile"
 	"messaging_api/internal/ops"
-	"messaging_api/internal/web"
 )
 
 // logName is the current log's file in --log-dir.
 const logName = "messaging_api.log"
 
-// A logOutput is the queues of lines that wait to be written: to the file, if there is one,
-// and then to stdout, which gets the file's last errors.
-type logOutput []*logfile.Queue
-
 // openLog returns the logger: JSON lines on stdout and, with --log-dir, in a file a day.
-// Errors of the file are logged on stdout. A terminal gets text in place of JSON. The
-// queues have to be closed, also after an error.
-func (o *options) openLog(stdout io.Writer) (*slog.Logger, logOutput, error) {
+// Errors of the file are logged on stdout. A terminal gets text in place of JSON.
+//
+// It also returns the queues of lines that wait to be written. They have to be closed in
+// their order, also after an error: stdout gets the file's last errors.
+func (o *options) openLog(stdout io.Writer) (*slog.Logger, []*logfile.Queue, error) {
 	// Without a reader of stdout or stderr, lines are lost, but the service runs: see
 	// "SIGPIPE" in package os/signal.
 	signal.Ignore(syscall.SIGPIPE)
@@ -35,7 +30,7 @@ func (o *options) openLog(stdout io.Writer) (*slog.Logger, logOutput, error) {
 	}
 	client := ops.ClientForm(o.LogClient)
 	queue := logfile.NewStream(stdout)
-	out := logOutput{queue}
+	out := []*logfile.Queue{queue}
 	terminal := ops.Terminal(stdout)
 	console := ops.NewLines(queue, level, client)
 	if terminal {
@@ -50,7 +45,7 @@ func (o *options) openLog(stdout io.Writer) (*slog.Logger, logOutput, error) {
 	if err != nil {
 		return nil, out, startError(fmt.Errorf("--log-dir: %w", err))
 	}
-	out = logOutput{file, queue}
+	out = []*logfile.Queue{file, queue}
 	if terminal {
 		return slog.New(slog.NewMultiHandler(console, ops.NewLines(file, level, client))), out, nil
 	}
@@ -58,25 +53,18 @@ func (o *options) openLog(stdout io.Writer) (*slog.Logger, logOutput, error) {
 	return slog.New(ops.NewLines(io.MultiWriter(queue, file), level, client)), out, nil
 }
 
-// requestLog returns log in the form that package web needs.
-func requestLog(log *slog.Logger, resolver *limit.Resolver, floods *floodLog) web.Log {
-	return web.Log{Logger: log, Sender: resolver.Sender, Suppress: func(sender netip.Addr, status int, by string) bool {
-		return floods.suppress(resolver.Of(sender), status, by)
-	}}
-}
-
-// Lost returns how many lines were not written.
-func (l logOutput) Lost() (lost uint64) {
-	for _, queue := range l {
-		lost += queue.Lost()
+// logSettings logs the configuration, on a terminal at debug level only, and warns of
+// probable mistakes.
+func (o *options) logSettings(ctx context.Context, log *slog.Logger, terminal bool) {
+	level := slog.LevelInfo
+	if terminal {
+		level = slog.LevelDebug
 	}
-	return lost
-}
-
-// Close writes the lines that wait.
-func (l logOutput) Close() (err error) {
-	for _, queue := range l {
-		err = errors.Join(err, queue.Close())
+	log.LogAttrs(ctx, level, "configuration", o.settings...)
+	for _, proxies := range o.TrustedProxy {
+		if proxies.Bits() == 0 {
+			log.WarnContext(ctx, "every address is a trusted proxy: clients choose their own address, and pass all limits",
+				"event", "configuration", "trusted-proxy", proxies.String())
+		}
 	}
-	return err
 }

@@ -75,7 +75,7 @@ func expectFewLines(t *testing.T, s *service, requests int, status float64, star
 		switch {
 		case line["msg"] == "request":
 			own++
-		case line["event"] == eventRequests && line["status"] == status && line["client"] == "127.0.0.0/24":
+		case line["event"] == "requests" && line["status"] == status && line["client"] == "127.0.0.0/24":
 			n, _ := line["count"].(float64)
 			counted += n
 		}

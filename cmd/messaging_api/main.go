@@ -42,7 +42,8 @@ func run(ctx context.Context, hangups <-chan os.Signal, args, env []string, stdo
 	case "takedown":
 		return takedown(ctx, o, o.operand)
 	case "version":
-		_, err = fmt.Fprintln(stdout, version())
+		version, _ := build()
+		_, err = fmt.Fprintln(stdout, version)
 		return err
 	default:
 		return serve(ctx, o, hangups, stdout, stderr)

@@ -130,9 +130,10 @@ func TestMetricsHaveCauses(t *testing.T) {
 // causesAtStart are those of what is the same for as long as the program runs.
 func causesAtStart(t *testing.T, seen *coverage) {
 	s := start(t)
-	build := fmt.Sprintf(`build_info{goversion=%q,revision=%q,version=%q}`, runtime.Version(), revision(), version())
-	if got := s.scrape()[build]; got != 1 {
-		t.Errorf("%s: got %v, want 1", build, got)
+	version, revision := build()
+	running := fmt.Sprintf(`build_info{goversion=%q,revision=%q,version=%q}`, runtime.Version(), revision, version)
+	if got := s.scrape()[running]; got != 1 {
+		t.Errorf("%s: got %v, want 1", running, got)
 	}
 	seen.changed["build_info"] = true
 }
@@ -338,6 +339,7 @@ func causesInRedis(t *testing.T, seen *coverage) {
 	if got := creating(); got != http.StatusServiceUnavailable {
 		t.Errorf("creating without a store: got %d, want 503", got)
 	}
+	eventually(t, time.Minute, "not ready", func() bool { return s.scrape()[`check_ok{check="store"}`] == 0 })
 	s.expectChange("a store that comes back", map[string]float64{
 		`store_connections_open`:                   1,
 		`store_connections_idle`:                   1,

@@ -5,9 +5,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	stdlog "log"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -54,7 +56,7 @@ func TestPanicsHoldNoSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, out, err := o.openLog(stdout)
+	log, queues, err := o.openLog(stdout)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,15 +74,17 @@ func TestPanicsHoldNoSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	resolver, metrics, floods := newResolver(t), newMetrics(), newFloodLog(log)
-	observer, requests := requestMetrics{metrics}, requestLog(log, resolver, floods)
-	table := limit.NewTable(o.rates(), o.LimitClients)
+	resolver, metrics := newResolver(t), newMetrics()
+	floods := newFloodLog(log, metrics)
+	requests := web.Log{Logger: log, Sender: resolver.Sender, Suppress: floods.suppress}
+	table := limit.NewTable(o.Rates, o.LimitClients)
 	admitted := limit.NewListener(inner, resolver, table, o.Conns, o.ConnsPerClient)
-	admitted.Observer = connMetrics{metrics, floods}
-	handler := web.Serve(requests, observer, o.inFlight(resolver), web.Hosts(o.Host, web.Routes(
+	admitted.Observer = floods
+	load := web.NewInFlight(o.InFlight, inFlightWait, int64(o.MaxBytes), func(a netip.Addr) web.Client { return web.Client(resolver.Of(a)) })
+	handler := web.Serve(requests, metrics, load, web.Hosts(o.Host, web.Routes(
 		message.NewBox(countedStore{panicking{kept, faults}, metrics, &outageLog{log: log, explain: o.explainStore}}), o.limits(),
 		limiter{table, metrics.Missed}, o.page())))
-	config := o.tlsConfig(source, floods, resolver)
+	config := o.tlsConfig(source, floods)
 	certificate := config.GetCertificate
 	config.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		if strings.HasSuffix(hello.ServerName, ".panic.example") {
@@ -88,7 +92,7 @@ func TestPanicsHoldNoSecrets(t *testing.T) {
 		}
 		return certificate(hello)
 	}
-	public := newPublic(admitted, config, handler, requests, serverErrorLog(floods), observer)
+	public := newPublic(admitted, config, handler, requests, stdlog.New(floods, "", 0), metrics)
 	served := make(chan error, 1)
 	go func() { served <- public.serve() }()
 
@@ -128,7 +132,7 @@ func TestPanicsHoldNoSecrets(t *testing.T) {
 	v.create(client(1)) // it serves all the same
 	v.expectEvent("panic", panics)
 	public.drain(t.Context())
-	if err := errors.Join(<-served, out.Close()); err != nil {
+	if err := errors.Join(<-served, (&resources{logs: queues}).close()); err != nil {
 		t.Error(err)
 	}
 	for _, want := range []string{"a value that is not shown", "slice bounds out of range", "is not fmt.Stringer", "unhashable type"} {

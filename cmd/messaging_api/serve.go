@@ -4,18 +4,24 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log"
 	"log/slog"
 	"net"
 	"net/netip"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"messaging_api/internal/limit"
+	"messaging_api/internal/logfile"
 	"messaging_api/internal/message"
 	"messaging_api/internal/ops"
 	"messaging_api/internal/page"
 	"messaging_api/internal/store"
+	"messaging_api/internal/tlscert"
 	"messaging_api/internal/web"
 )
 
@@ -31,10 +37,9 @@ func serve(ctx context.Context, o *options, hangups <-chan os.Signal, stdout, st
 	o.announce(stderr, terminal, opened)
 	o.logSettings(ctx, opened.log, terminal)
 	s := o.wire(opened)
-	stopBackground := opened.runBackground(ctx, hangups, s.background...)
-	err = s.run(ctx)
-	err = errors.Join(err, s.drain(context.WithoutCancel(ctx), o.Drain))
-	stopBackground()
+	stopJobs := s.startJobs(ctx, hangups)
+	err = s.run(ctx, o)
+	stopJobs()
 	opened.log.Info("stopped", "event", "stop")
 	return errors.Join(err, opened.close())
 }
@@ -42,7 +47,7 @@ func serve(ctx context.Context, o *options, hangups <-chan os.Signal, stdout, st
 // resources are what the service opens before it serves. close closes them.
 type resources struct {
 	log       *slog.Logger
-	logs      logOutput
+	logs      []*logfile.Queue
 	source    certificateSource // nil: TLS is off
 	messages  messageStore
 	resolver  *limit.Resolver
@@ -61,8 +66,13 @@ func (o *options) open(ctx context.Context, stdout io.Writer) (_ *resources, err
 	if r.log, r.logs, err = o.openLog(stdout); err != nil {
 		return nil, err
 	}
-	if r.source, err = o.openCertificates(time.Now(), r.log.With("event", "certificate")); err != nil {
+	if r.source, err = o.certificates(time.Now(), r.log.With("event", "certificate")); err != nil {
 		return nil, err
+	}
+	if acme, ok := r.source.(*tlscert.ACME); ok {
+		if err := acme.Prepare(); err != nil {
+			return nil, startError(err)
+		}
 	}
 	if r.resolver, err = limit.NewResolver(o.TrustedProxy, o.LimitIPv4Prefix, o.LimitIPv6Prefix); err != nil {
 		return nil, usageError{err}
@@ -76,26 +86,31 @@ func (o *options) open(ctx context.Context, stdout io.Writer) (_ *resources, err
 	return r, nil
 }
 
-// close closes the store, then the log, which others use until then. The servers close the
-// listeners.
-func (r *resources) close() error {
-	var err error
+// close closes the store, then the log, which others use until then.
+func (r *resources) close() (err error) {
 	if r.messages != nil {
 		err = r.messages.Close()
 	}
-	return errors.Join(err, r.logs.Close())
+	for _, queue := range r.logs {
+		err = errors.Join(err, queue.Close())
+	}
+	return err
 }
 
 // servers are the service after it is wired.
 type servers struct {
-	log        *slog.Logger
-	start      []any // attributes of the line "serving"
+	*resources
+
+	floods     *floodLog
+	table      *limit.Table
+	budgets    budgets
+	load       *web.InFlight
+	admitted   []*limit.Listener // nil: a listener that is off
+	monitor    *storeMonitor
+	ready      *ops.Readiness
 	public     *public
 	plain      *server // nil: it is off
 	operations *server
-	serving    sync.WaitGroup          // the three servers
-	failed     chan error              // why one of them failed
-	background []func(context.Context) // work beside the requests
 }
 
 // wire puts the service together in the order of a request's journey: admission of the
@@ -103,80 +118,67 @@ type servers struct {
 // budgets, messages, store.
 func (o *options) wire(r *resources) *servers {
 	metrics := newMetrics()
-	observer := requestMetrics{metrics}
-	floods := newFloodLog(r.log)
-	lines, errorLog := requestLog(r.log, r.resolver, floods), serverErrorLog(floods)
-	table := limit.NewTable(o.rates(), o.LimitClients)
-	admit := func(inner net.Listener) *limit.Listener {
-		if inner == nil {
-			return nil
+	s := &servers{resources: r, floods: newFloodLog(r.log, metrics), table: limit.NewTable(o.Rates, o.LimitClients)}
+	lines := web.Log{Logger: r.log, Sender: r.resolver.Sender, Suppress: s.floods.suppress}
+	errorLog := log.New(s.floods, "", 0)
+	for _, inner := range []net.Listener{r.listeners.https, r.listeners.http} {
+		var l *limit.Listener
+		if inner != nil {
+			l = limit.NewListener(inner, r.resolver, s.table, o.Conns, o.ConnsPerClient)
+			l.Observer = s.floods
 		}
-		l := limit.NewListener(inner, r.resolver, table, o.Conns, o.ConnsPerClient)
-		l.Observer = connMetrics{metrics, floods}
-		return l
+		s.admitted = append(s.admitted, l)
 	}
-	admitted := []*limit.Listener{admit(r.listeners.https), admit(r.listeners.http)}
-	load := o.inFlight(r.resolver)
-	limits := o.budgets(table, r.messages, r.log)
+	s.load = web.NewInFlight(o.InFlight, inFlightWait, int64(o.MaxBytes),
+		func(sender netip.Addr) web.Client { return web.Client(r.resolver.Of(sender)) })
+	s.budgets = s.table
+	if redis, ok := r.messages.(*store.Redis); ok && o.LimitScope == "shared" {
+		s.budgets = limit.NewShared(redis.Client(), s.table, r.log) // and the table, while Redis does not answer
+	}
 	counted := countedStore{r.messages, metrics, &outageLog{log: r.log, explain: o.explainStore}}
 	messages := message.NewBox(counted)
 
-	handler := web.Serve(lines, observer, load,
+	handler := web.Serve(lines, metrics, s.load,
 		web.Hosts(o.Host,
 			web.Origin(o.PublicURL,
 				web.Routes(messages, o.limits(),
-					limiter{limits, metrics.Missed}, o.page()))))
-	public := newPublic(admitted[0], o.tlsConfig(r.source, floods, r.resolver), handler, lines, errorLog, observer)
-	plain := o.newPlain(admitted[1], r.source, lines, errorLog, observer, load)
+					limiter{s.budgets, metrics.Missed}, o.page()))))
+	s.public = newPublic(s.admitted[0], o.tlsConfig(r.source, s.floods), handler, lines, errorLog, metrics)
+	s.plain = o.newPlain(s.admitted[1], r.source, lines, errorLog, metrics, s.load)
 
-	monitor := &storeMonitor{messages: r.messages, ping: counted.Ping, log: r.log}
-	ready := ops.NewReadiness(monitor.check(), certificateCheck(r.source), public.check())
-	metrics.Watch(stateReader{table, limits, load, admitted, r.source, ready, monitor, r.logs, r.resolver}.state)
-	return &servers{
-		log: r.log,
-		start: []any{"event", "start", "version", version(), "address", address(r.listeners.https),
-			"http_address", address(r.listeners.http), "ops_address", address(r.listeners.ops), "tls", o.TLS, "store", o.storeKind()},
-		public: public,
-		plain:  plain,
-		operations: newOpsServer(r.listeners.ops, ops.NewHandler(o.opsName(), ready, metrics,
-			&backupHandler{messages: r.messages, log: r.log}, takeDown(messages, metrics, r.log)), errorLog),
-		failed:     make(chan error, 3),
-		background: []func(context.Context){floods.run, monitor.run, func(ctx context.Context) { logUnforwarded(ctx, r.resolver, r.log) }},
-	}
+	s.monitor = &storeMonitor{countedStore: counted, log: r.log}
+	s.ready = ops.NewReadiness(ops.Check{Name: "store", Run: s.monitor.check}, certificateCheck(r.source), s.public.check())
+	metrics.Watch(s.state)
+	name, _, _ := net.SplitHostPort(o.ListenOps) // probes may use it
+	s.operations = newOpsServer(r.listeners.ops, ops.NewHandler(name, s.ready, metrics,
+		&backupHandler{messages: r.messages, log: r.log}, takeDown(messages, metrics, r.log)), errorLog)
+	return s
 }
 
-// run serves until ctx ends, or until a server fails: then it returns why.
-func (s *servers) run(ctx context.Context) error {
-	s.serve(s.public.serve)
+// run serves until ctx ends or a server fails, and then drains.
+func (s *servers) run(ctx context.Context, o *options) error {
+	serving, ended := errgroup.WithContext(ctx)
+	serving.Go(s.public.serve)
 	if s.plain != nil {
-		s.serve(s.plain.serve)
+		serving.Go(s.plain.serve)
 	}
-	s.serve(s.operations.serve)
-	s.log.Info("serving", s.start...)
-	select {
-	case <-ctx.Done():
-		return nil
-	case err := <-s.failed:
-		return err
-	}
-}
-
-// serve runs one server. drain waits for it.
-func (s *servers) serve(one func() error) {
-	s.serving.Go(func() {
-		if err := one(); err != nil {
-			s.failed <- err
-		}
-	})
+	serving.Go(s.operations.serve)
+	version, _ := build()
+	kind, _, _ := strings.Cut(o.Store, ":") // file, redis or rediss
+	s.log.Info("serving", "event", "start", "version", version, "address", address(s.listeners.https),
+		"http_address", address(s.listeners.http), "ops_address", address(s.listeners.ops), "tls", o.TLS, "store", kind)
+	<-ended.Done()
+	err := s.drain(context.WithoutCancel(ctx), o.Drain)
+	return errors.Join(err, serving.Wait())
 }
 
 // drain lets requests finish for at most this time, and then closes the servers, which
 // takes well under a second.
 func (s *servers) drain(ctx context.Context, atMost time.Duration) error {
 	s.log.Info("draining", "event", "drain", "at_most", atMost.String())
-	bounded, cancel := context.WithTimeout(ctx, atMost)
+	ctx, cancel := context.WithTimeout(ctx, atMost)
 	defer cancel()
-	if requests, connections := s.public.drain(bounded); requests > 0 || connections > 0 {
+	if requests, connections := s.public.drain(ctx); requests > 0 || connections > 0 {
 		s.log.Warn("the time to drain is over: open connections are closed", "event", "drain",
 			"requests", requests, "connections", connections)
 	}
@@ -184,29 +186,20 @@ func (s *servers) drain(ctx context.Context, atMost time.Duration) error {
 	if s.plain != nil {
 		err = errors.Join(err, s.plain.Close())
 	}
-	s.serving.Wait()
-	close(s.failed)
-	for failure := range s.failed {
-		err = errors.Join(err, failure)
-	}
 	return err
 }
 
-// address returns the address for the log, empty if the listener is off.
-func address(l net.Listener) string {
-	if l == nil {
-		return ""
-	}
-	return l.Addr().String()
-}
-
-// runBackground keeps the certificates up to date, reloads them at each SIGHUP, and runs
-// the other jobs, until stop is called.
-func (r *resources) runBackground(ctx context.Context, hangups <-chan os.Signal, jobs ...func(context.Context)) (stop func()) {
+// startJobs starts the work beside the requests. It goes on until stop is called.
+func (s *servers) startJobs(ctx context.Context, hangups <-chan os.Signal) (stop func()) {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx)) // until everything is drained
-	jobs = append(jobs, func(ctx context.Context) { r.followHangups(ctx, hangups) })
-	if r.source != nil {
-		jobs = append(jobs, r.source.Run)
+	jobs := []func(context.Context){
+		s.floods.run,
+		s.checkReadiness,
+		func(ctx context.Context) { logUnforwarded(ctx, s.resolver, s.log) },
+		func(ctx context.Context) { s.followHangups(ctx, hangups) },
+	}
+	if s.source != nil {
+		jobs = append(jobs, s.source.Run)
 	}
 	var work sync.WaitGroup
 	for _, run := range jobs {
@@ -218,27 +211,32 @@ func (r *resources) runBackground(ctx context.Context, hangups <-chan os.Signal,
 	}
 }
 
+// readyEvery is how often readiness is checked without a probe.
+const readyEvery = 15 * time.Second
+
+// checkReadiness has an outage of the store, and the risks that Redis reports, logged
+// without a request or a probe.
+func (s *servers) checkReadiness(ctx context.Context) {
+	for ctx.Err() == nil {
+		_ = s.monitor.ping(ctx) // has more time than a check, so that its error has the cause
+		s.ready.Report(ctx)
+		pause(ctx, readyEvery)
+	}
+}
+
 // followHangups reloads the certificates at each SIGHUP. If the log was renamed, the line
 // written here already goes to a new file.
-func (r *resources) followHangups(ctx context.Context, hangups <-chan os.Signal) {
+func (s *servers) followHangups(ctx context.Context, hangups <-chan os.Signal) {
 	for {
 		select {
 		case <-hangups:
-			r.log.Info("reloading", "event", "reload")
-			if r.source != nil {
-				r.source.Reload()
+			s.log.Info("reloading", "event", "reload")
+			if s.source != nil {
+				s.source.Reload()
 			}
 		case <-ctx.Done():
 			return
 		}
-	}
-}
-
-// rates are the budgets of one client.
-func (o *options) rates() limit.Limits {
-	return limit.Limits{
-		limit.Create: o.LimitCreate, limit.Read: o.LimitRead, limit.Miss: o.LimitMiss,
-		limit.Bytes: o.LimitBytes, limit.ReadBytes: o.LimitReadBytes, limit.Handshake: o.HandshakesPerClient,
 	}
 }
 
@@ -251,16 +249,21 @@ func (o *options) page() *web.Page {
 	return &p
 }
 
-// inFlight bounds the requests under way.
-func (o *options) inFlight(resolver *limit.Resolver) *web.InFlight {
-	return web.NewInFlight(o.InFlight, inFlightWait, int64(o.MaxBytes),
-		func(sender netip.Addr) web.Client { return web.Client(resolver.Of(sender)) })
-}
+// eventTakenDown names a takedown in the log and in the metrics.
+const eventTakenDown = "taken_down"
 
-// budgets returns table, or shared budgets in Redis that fall back to table.
-func (o *options) budgets(table *limit.Table, messages messageStore, log *slog.Logger) budgets {
-	if r, ok := messages.(*store.Redis); ok && o.LimitScope == "shared" {
-		return limit.NewShared(r.Client(), table, log)
+// takeDown removes messages for the operator. The log says that one was removed,
+// but not which.
+func takeDown(messages *message.Box, metrics *ops.Metrics, log *slog.Logger) ops.Remove {
+	return func(ctx context.Context, id string) (bool, error) {
+		err := messages.TakeDown(ctx, id, time.Now())
+		if errors.Is(err, message.ErrNotFound) {
+			return false, nil
+		}
+		if err == nil {
+			metrics.Message(eventTakenDown)
+			log.InfoContext(ctx, "a message was taken down", "event", eventTakenDown)
+		}
+		return true, err
 	}
-	return table
 }

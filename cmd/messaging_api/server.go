@@ -1,14 +1,17 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"log"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"messaging_api/internal/limit"
+	"messaging_api/internal/ops"
 	"messaging_api/internal/tlscert"
 	"messaging_api/internal/web"
 )
@@ -22,6 +25,20 @@ const (
 	idleTimeout       = time.Minute
 	maxHeaderBytes    = 16 << 10
 	inFlightWait      = 200 * time.Millisecond // for a slot among the requests in flight
+
+	// opsConns is how many connections the operations listener has at once. A new one
+	// closes the oldest idle one, so that a probe gets through without a descriptor
+	// of the public listener.
+	opsConns = 64
+	// opsIdleTimeout is short, because probes and scrapes are seconds apart.
+	opsIdleTimeout = 10 * time.Second
+
+	// lingerTime is how long a stop that accepts no more connections answers requests on
+	// open ones. Each answer says that it is the connection's last. http.Server.Shutdown
+	// alone drops a request that it reads after its call, and closes idle connections that
+	// clients are about to use.
+	lingerTime = time.Second
+	lingerPoll = 10 * time.Millisecond // between two looks at whether all have ended
 )
 
 // A server is an http.Server and the listener that it accepts from.
@@ -80,14 +97,113 @@ func (o *options) newPlain(admission *limit.Listener, source certificateSource, 
 	return s
 }
 
-// tlsConfig is nil if TLS is off.
-func (o *options) tlsConfig(source certificateSource, floods *floodLog, resolver *limit.Resolver) *tls.Config {
-	if source == nil {
-		return nil
+// newOpsServer returns the server for health checks and scrapes. All its connections count
+// as one client's.
+func newOpsServer(inner net.Listener, handler http.Handler, errorLog *log.Logger) *server {
+	admission := limit.NewListener(inner, new(limit.Resolver), limit.NewTable(limit.Limits{}, 1), opsConns, 0)
+	s := newServer(admission, handler, errorLog)
+	s.IdleTimeout = opsIdleTimeout
+	s.ConnState = admission.ConnState
+	return s
+}
+
+// A public server is the one for clients.
+type public struct {
+	*server
+
+	admission *limit.Listener
+	clients   *web.Listener
+	draining  atomic.Bool
+	requests  atomic.Int64  // under way
+	served    chan struct{} // closed when serve has returned: there are no new connections
+}
+
+// newPublic returns a server on inner, with TLS unless config is nil.
+func newPublic(inner *limit.Listener, config *tls.Config, handler http.Handler, lines web.Log, errorLog *log.Logger, observer web.Observer) *public {
+	p := &public{
+		admission: inner,
+		clients:   web.NewListener(inner, config, handshakeTimeout, lines, observer),
+		served:    make(chan struct{}),
 	}
-	config := tlscert.Config(o.tlsMin(), floods.countUnknownNames(resolver, source.GetCertificate))
-	if o.TLS == "acme" {
-		config.NextProtos = append(config.NextProtos, tlscert.ACMEProtocol)
+	p.server = newServer(p.clients, p.count(handler), errorLog)
+	p.Protocols = new(http.Protocols)
+	p.Protocols.SetHTTP1(true)
+	p.Protocols.SetHTTP2(true) // over TLS only
+	p.HTTP2 = &http.HTTP2Config{
+		MaxConcurrentStreams:          50,
+		MaxReadFrameSize:              16 << 10, // not larger than a stream's buffer
+		MaxReceiveBufferPerConnection: 256 << 10,
+		MaxReceiveBufferPerStream:     64 << 10,
+		SendPingTimeout:               15 * time.Second,
+		PingTimeout:                   15 * time.Second,
+		WriteByteTimeout:              writeTimeout,
 	}
-	return config
+	p.follow(inner, p.clients)
+	return p
+}
+
+// count counts the requests under way. While draining it ends each connection
+// with its next answer; HTTP/2 turns the field into a GOAWAY.
+func (p *public) count(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p.requests.Add(1)
+		defer p.requests.Add(-1)
+		if p.draining.Load() {
+			w.Header()["Connection"] = []string{"close"}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// check is the readiness of a server that is not draining.
+func (p *public) check() ops.Check {
+	return ops.Check{Name: "draining", Run: func(context.Context) (string, error) {
+		if p.draining.Load() {
+			return "", errors.New("the service is stopping")
+		}
+		return "", nil
+	}}
+}
+
+// serve accepts connections until drain, and then returns nil.
+func (p *public) serve() error {
+	defer close(p.served)
+	return p.server.serve()
+}
+
+// drain stops accepting and lets handshakes and requests finish until ctx ends. Then it
+// closes the connections that are left, and returns how many these were, and how many
+// requests without an answer.
+func (p *public) drain(ctx context.Context) (requests int64, connections int) {
+	p.draining.Store(true)
+	_ = p.clients.Close()
+	if !p.finish(ctx) {
+		requests, connections = p.requests.Load(), p.admission.Open()
+	}
+	p.clients.Abort() // server.Close waits for the handshakes under way
+	_ = p.Close()
+	return requests, connections
+}
+
+// finish reports whether all connections have ended before ctx.
+func (p *public) finish(ctx context.Context) bool {
+	select {
+	case <-p.served: // until then a handshake can become a connection
+	case <-ctx.Done():
+		return false
+	}
+	linger, cancel := context.WithTimeout(ctx, lingerTime)
+	defer cancel()
+	for p.admission.Open() > 0 && linger.Err() == nil {
+		pause(linger, lingerPoll)
+	}
+	return p.Shutdown(ctx) == nil
+}
+
+// pause waits for this time, or until ctx ends.
+func pause(ctx context.Context, long time.Duration) {
+	select {
+	case <-time.After(long):
+	case <-ctx.Done():
+	}
 }

@@ -24,7 +24,8 @@ const Other = "other"
 type MetricsConfig struct {
 	Version, Revision string   // of the build
 	Routes            []string // patterns, as in http.Request.Pattern
-	Limits            []string // limits that refuse requests
+	Limits            []string // limits that refuse one client's requests
+	Shed              string   // the limit of all requests at once
 	Admissions        []string // limits that refuse connections
 	Events            []string // that happen to messages
 	StoreCalls        []string // operations of the store
@@ -42,6 +43,7 @@ type Metrics struct {
 	requests       *prometheus.CounterVec // by route, status and protocol
 	requestSeconds *prometheus.HistogramVec
 	refused        counters
+	shedLimit      string
 	shed           prometheus.Counter
 
 	accepted          prometheus.Counter
@@ -67,7 +69,7 @@ var (
 // NewMetrics returns Metrics at zero. What can be counted is there from the start: the
 // first increase of a series that appears with it goes unseen.
 func NewMetrics(c MetricsConfig) *Metrics {
-	m := &Metrics{registry: prometheus.NewRegistry(), routes: c.Routes}
+	m := &Metrics{registry: prometheus.NewRegistry(), routes: c.Routes, shedLimit: c.Shed}
 	m.Handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
 		MaxRequestsInFlight: 4, // each holds all of its answer in memory
 		EnableOpenMetrics:   true,
@@ -136,10 +138,13 @@ func (m *Metrics) Request(route, protocol string, status int, took time.Duration
 }
 
 // Refused counts a request that was refused because of this limit.
-func (m *Metrics) Refused(limit string) { m.refused.of(limit).Inc() }
-
-// Shed counts a request that was refused because too many were being worked on.
-func (m *Metrics) Shed() { m.shed.Inc() }
+func (m *Metrics) Refused(limit string) {
+	if limit == m.shedLimit {
+		m.shed.Inc()
+		return
+	}
+	m.refused.of(limit).Inc()
+}
 
 // Accepted counts a connection that came in.
 func (m *Metrics) Accepted() { m.accepted.Inc() }

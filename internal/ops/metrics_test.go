@@ -24,7 +24,7 @@ func newMetrics(s *ops.State) *ops.Metrics {
 	m := ops.NewMetrics(ops.MetricsConfig{
 		Version: "1.2.3", Revision: "abc",
 		Routes: []string{create, read},
-		Events: []string{"opened"}, Limits: []string{"create", "read", "miss", "bytes"},
+		Events: []string{"opened"}, Limits: []string{"create", "read", "miss", "bytes"}, Shed: "in-flight",
 		Admissions: []string{"conns", "conns-per-client"},
 		StoreCalls: []string{"get", "put", "swap"}, StoreOutcomes: []string{"ok", "not_found", "exists", "full", "unavailable", "conflict", "failed"},
 	})
@@ -92,7 +92,7 @@ func TestMetricsChangeWithTheirCause(t *testing.T) {
 		}},
 		{"a refusal", func() { m.Refused("bytes") }, map[string]float64{`limit_refusals_total{limit="bytes"}`: 1}},
 		{"one by a limit unheard of", func() { m.Refused("x") }, map[string]float64{`limit_refusals_total{limit="other"}`: 1}},
-		{"too busy", m.Shed, map[string]float64{`http_requests_shed_total`: 1}},
+		{"too busy", func() { m.Refused("in-flight") }, map[string]float64{`http_requests_shed_total`: 1}},
 		{"in flight", func() { s.InFlight = 7 }, map[string]float64{`http_requests_in_flight`: 7}},
 		{"clients", func() { s.Clients, s.Overflows = 5, 3 }, map[string]float64{`limit_clients`: 5, `limit_overflow_total`: 3}},
 		{"shared limits", func() { s.Fallbacks = 2 }, map[string]float64{`limit_fallbacks_total`: 2}},

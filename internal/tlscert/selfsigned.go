@@ -1,6 +1,7 @@
 package tlscert
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -87,3 +88,9 @@ func (s *SelfSigned) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificat
 
 // Certificates returns the one certificate.
 func (s *SelfSigned) Certificates() []Info { return []Info{describe("self-signed", s.cert.Leaf)} }
+
+// Reload does nothing: the certificate never changes.
+func (*SelfSigned) Reload() {}
+
+// Run returns at once.
+func (*SelfSigned) Run(context.Context) {}

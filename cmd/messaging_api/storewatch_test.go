@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"messaging_api/internal/message"
 	"messaging_api/internal/store"
 )
 
@@ -63,8 +65,8 @@ func TestMetricsWithoutRedisSpace(t *testing.T) {
 	s.stop()
 }
 
-// What Redis tells is logged once, until it changes or Redis was lost; and what it
-// told last counts for a while, so that one round without an answer ends no alert.
+// What Redis reports is logged once, until it changes or Redis was lost. How full it was
+// stays known, so that one round without an answer ends no alert.
 func TestStoreMonitor(t *testing.T) {
 	redis := startRedis(t)
 	var out bytes.Buffer
@@ -74,7 +76,8 @@ func TestStoreMonitor(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = messages.Close() }()
-	m := &storeMonitor{messages: messages, ping: messages.Ping, log: log}
+	counted := countedStore{messages, newMetrics(), &outageLog{log: slog.New(slog.DiscardHandler), explain: func(err error) error { return err }}}
+	m := &storeMonitor{countedStore: counted, log: log}
 	grant := func(right string) func() {
 		return func() { redis.Do("acl", "setuser", redisUser, right) }
 	}
@@ -83,22 +86,26 @@ func TestStoreMonitor(t *testing.T) {
 		change func()
 		events string // those that are new
 		known  bool
+		lost   bool
 		detail string // in readiness
 	}{
-		{grant("-info"), "store_space", false, ""},
-		{grant("-info"), "", false, ""},
-		{grant("+info"), "", true, ""},
-		{policy("allkeys-lru"), "store_unsafe", true, "allkeys-lru"},
-		{policy("allkeys-lru"), "", true, "allkeys-lru"},
-		{grant("-ping"), "", true, ""}, // as good as lost
-		{grant("+ping"), "store_unsafe", true, "allkeys-lru"},
-		{policy("volatile-ttl"), "store_unsafe", true, "volatile-ttl"},
-		{policy("noeviction"), "", true, ""},
-		{grant("-info"), "store_space", true, ""},
+		{grant("-info"), "store_space", false, false, ""},
+		{grant("-info"), "", false, false, ""},
+		{grant("+info"), "", true, false, ""},
+		{policy("allkeys-lru"), "store_unsafe", true, false, "allkeys-lru"},
+		{policy("allkeys-lru"), "", true, false, "allkeys-lru"},
+		{grant("-ping"), "", true, true, ""}, // as good as lost
+		{grant("+ping"), "store_unsafe", true, false, "allkeys-lru"},
+		{policy("volatile-ttl"), "store_unsafe", true, false, "volatile-ttl"},
+		{policy("noeviction"), "", true, false, ""},
+		{grant("-info"), "store_space", true, false, ""},
 	} {
 		step.change()
 		out.Reset()
-		m.ask(t.Context(), messages)
+		detail, err := m.check(t.Context())
+		if (err != nil) != step.lost {
+			t.Errorf("step %d: got the error %v", i, err)
+		}
 		var events []string
 		for _, line := range records(t, out.String()) {
 			events = append(events, fmt.Sprint(line["event"]))
@@ -109,15 +116,9 @@ func TestStoreMonitor(t *testing.T) {
 		if used, limit := m.space(); (used > 0) != step.known || (limit > used) != step.known {
 			t.Errorf("step %d: got %d of %d bytes, want them known: %t", i, used, limit, step.known)
 		}
-		if detail, _ := m.check().Run(t.Context()); !strings.Contains(detail, step.detail) || step.detail == "" && detail != "" {
+		if !strings.Contains(detail, step.detail) || step.detail == "" && detail != "" {
 			t.Errorf("step %d: got the detail %q, want %q", i, detail, step.detail)
 		}
-	}
-	last := *m.last.Load()
-	last.at = time.Now().Add(-infoLife)
-	m.last.Store(&last)
-	if used, limit := m.space(); used != 0 || limit != 0 {
-		t.Errorf("an answer %v ago: got %d of %d bytes, want none", infoLife, used, limit)
 	}
 }
 
@@ -210,4 +211,44 @@ func TestCheckOpensTheEmbeddedStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(damaged, "--store: store file", 1)
+}
+
+// Loss and return are logged once each, and a store that fails now and then does not fill
+// the log.
+func TestOutageLog(t *testing.T) {
+	var out bytes.Buffer
+	w := &outageLog{log: slog.New(slog.NewJSONHandler(&out, nil)), explain: func(err error) error { return err }}
+	lost := fmt.Errorf("%w: refused", message.ErrUnavailable)
+	now := time.Unix(1e9, 0)
+	for _, step := range []struct {
+		after time.Duration
+		err   error
+		want  string // event
+	}{
+		{0, nil, ""},
+		{0, message.ErrNotFound, ""},
+		{0, message.ErrFull, ""},
+		{0, lost, "store_lost"},
+		{time.Second, lost, ""},
+		{time.Millisecond, nil, ""},
+		{0, lost, ""},
+		{outageEnd - 1, nil, ""},
+		{1, message.ErrNotFound, "store_back"}, // an answer like any other
+		{0, nil, ""},
+		{0, lost, "store_lost"},
+		{time.Hour, nil, "store_back"},
+	} {
+		now = now.Add(step.after)
+		out.Reset()
+		if err := w.note(step.err, now); !errors.Is(err, step.err) {
+			t.Errorf("%v: got the error %v", step.err, err)
+		}
+		got := ""
+		for _, line := range records(t, out.String()) {
+			got += fmt.Sprint(line["event"])
+		}
+		if got != step.want {
+			t.Errorf("%v later, %v: got event %q, want %q", step.after, step.err, got, step.want)
+		}
+	}
 }
