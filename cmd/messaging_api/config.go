@@ -116,6 +116,7 @@ func (o *options) validateLimits() error {
 		{"conns-per-client", o.ConnsPerClient, 0, 1 << 20},
 		{"in-flight", o.InFlight, 1, 1 << 20},
 		{"log-days", o.LogDays, 0, 36500},
+		{"redis-replicas", o.RedisReplicas, 0, 100},
 	} {
 		if number.value < number.least || number.value > number.most {
 			return fmt.Errorf("--%s %d: must be from %d to %d", number.flag, number.value, number.least, number.most)
@@ -166,8 +167,8 @@ func (o *options) validateStore() error {
 	switch {
 	case isFile && path == "":
 		return errors.New("--store file: needs a path such as file:var/messages.db")
-	case isFile && o.RedisPasswordFile+o.RedisCA+o.RedisCert+o.RedisKey != "":
-		return errors.New("--redis-password-file, --redis-ca, --redis-cert and --redis-key need --store redis://… or rediss://…; a file: store has no use for them")
+	case isFile && (o.RedisPasswordFile+o.RedisCA+o.RedisCert+o.RedisKey != "" || o.RedisReplicas > 0):
+		return errors.New("--redis-password-file, --redis-ca, --redis-cert, --redis-key and --redis-replicas need --store redis://… or rediss://…; a file: store has no use for them")
 	case !isFile && (err != nil || u.Scheme != "redis" && u.Scheme != "rediss"):
 		return errors.New("--store: must be file:PATH, redis://USER@HOST:PORT or rediss://USER@HOST:PORT")
 	case (o.RedisCert == "") != (o.RedisKey == ""):

@@ -124,6 +124,8 @@ func TestBadConfiguration(t *testing.T) {
 		{name: "store no path", args: []string{"--store=file:"}, want: []string{"--store", "file:var/messages.db"}},
 		{name: "store bad option", args: []string{"--store=redis://h/?no_such=1"}, want: []string{"--store", "no_such"}},
 		{name: "redis flag with file", args: []string{"--redis-ca=x"}, want: []string{"--redis-ca", "file: store"}},
+		{name: "redis replicas with file", args: []string{"--redis-replicas=1"}, want: []string{"--redis-replicas", "file: store"}},
+		{name: "redis replicas", args: []string{redis, "--redis-replicas=-1"}, want: []string{"--redis-replicas -1", "from 0 to 100"}},
 		{name: "redis cert alone", args: []string{redis, "--redis-cert=x"}, want: []string{"--redis-cert", "--redis-key"}},
 		{name: "port out of range", args: []string{"--listen=127.0.0.1:65536"}, want: []string{"--listen", "65536"}},
 		{name: "unknown port", args: []string{busy, "--listen-ops=127.0.0.1:none"}, want: []string{"--listen-ops", "none"}},

@@ -31,6 +31,7 @@ type options struct {
 	RedisCA           string
 	RedisCert         string
 	RedisKey          string
+	RedisReplicas     int
 
 	TLS     string
 	TLSCert []string
@@ -90,6 +91,7 @@ func (o *options) storeFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.RedisCA, "redis-ca", "", "File with the PEM certificates of the CA of Redis, for rediss://.")
 	f.StringVar(&o.RedisCert, "redis-cert", "", "File with the PEM certificate chain for Redis, for rediss://.")
 	f.StringVar(&o.RedisKey, "redis-key", "", "File with the PEM key of --redis-cert.")
+	f.IntVar(&o.RedisReplicas, "redis-replicas", 0, "Replicas of Redis that confirm each write before it is answered: all that may be promoted. With fewer in time, a write gets a 503.")
 }
 
 func (o *options) tlsFlags(f *pflag.FlagSet) {

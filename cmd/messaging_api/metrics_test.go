@@ -300,7 +300,7 @@ func causesInLimitedMessages(t *testing.T, seen *coverage) {
 	s.expectChange("an opening, twice with one claim", map[string]float64{
 		`message_events_total{event="opened"}`:      1,
 		`message_events_total{event="repeated"}`:    1,
-		`store_calls_total{op="swap",outcome="ok"}`: 1,
+		`store_calls_total{op="swap",outcome="ok"}`: 2,
 	}, func() {
 		for range 2 {
 			s.must(c, http.MethodPost, "/msg/"+created.MessageID, `{"claim":"0123456789abcdef"}`, "Content-Type", "application/json")

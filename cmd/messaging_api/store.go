@@ -67,6 +67,7 @@ func (o *options) redisStore(log *slog.Logger) (*store.Redis, error) {
 
 // redisOptions reads the files that Redis needs.
 func (o *options) redisOptions() (extra store.RedisOptions, err error) {
+	extra.Replicas = o.RedisReplicas
 	if o.RedisPasswordFile != "" {
 		b, err := os.ReadFile(o.RedisPasswordFile) //nolint:gosec // the operator names the file
 		if err != nil {

@@ -51,21 +51,16 @@ func (c countedStore) Get(ctx context.Context, key message.Key) (record []byte, 
 	return record, err
 }
 
-// GetText implements [message.Store].
-func (c countedStore) GetText(ctx context.Context, key message.Key) (record, text []byte, err error) {
-	err = c.count(ctx, storeGet, func() error {
-		record, text, err = c.store.GetText(ctx, key)
+// Swap implements [message.Store].
+func (c countedStore) Swap(ctx context.Context, key message.Key, old, record []byte, life message.TextLife) (text []byte, err error) {
+	err = c.count(ctx, storeSwap, func() error {
+		text, err = c.store.Swap(ctx, key, old, record, life)
 		return err
 	})
 	if err == nil {
-		c.metrics.Read(len(record) + len(text))
+		c.metrics.ReadText(len(text))
 	}
-	return record, text, err
-}
-
-// Swap implements [message.Store].
-func (c countedStore) Swap(ctx context.Context, key message.Key, old, record []byte, text message.TextLife) error {
-	return c.count(ctx, storeSwap, func() error { return c.store.Swap(ctx, key, old, record, text) })
+	return text, err
 }
 
 // count counts a call and returns its error. It does not count a call that failed because

@@ -1,7 +1,6 @@
 package message
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -60,61 +59,40 @@ func (b *Box) Open(ctx context.Context, s string, o Opening, now time.Time) (Mes
 		return Message{}, ErrNotFound
 	}
 	keys := id.derive()
-	old, sealed, err := b.store.GetText(ctx, keys.store)
-	if err != nil {
-		return Message{}, err
-	}
-	var text []byte
 	for range maxSwaps {
+		old, err := b.store.Get(ctx, keys.store)
+		if err != nil {
+			return Message{}, err
+		}
 		r, err := keys.openRecord(slices.Clone(old), now)
 		if err != nil {
 			return Message{}, err
 		}
 		place, fresh, err := r.open(o, now)
 		if err != nil {
-			b.dropSpent(ctx, keys.store, old, sealed, &r)
 			return Message{}, err
 		}
-		if text == nil {
-			if text, err = keys.textFor(&r, sealed, fresh); err != nil {
-				return Message{}, err
-			}
-			sealed = nil // it was used up
+		record, life := old, KeepText // a repetition's opening may not be durable yet
+		if fresh {
+			record, life = keys.seal(r), r.textLife(now)
 		}
-		if !fresh {
-			return r.answer(text, place, true), nil
-		}
-		err = b.store.Swap(ctx, keys.store, old, keys.seal(r), r.textLife(now))
-		if err == nil {
-			return r.answer(text, place, false), nil
-		}
+		sealed, err := b.store.Swap(ctx, keys.store, old, record, life)
 		if errors.Is(err, ErrConflict) {
-			// The text never changes. To read it again for each lost try would let
-			// many openers at once multiply its size.
-			old, err = b.store.Get(ctx, keys.store)
+			continue
 		}
 		if err != nil {
 			return Message{}, err
 		}
+		if sealed == nil && !fresh && r.left() == 0 {
+			return Message{}, r.gone() // the store was a moment ahead of the claim's end
+		}
+		text, err := keys.openText(sealed)
+		if err != nil {
+			return Message{}, err
+		}
+		return r.answer(text, place, !fresh), nil
 	}
 	return Message{}, fmt.Errorf("%w: too many changes of one message at once", ErrUnavailable)
-}
-
-// textFor opens the text for an opening.
-func (k *keys) textFor(r *record, sealed []byte, fresh bool) ([]byte, error) {
-	if sealed == nil && !fresh && r.left() == 0 {
-		return nil, r.gone() // the store was a moment ahead of the claim's end
-	}
-	return k.openText(sealed)
-}
-
-// dropSpent removes a text that should be gone already: the store was restored
-// from a backup, say. It is not served in any case. A text with a claim that
-// ends by the clock is left to the store: a wrong clock must not delete at once.
-func (b *Box) dropSpent(ctx context.Context, key Key, old, text []byte, r *record) {
-	if text != nil && r.limited() && (r.over() || r.left() == 0 && len(r.live(r.created)) == 0) {
-		_ = b.store.Swap(ctx, key, old, bytes.Clone(old), DropText) // the next opening tries again
-	}
 }
 
 // Withdraw takes a message back for who has its owner token: the text is deleted
@@ -169,10 +147,14 @@ func (b *Box) change(ctx context.Context, s string, now time.Time, f func(*recor
 			return err
 		}
 		changed, err := f(&r)
-		if err != nil || !changed {
+		if err != nil {
 			return err
 		}
-		err = b.store.Swap(ctx, keys.store, old, keys.seal(r), r.textLife(now))
+		record, life := old, KeepText // the change of before may not be durable yet
+		if changed {
+			record, life = keys.seal(r), r.textLife(now)
+		}
+		_, err = b.store.Swap(ctx, keys.store, old, record, life)
 		if !errors.Is(err, ErrConflict) {
 			return err
 		}

@@ -26,7 +26,7 @@ var (
 	// ErrUnavailable: the store did not answer, or not in time. Whether a
 	// message exists, or a write took effect, is unknown.
 	ErrUnavailable = errors.New("message: store is unavailable")
-	// ErrConflict: the record is not the one that was to be replaced.
+	// ErrConflict: the record is not the one that was to be replaced, or is gone.
 	ErrConflict = errors.New("message: record has changed")
 	// ErrTampered: what the store returned is not what was sealed under this
 	// id. It is damaged, moved from another key, or forged.
@@ -58,15 +58,14 @@ type Store interface {
 	// with ErrNotFound where there is none or its time is over, or with
 	// ErrUnavailable.
 	Get(ctx context.Context, key Key) ([]byte, error)
-	// GetText returns the record and the text beside it, as they were at one
-	// moment. Text is nil where there is none. Errors are those of Get.
-	GetText(ctx context.Context, key Key) (record, text []byte, err error)
-	// Swap replaces the record old by record and changes what becomes of the
-	// text, in one atomic step that is as durable as a Put. The time at which
-	// the record vanishes stays the same. It fails with ErrNotFound,
-	// ErrUnavailable, ErrFull, or ErrConflict where the record is no longer
-	// old. After ErrUnavailable it may have taken effect all the same.
-	Swap(ctx context.Context, key Key, old, record []byte, text TextLife) error
+	// Swap replaces the record old by record, changes what becomes of the text,
+	// and returns the text that was beside old, nil where there was none. It is one
+	// atomic step, as durable as a Put, and so is then all that Get returned before
+	// it of the same message: also where record equals old. The time at which the
+	// record vanishes stays the same. It fails with ErrConflict where the record is
+	// no longer old, or not there, ErrUnavailable or ErrFull. After ErrUnavailable it
+	// may have taken effect all the same.
+	Swap(ctx context.Context, key Key, old, record []byte, life TextLife) (text []byte, err error)
 }
 
 // A TextLife says what becomes of the text of a limited message: it stays

@@ -51,46 +51,38 @@ func (s *memory) Put(_ context.Context, key message.Key, record, text []byte, tt
 	return nil
 }
 
-func (s *memory) Get(ctx context.Context, key message.Key) ([]byte, error) {
-	record, _, err := s.GetText(ctx, key)
-	return record, err
-}
-
-func (s *memory) GetText(_ context.Context, key message.Key) (record, text []byte, err error) {
+func (s *memory) Get(_ context.Context, key message.Key) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
-		return nil, nil, s.err
+		return nil, s.err
 	}
 	record, ok := s.records[key]
 	if !ok {
-		return nil, nil, message.ErrNotFound
+		return nil, message.ErrNotFound
 	}
-	return bytes.Clone(record), bytes.Clone(s.texts[key]), nil
+	return bytes.Clone(record), nil
 }
 
-func (s *memory) Swap(_ context.Context, key message.Key, old, record []byte, text message.TextLife) error {
+func (s *memory) Swap(_ context.Context, key message.Key, old, record []byte, life message.TextLife) (text []byte, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
-		return s.err
+		return nil, s.err
 	}
-	now, ok := s.records[key]
-	switch {
-	case !ok:
-		return message.ErrNotFound
-	case !bytes.Equal(now, old):
-		return message.ErrConflict
+	if now, ok := s.records[key]; !ok || !bytes.Equal(now, old) {
+		return nil, message.ErrConflict
 	}
 	s.records[key] = bytes.Clone(record)
-	switch text {
+	text = bytes.Clone(s.texts[key])
+	switch life {
 	case message.KeepText:
 	case message.DropText:
 		delete(s.texts, key)
 	default:
-		s.lives[key] = text
+		s.lives[key] = life
 	}
-	return nil
+	return text, nil
 }
 
 var noon = time.Date(2026, 11, 24, 12, 0, 0, 123_456_789, time.UTC)

@@ -185,6 +185,9 @@ func (m *Metrics) Read(size int) {
 	m.readBytes.Add(float64(size))
 }
 
+// ReadText counts this many bytes of the text of a limited message.
+func (m *Metrics) ReadText(size int) { m.readBytes.Add(float64(size)) }
+
 // Missed counts a request for a message that does not exist.
 func (m *Metrics) Missed() { m.missed.Inc() }
 

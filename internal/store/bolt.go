@@ -116,26 +116,6 @@ func (b *Bolt) Get(ctx context.Context, key message.Key) ([]byte, error) {
 	return record, nil
 }
 
-// GetText implements [message.Store].
-func (b *Bolt) GetText(ctx context.Context, key message.Key) (record, text []byte, err error) {
-	var found struct{ record, text []byte }
-	err = b.view(ctx, func(tx *bolt.Tx) (err error) {
-		now := time.Now()
-		if found.record, err = find(tx, key[:], now); err != nil {
-			return err
-		}
-		found.text, err = find(tx, textOf(key), now)
-		if errors.Is(err, message.ErrNotFound) {
-			return nil
-		}
-		return err
-	})
-	if err != nil {
-		return nil, nil, err
-	}
-	return found.record, found.text, nil
-}
-
 // find returns a copy of what is stored under a key and has not expired by now.
 func find(tx *bolt.Tx, key []byte, now time.Time) ([]byte, error) {
 	stored := tx.Bucket(messagesBucket).Get(key)
@@ -150,25 +130,33 @@ func find(tx *bolt.Tx, key []byte, now time.Time) ([]byte, error) {
 
 // Swap implements [message.Store]. It works on a full disk, because it is how texts
 // are deleted. Where it only adds, it leaves half of diskReserve to what deletes.
-func (b *Bolt) Swap(ctx context.Context, key message.Key, old, record []byte, text message.TextLife) error {
+func (b *Bolt) Swap(ctx context.Context, key message.Key, old, record []byte, life message.TextLife) ([]byte, error) {
 	size, leave := max(len(record)-len(old), 0), 0
-	if text == message.KeepText && size > 0 {
+	if life == message.KeepText && size > 0 {
 		leave = diskReserve / 2
 	}
-	return b.change(ctx, size, leave, func(tx *bolt.Tx) error {
-		messages := tx.Bucket(messagesBucket)
+	var text []byte
+	err := b.change(ctx, size, leave, func(tx *bolt.Tx) (err error) {
+		messages, now := tx.Bucket(messagesBucket), time.Now()
 		stored := messages.Get(key[:])
-		switch {
-		case stored == nil || expired(stored, time.Now()):
-			return message.ErrNotFound
-		case !bytes.Equal(stored[stampSize:], old):
+		if stored == nil || expired(stored, now) || !bytes.Equal(stored[stampSize:], old) {
 			return message.ErrConflict
+		}
+		if text, err = find(tx, textOf(key), now); err != nil && !errors.Is(err, message.ErrNotFound) {
+			return err
+		}
+		if life == message.KeepText && bytes.Equal(record, old) {
+			return errUnchanged // what was read is on disk
 		}
 		if err := messages.Put(key[:], append(bytes.Clone(stored[:stampSize]), record...)); err != nil {
 			return err
 		}
-		return limitText(tx, key, text)
+		return limitText(tx, key, life)
 	})
+	if err != nil {
+		return nil, err // the text is not looked at: the writer may still be at it
+	}
+	return text, nil
 }
 
 // Ping reports whether the file can be read.

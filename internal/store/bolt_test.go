@@ -193,7 +193,7 @@ func age(t testing.TB, path string, n int) {
 	}
 }
 
-// A read that its caller gives up at any moment fails, or has what it was for.
+// A read or a swap that its caller gives up at any moment fails, or has what it was for.
 func TestBoltReadGivenUp(t *testing.T) {
 	b := openBolt(t, filepath.Join(t.TempDir(), "messages.db"))
 	key := randomKey()
@@ -205,8 +205,8 @@ func TestBoltReadGivenUp(t *testing.T) {
 		if record, err := b.Get(ctx, key); (err == nil) != (string(record) == "record") {
 			t.Errorf("Get: %q, %v", record, err)
 		}
-		if record, text, err := b.GetText(ctx, key); (err == nil) != (string(record) == "record" && string(text) == "text") {
-			t.Errorf("GetText: %q, %q, %v", record, text, err)
+		if text, err := b.Swap(ctx, key, []byte("record"), []byte("record"), message.KeepText); (err == nil) != (string(text) == "text") {
+			t.Errorf("Swap: %q, %v", text, err)
 		}
 		cancel()
 	}

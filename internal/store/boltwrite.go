@@ -87,7 +87,9 @@ func (b *Bolt) commit(batch []*change) {
 			case c.err == nil:
 				made++
 				room -= c.size
-			case !errors.Is(c.err, message.ErrExists) && !errors.Is(c.err, message.ErrNotFound) && !errors.Is(c.err, message.ErrConflict):
+			case errors.Is(c.err, errUnchanged):
+				c.err = nil
+			case !errors.Is(c.err, message.ErrExists) && !errors.Is(c.err, message.ErrConflict):
 				return c.err
 			}
 		}

@@ -2,12 +2,14 @@ package store
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/sha1" //nolint:gosec // see Swap
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -23,8 +25,14 @@ const keyPrefix = "msg:"
 // Cluster. Every operation is one command or one script. What is kept of one
 // message lies in one slot of a Cluster.
 type Redis struct {
-	client redis.UniversalClient
-	reads  *batchReader
+	client        redis.UniversalClient
+	sentinels     []*redis.SentinelClient
+	replicas      int // how many have to confirm each write
+	reads, writes *batcher
+	held          writeHold
+	dialed        *dialTime
+	reload        sync.Mutex // held while a Cluster is asked where its slots are
+	reloaded      time.Time  // when that was last done; guarded by reload
 }
 
 // NewRedis returns a store at rawURL, as go-redis's parsers read it: redis:// or
@@ -34,12 +42,17 @@ type Redis struct {
 // process to that of the last. Errors name what is wrong with the URL but hold
 // nothing that could be a password. Close it.
 func NewRedis(rawURL string, opts RedisOptions, log *slog.Logger) (*Redis, error) {
-	client, err := newClient(rawURL, opts)
-	if err != nil {
+	r := &Redis{
+		replicas: opts.Replicas,
+		held:     writeHold{until: make(map[*redis.Client]time.Time)},
+		dialed:   &dialTime{start: time.Now()},
+	}
+	if err := r.setClient(rawURL, opts); err != nil {
 		return nil, err
 	}
 	redis.SetLogger(redisLog{log})
-	return &Redis{client, newBatchReader(client)}, nil
+	r.reads, r.writes = newBatcher(r.sendReads), newBatcher(r.sendWrites)
+	return r, nil
 }
 
 // recordKey names a message's record.
@@ -50,92 +63,76 @@ func recordKey(key message.Key) string { return keyPrefix + key.Hex() }
 func textKey(key message.Key) string { return keyPrefix + "{" + recordKey(key) + "}" }
 
 // Put implements [message.Store]. It is as durable as Redis is configured to be
-// before it answers (appendfsync always, as shipped).
+// before it answers (appendfsync always, as shipped), on the master and on the
+// replicas that have to confirm it.
 func (r *Redis) Put(ctx context.Context, key message.Key, record, text []byte, ttl time.Duration) error {
 	ctx, cancel := withTimeout(ctx)
 	defer cancel()
-	var stored bool
-	var err error
-	if text == nil {
-		stored, err = r.client.SetNX(ctx, recordKey(key), record, ttl).Result()
-	} else {
-		stored, err = putBoth.Run(ctx, r.client, []string{recordKey(key), textKey(key)}, record, text, ttl.Milliseconds()).Bool()
+	stored := redis.NewBoolCmd(ctx, "set", recordKey(key), record, "px", ttl.Milliseconds(), "nx")
+	if text != nil {
+		stored = redis.NewBoolCmd(ctx, "eval", putBoth, 2, recordKey(key), textKey(key), record, text, ttl.Milliseconds())
 	}
-	switch {
-	case err != nil:
+	if err := r.do(ctx, r.writes, key, stored, len(record)+len(text)); err != nil {
 		return redisError(ctx, err)
-	case !stored:
+	}
+	if !stored.Val() {
 		return message.ErrExists
 	}
 	return nil
 }
 
 // putBoth stores a record and its text, unless the record's key is taken.
-var putBoth = redis.NewScript(`
+const putBoth = `
 if not redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[3]) then
   return 0
 end
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 return 1
-`)
+`
 
-// GetText implements [message.Store].
-func (r *Redis) GetText(ctx context.Context, key message.Key) (record, text []byte, err error) {
+// Get implements [message.Store].
+func (r *Redis) Get(ctx context.Context, key message.Key) ([]byte, error) {
 	ctx, cancel := withTimeout(ctx)
 	defer cancel()
-	values, err := r.client.MGet(ctx, recordKey(key), textKey(key)).Result()
-	if err != nil {
-		return nil, nil, redisError(ctx, err)
+	record := redis.NewStringCmd(ctx, "get", recordKey(key))
+	if err := r.do(ctx, r.reads, key, record, 0); err != nil {
+		return nil, redisError(ctx, err)
 	}
-	found, ok := values[0].(string)
-	if !ok {
-		return nil, nil, message.ErrNotFound
-	}
-	if beside, ok := values[1].(string); ok {
-		text = []byte(beside)
-	}
-	return []byte(found), text, nil
+	return []byte(record.Val()), nil
 }
 
 // Swap implements [message.Store].
-func (r *Redis) Swap(ctx context.Context, key message.Key, old, record []byte, text message.TextLife) error {
+func (r *Redis) Swap(ctx context.Context, key message.Key, old, record []byte, life message.TextLife) (text []byte, err error) {
 	ctx, cancel := withTimeout(ctx)
 	defer cancel()
 	sum := sha1.Sum(old) //nolint:gosec // Lua in Redis has no other; what is compared was sealed by us
-	life := time.Duration(text).Milliseconds()
-	if text == message.KeepText {
-		life = -1
+	ms := time.Duration(life).Milliseconds()
+	if life == message.KeepText {
+		ms = -1
 	}
-	outcome, err := swap.Run(ctx, r.client, []string{recordKey(key), textKey(key)}, hex.EncodeToString(sum[:]), record, life).Int()
-	switch {
-	case err != nil:
-		return redisError(ctx, err)
-	case outcome == swapAbsent:
-		return message.ErrNotFound
-	case outcome == swapConflict:
-		return message.ErrConflict
+	swapped := redis.NewSliceCmd(ctx, "eval", swap, 2, recordKey(key), textKey(key), hex.EncodeToString(sum[:]), record, ms)
+	if err := r.do(ctx, r.writes, key, swapped, len(record)); err != nil {
+		return nil, redisError(ctx, err)
 	}
-	return nil
+	if len(swapped.Val()) == 0 {
+		return nil, message.ErrConflict
+	}
+	if found, ok := swapped.Val()[0].(string); ok {
+		text = []byte(found)
+	}
+	return text, nil
 }
 
-// What the swap script returns.
-const (
-	swapAbsent   = 0
-	swapConflict = 1
-)
-
-// swap replaces a record if it is the one with this SHA-1, and keeps the time at
-// which it vanishes. The text stays (-1), goes (0), or vanishes after so many
-// milliseconds. It is allowed where Redis is full: a record that is opened or
-// taken back frees more than it takes.
-var swap = redis.NewScript(`#!lua flags=allow-oom
+// swap replaces a record if it is the one with this SHA-1, keeps the time at which
+// it vanishes, and returns the text. The text stays (-1), goes (0), or vanishes
+// after so many milliseconds. It is allowed where Redis is full: a record that is
+// opened or taken back frees more than it takes.
+const swap = `#!lua flags=allow-oom
 local record = redis.call('GET', KEYS[1])
-if not record then
-  return 0
+if not record or redis.sha1hex(record) ~= ARGV[1] then
+  return {}
 end
-if redis.sha1hex(record) ~= ARGV[1] then
-  return 1
-end
+local text = redis.call('GET', KEYS[2])
 redis.call('SET', KEYS[1], ARGV[2], 'KEEPTTL')
 local life = tonumber(ARGV[3])
 if life == 0 then
@@ -143,28 +140,73 @@ if life == 0 then
 elseif life > 0 then
   redis.call('PEXPIRE', KEYS[2], ARGV[3])
 end
-return 2
-`)
+return {text}
+`
 
-// Get implements [message.Store].
-func (r *Redis) Get(ctx context.Context, key message.Key) ([]byte, error) {
-	ctx, cancel := withTimeout(ctx)
-	defer cancel()
-	value, err := r.reads.get(ctx, recordKey(key))
-	if err != nil {
-		return nil, redisError(ctx, err)
-	}
-	return value, nil
-}
-
-// Ping reports whether Redis answers.
+// Ping reports whether Redis answers reads. Of a Cluster it asks one of the masters.
 func (r *Redis) Ping(ctx context.Context) error {
 	ctx, cancel := withTimeout(ctx)
 	defer cancel()
-	if err := r.client.Ping(ctx).Err(); err != nil {
+	if err := r.do(ctx, r.reads, randomKey(), redis.NewStatusCmd(ctx, "ping"), 0); err != nil {
 		return redisError(ctx, err)
 	}
 	return nil
+}
+
+// randomKey returns the key of no message.
+func randomKey() (key message.Key) {
+	_, _ = rand.Read(key[:]) // never fails
+	return key
+}
+
+// do sends a command to the master that has a message.
+func (r *Redis) do(ctx context.Context, b *batcher, key message.Key, cmd redis.Cmder, size int) error {
+	cluster, ok := r.client.(*redis.ClusterClient)
+	if !ok {
+		return r.doAt(ctx, r.client.(*redis.Client), b, cmd, size)
+	}
+	err := r.doInCluster(ctx, cluster, key, b, cmd, size)
+	if _, moved := redis.IsMovedError(err); moved {
+		r.reloadSlots(ctx, cluster)
+		cmd.SetErr(nil)
+		err = r.doInCluster(ctx, cluster, key, b, cmd, size)
+	}
+	if _, moves := redis.IsAskError(err); moves && (b == r.reads || r.replicas == 0) {
+		cmd.SetErr(nil)
+		err = cluster.Process(ctx, cmd) // asks the node that the slot is moving to
+	}
+	return err
+}
+
+func (r *Redis) doInCluster(ctx context.Context, cluster *redis.ClusterClient, key message.Key, b *batcher, cmd redis.Cmder, size int) error {
+	server, err := cluster.MasterForKey(ctx, recordKey(key))
+	if err != nil {
+		return err
+	}
+	return r.doAt(ctx, server, b, cmd, size)
+}
+
+func (r *Redis) doAt(ctx context.Context, server *redis.Client, b *batcher, cmd redis.Cmder, size int) error {
+	if b == r.writes && r.held.refuses(server) {
+		return errTooFew
+	}
+	return b.do(ctx, server, cmd, size)
+}
+
+// reloadEvery is how long the answer of a Cluster about its slots is used by those
+// who were told that it has moved one.
+const reloadEvery = 100 * time.Millisecond
+
+// reloadSlots asks a Cluster where its slots are.
+func (r *Redis) reloadSlots(ctx context.Context, cluster *redis.ClusterClient) {
+	r.reload.Lock()
+	defer r.reload.Unlock()
+	if time.Since(r.reloaded) < reloadEvery {
+		return
+	}
+	// go-redis asks before it calls a function for each master.
+	_ = cluster.ForEachMaster(ctx, func(context.Context, *redis.Client) error { return nil })
+	r.reloaded = time.Now()
 }
 
 // Client returns the connections to Redis, for what the service keeps there
@@ -186,6 +228,10 @@ func (r *Redis) Pool() Pool {
 // Close ends all connections. Any later call is ErrUnavailable.
 func (r *Redis) Close() error {
 	r.reads.close()
+	r.writes.close()
+	for _, s := range r.sentinels {
+		_ = s.Close()
+	}
 	if err := r.client.Close(); !errors.Is(err, redis.ErrClosed) {
 		return err
 	}

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -13,7 +12,7 @@ import (
 
 // dialer returns how go-redis connects to Redis, to a Sentinel and to the nodes
 // of a Cluster. It completes a configuration for TLS; nil is no TLS.
-func (o RedisOptions) dialer(config *tls.Config) func(ctx context.Context, network, addr string) (net.Conn, error) {
+func (o RedisOptions) dialer(config *tls.Config, dialed *dialTime) dialFunc {
 	dial := new(net.Dialer).DialContext
 	if config != nil {
 		config.MinVersion = tls.VersionTLS12
@@ -24,6 +23,7 @@ func (o RedisOptions) dialer(config *tls.Config) func(ctx context.Context, netwo
 		dial = (&tls.Dialer{Config: config}).DialContext
 	}
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		at := dialed.now()
 		conn, err := dial(ctx, network, addr)
 		if err != nil {
 			return nil, handshakeError(addr, err)
@@ -37,9 +37,12 @@ func (o RedisOptions) dialer(config *tls.Config) func(ctx context.Context, netwo
 			_ = conn.Close()
 			return nil, fmt.Errorf("%s: not a socket", addr)
 		}
-		return &redisConn{Conn: conn, socket: raw, silent: config == nil}, nil
+		return &redisConn{Conn: conn, socket: raw, silent: config == nil, dialed: dialed, at: at}, nil
 	}
 }
+
+// A dialFunc is a dialer of go-redis.
+type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
 
 // handshakeError names the likely cause of a TLS handshake that got no answer,
 // or one that is not TLS. A Redis without TLS waits for the end of what it takes
@@ -61,6 +64,8 @@ type redisConn struct {
 	socket  syscall.Conn // under TLS, where there is TLS
 	replies replyScanner // used by the one goroutine that sends a command and reads its reply
 	silent  bool         // no TLS, and nothing has come yet; Read's
+	dialed  *dialTime
+	at      int64 // when it was dialed
 }
 
 // Read implements [net.Conn]. The bytes that break a limit do not reach go-redis.
@@ -76,16 +81,14 @@ func (c *redisConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Write implements [net.Conn]. go-redis takes both parts of the address that a
-// Sentinel tells without counting them, and panics where there are none.
-func (c *redisConn) Write(b []byte) (int, error) {
-	if bytes.HasPrefix(b, []byte("*3\r\n$8\r\nsentinel\r\n$23\r\nget-master-addr-by-name\r\n")) {
-		c.replies.pair = true
-	}
-	return c.Conn.Write(b)
-}
-
 // SyscallConn implements [syscall.Conn]. go-redis looks at the socket before it
 // uses an idle connection again. Without that it would send a command down each
-// connection that a restarted Redis has closed, and fail that many requests.
-func (c *redisConn) SyscallConn() (syscall.RawConn, error) { return c.socket.SyscallConn() }
+// connection that a restarted Redis has closed, and fail that many requests. It
+// closes a connection that it cannot look at, and dials another one: that is how
+// those end which may lead to a server that is no longer the master.
+func (c *redisConn) SyscallConn() (syscall.RawConn, error) {
+	if c.at <= c.dialed.after.Load() {
+		return nil, net.ErrClosed
+	}
+	return c.socket.SyscallConn()
+}

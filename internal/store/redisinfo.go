@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"crypto/rand"
 	"fmt"
 	"slices"
 	"strconv"
@@ -11,8 +10,6 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-
-	"messaging_api/internal/message"
 )
 
 // An Info is what Redis tells of itself.
@@ -46,23 +43,22 @@ func (r *Redis) Info(ctx context.Context) (Info, error) {
 		return Info{}, redisError(ctx, err)
 	}
 	if denied := r.denied(ctx); denied != nil {
-		info.Risks = append(info.Risks, fmt.Sprintf("it refuses limited messages, and to take messages back: %v: users.acl is that of an older version", denied))
+		info.Risks = append(info.Risks, fmt.Sprintf("it refuses a right that this version needs: %v: users.acl is that of an older version", denied))
 	}
 	return info, nil
 }
 
 // denied returns the answer of Redis where its user lacks a right that limited
-// messages need. It asks for what changes nothing, about a message that is not
-// there.
+// messages, or replicas, need. It asks for what changes nothing, about a message
+// that is not there.
 func (r *Redis) denied(ctx context.Context) error {
-	var key message.Key
-	_, _ = rand.Read(key[:]) // never fails
-	keys := []string{recordKey(key), textKey(key)}
+	key := randomKey()
 	for _, err := range []error{
-		r.client.MGet(ctx, keys...).Err(),
-		r.client.Del(ctx, keys[1]).Err(),
-		r.client.PExpire(ctx, keys[1], time.Minute).Err(),
-		swap.Run(ctx, r.client, keys, "", "", 0).Err(),
+		r.client.Del(ctx, textKey(key)).Err(),
+		r.client.PExpire(ctx, textKey(key), time.Minute).Err(),
+		r.client.Eval(ctx, swap, []string{recordKey(key), textKey(key)}, "", "", 0).Err(),
+		r.client.Do(ctx, "role").Err(),
+		r.client.Do(ctx, "wait", 0, 1).Err(),
 	} {
 		if redis.IsPermissionError(err) {
 			return err
@@ -114,12 +110,7 @@ func askInfo(ctx context.Context, server redis.Cmdable) (Info, error) {
 
 // parseInfo reads the answer of INFO.
 func parseInfo(text string) (Info, error) {
-	fields := make(map[string]string)
-	for line := range strings.Lines(text) {
-		if name, value, found := strings.Cut(strings.TrimSpace(line), ":"); found {
-			fields[name] = value
-		}
-	}
+	fields := infoFields(text)
 	used, err := strconv.ParseUint(fields["used_memory"], 10, 64)
 	if err != nil || used == 0 {
 		return Info{}, fmt.Errorf("INFO tells used_memory as %q", fields["used_memory"])
@@ -129,6 +120,17 @@ func parseInfo(text string) (Info, error) {
 		return Info{}, fmt.Errorf("INFO tells maxmemory as %q", fields["maxmemory"])
 	}
 	return Info{Used: used, Limit: limit, Risks: risks(fields)}, nil
+}
+
+// infoFields returns the lines of INFO by name.
+func infoFields(text string) map[string]string {
+	fields := make(map[string]string)
+	for line := range strings.Lines(text) {
+		if name, value, found := strings.Cut(strings.TrimSpace(line), ":"); found {
+			fields[name] = value
+		}
+	}
+	return fields
 }
 
 // oldestRedis is the first version that has the access rules and the append-only

@@ -22,15 +22,13 @@ const (
 )
 
 // A replyScanner follows the replies on one connection and finds the first that
-// breaks a limit. It knows RESP2 and, since go-redis speaks that with Sentinels,
-// RESP3: https://redis.io/docs/latest/develop/reference/protocol-spec.
+// breaks a limit. It knows RESP2 and RESP3: https://redis.io/docs/latest/develop/reference/protocol-spec.
 type replyScanner struct {
 	err     error  // the first that was found; what follows is not scanned
 	line    []byte // the part of a line that has come
 	skip    int64  // bytes of a string that are still to come, its CRLF included
 	size    int64  // what the reply has announced
 	pending int64  // elements of the reply that are still to come, at any depth; 0: no reply has begun
-	pair    bool   // an array that comes next has to have two elements
 }
 
 // scan looks at the next bytes of the connection.
@@ -90,14 +88,10 @@ func (s *replyScanner) header(line []byte) error {
 			if kind == '%' {
 				length *= 2 // keys and values
 			}
-			if s.pair && length != 2 {
-				return fmt.Errorf("a server's address of %d parts", length)
-			}
 			s.size += arrayCost + length*elementCost
 			s.pending += length
 		}
 	}
-	s.pair = false
 	if s.size > maxReply {
 		return errTooLarge
 	}

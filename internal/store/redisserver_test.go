@@ -196,8 +196,8 @@ func openRedis(t testing.TB, url string, config *tls.Config) *store.Redis {
 	return r
 }
 
-// freePort returns a port that nothing listens at, low enough for a Cluster's bus,
-// which is 10000 above.
+// freePort returns a port that nothing listens at, nor at the one 10000 above, which
+// is a Cluster's bus.
 func freePort(t testing.TB) int {
 	t.Helper()
 	for {
@@ -206,8 +206,10 @@ func freePort(t testing.TB) int {
 			t.Fatal(err)
 		}
 		port := l.Addr().(*net.TCPAddr).Port
+		bus, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+10000))
 		_ = l.Close()
-		if port <= 55535 {
+		if err == nil {
+			_ = bus.Close()
 			return port
 		}
 	}

@@ -17,55 +17,54 @@ type RedisOptions struct {
 	// Password is that of the user at Redis, where the URL has none. The user
 	// is the URL's, or ?username=… where there is a Sentinel: the URL's own
 	// user and password are then those at the Sentinel.
-	Password    string
+	Password string
+	// Replicas is how many replicas have to confirm each write. It has to be the
+	// number of all that may be promoted; 0: none is waited for.
+	Replicas    int
 	RootCAs     *x509.CertPool   // nil: the system's
 	Certificate *tls.Certificate // for mutual TLS; nil: none
 }
 
 const (
-	// RESP2. All that version 3 has besides are messages that Redis sends
-	// unasked, and a connection that is idle must have nothing to read for
-	// go-redis to tell a live one from a dead one.
-	redisProtocol = 2
 	// One attempt to connect. A Redis that is down is then reported in a
 	// millisecond; with go-redis's five attempts it takes half a second.
 	redisDials = 1
 )
 
-// newClient makes the client that a URL asks for. go-redis has a type of options
-// for each kind of client; all get the same settings.
-func newClient(rawURL string, opts RedisOptions) (redis.UniversalClient, error) {
+// setClient makes the clients that a URL asks for.
+func (r *Redis) setClient(rawURL string, opts RedisOptions) error {
 	u, err := redisURL(rawURL, opts)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	switch query := u.Query(); {
 	case query.Has("master_name"):
-		o, err := redis.ParseFailoverURL(u.String())
-		if err != nil {
-			return nil, err
-		}
-		o.Dialer = opts.dialer(o.TLSConfig)
-		o.Protocol, o.DialerRetries, o.ContextTimeoutEnabled, o.DisableIdentity = redisProtocol, redisDials, true, true
-		return redis.NewFailoverClient(o), nil
+		return r.setSentinels(u, opts)
 	case query.Has("addr"):
 		o, err := redis.ParseClusterURL(u.String())
 		if err != nil {
-			return nil, err
+			return err
 		}
-		o.Dialer = opts.dialer(o.TLSConfig)
-		o.Protocol, o.DialerRetries, o.ContextTimeoutEnabled, o.DisableIdentity = redisProtocol, redisDials, true, true
+		o.Dialer = opts.dialer(o.TLSConfig, r.dialed)
+		o.DialerRetries, o.ContextTimeoutEnabled, o.DisableIdentity = redisDials, true, true
 		o.DisableRoutingPolicies = true // they ask for COMMAND, which the ACL denies and GET and SET do not need
-		return redis.NewClusterClient(o), nil
+		r.client = redis.NewClusterClient(o)
+		return nil
 	default:
 		o, err := redis.ParseURL(u.String())
 		if err != nil {
-			return nil, err
+			return err
 		}
-		o.Dialer = opts.dialer(o.TLSConfig)
-		o.Protocol, o.DialerRetries, o.ContextTimeoutEnabled, o.DisableIdentity = redisProtocol, redisDials, true, true
-		return redis.NewClient(o), nil
+		r.setServer(o, opts.dialer(o.TLSConfig, r.dialed))
+		return nil
 	}
+}
+
+// setServer makes the client of one server.
+func (r *Redis) setServer(o *redis.Options, dial dialFunc) {
+	o.Dialer = dial
+	o.DialerRetries, o.ContextTimeoutEnabled, o.DisableIdentity = redisDials, true, true
+	r.client = redis.NewClient(o)
 }
 
 // redisURL parses a URL, refuses what go-redis would panic at or misread, and
@@ -94,6 +93,13 @@ func redisURL(rawURL string, opts RedisOptions) (*url.URL, error) {
 		"read_timeout":  "1s",
 		"write_timeout": "1s",
 		"pool_timeout":  "500ms",
+		// RESP2. All that version 3 has besides are messages that Redis sends
+		// unasked, and a connection that is idle must have nothing to read for
+		// go-redis to tell a live one from a dead one.
+		"protocol": "2",
+		// An address may move to another server without any error on the old one.
+		"conn_max_lifetime":        "5m",
+		"conn_max_lifetime_jitter": "1m",
 		// None: a Redis that is down is reported at once. A Cluster client still
 		// repeats a command when it looks for the node that has the key; Put is
 		// safe with that, for the second SET NX finds the first one's key.

@@ -28,54 +28,78 @@ var swaps = []part{
 	{"one of many swaps wins", oneOfManySwapsWins},
 }
 
+// recordAndText returns a record and the text beside it.
+func recordAndText(t *testing.T, s messageStore, key message.Key) (string, []byte) {
+	t.Helper()
+	record, err := s.Get(t.Context(), key)
+	if err != nil {
+		t.Fatalf("Get: %v", err)
+	}
+	text, err := s.Swap(t.Context(), key, bytes.Clone(record), bytes.Clone(record), message.KeepText)
+	if err != nil {
+		t.Fatalf("Swap by the same record: %v", err)
+	}
+	return string(record), text
+}
+
+// mustSwap swaps a record.
+func mustSwap(t *testing.T, s messageStore, key message.Key, old, record string, life message.TextLife) {
+	t.Helper()
+	if _, err := s.Swap(t.Context(), key, []byte(old), []byte(record), life); err != nil {
+		t.Fatalf("Swap of %q by %q: %v", old, record, err)
+	}
+}
+
 func keepsText(t *testing.T, s messageStore) {
 	for _, text := range [][]byte{nil, {}, []byte("x"), randomBytes(256 << 10)} {
 		key := randomKey()
 		if err := s.Put(t.Context(), key, []byte("record"), bytes.Clone(text), time.Hour); err != nil {
 			t.Fatal(err)
 		}
-		record, got, err := s.GetText(t.Context(), key)
-		if err != nil || string(record) != "record" || !bytes.Equal(got, text) || (got == nil) != (text == nil) {
-			t.Errorf("GetText: got %q, %d bytes, nil %v, %v, want %d bytes", record, len(got), got == nil, err, len(text))
-		}
-		if record, err := s.Get(t.Context(), key); err != nil || string(record) != "record" {
-			t.Errorf("Get: got %q and %v, want the record", record, err)
-		}
-		wantError(t, "second Put", s.Put(t.Context(), key, []byte("second"), []byte("text"), time.Hour), message.ErrExists)
-		if _, got, err := s.GetText(t.Context(), key); err != nil || !bytes.Equal(got, text) {
-			t.Errorf("GetText after a second Put: got %d bytes and %v, want the first text", len(got), err)
+		for range 2 {
+			record, got := recordAndText(t, s, key)
+			if record != "record" || !bytes.Equal(got, text) || (got == nil) != (text == nil) {
+				t.Errorf("got %q and %d bytes, nil %v, want %d bytes", record, len(got), got == nil, len(text))
+			}
+			wantError(t, "second Put", s.Put(t.Context(), key, []byte("second"), []byte("text"), time.Hour), message.ErrExists)
 		}
 	}
-	_, _, err := s.GetText(t.Context(), randomKey())
-	wantError(t, "GetText of nothing", err, message.ErrNotFound)
 }
 
 func swapsWhatItWasShown(t *testing.T, s messageStore) {
 	key := randomKey()
-	wantError(t, "Swap of nothing", s.Swap(t.Context(), key, []byte("old"), []byte("new"), message.KeepText), message.ErrNotFound)
+	_, err := s.Swap(t.Context(), key, []byte("old"), []byte("new"), message.KeepText)
+	wantError(t, "Swap of nothing", err, message.ErrConflict)
+	_, err = s.Swap(t.Context(), key, nil, nil, message.KeepText)
+	wantError(t, "Swap of nothing by nothing", err, message.ErrConflict)
 	if err := s.Put(t.Context(), key, []byte("old"), []byte("text"), time.Hour); err != nil {
 		t.Fatal(err)
 	}
 	for _, other := range []string{"", "ol", "older", "OLD"} {
-		wantError(t, "Swap of "+other, s.Swap(t.Context(), key, []byte(other), []byte("new"), message.DropText), message.ErrConflict)
+		text, err := s.Swap(t.Context(), key, []byte(other), []byte("new"), message.DropText)
+		wantError(t, "Swap of "+other, err, message.ErrConflict)
+		if text != nil {
+			t.Errorf("Swap of %q returned %q", other, text)
+		}
 	}
-	if record, text, err := s.GetText(t.Context(), key); err != nil || string(record) != "old" || string(text) != "text" {
-		t.Errorf("after conflicts: got %q, %q and %v", record, text, err)
-	}
-	if err := s.Swap(t.Context(), key, []byte("old"), []byte("a longer record"), message.KeepText); err != nil {
-		t.Fatal(err)
-	}
-	if record, text, err := s.GetText(t.Context(), key); err != nil || string(record) != "a longer record" || string(text) != "text" {
-		t.Errorf("after a swap: got %q, %q and %v", record, text, err)
-	}
-	if err := s.Swap(t.Context(), key, []byte("a longer record"), []byte("n"), message.DropText); err != nil {
-		t.Fatal(err)
-	}
-	if record, text, err := s.GetText(t.Context(), key); err != nil || string(record) != "n" || text != nil {
-		t.Errorf("after the text was dropped: got %q, %q and %v", record, text, err)
-	}
-	if err := s.Swap(t.Context(), key, []byte("n"), []byte("m"), message.DropText); err != nil {
-		t.Errorf("dropping a text that is not there: %v", err)
+	for _, step := range []struct {
+		record, next string
+		text         string // beside record
+		life         message.TextLife
+	}{
+		{"old", "old", "text", message.KeepText},
+		{"old", "a longer record", "text", message.KeepText},
+		{"a longer record", "n", "text", message.DropText},
+		{"n", "m", "", message.DropText},
+		{"m", "m", "", message.KeepText},
+	} {
+		text, err := s.Swap(t.Context(), key, []byte(step.record), []byte(step.next), step.life)
+		if err != nil || string(text) != step.text || (text == nil) != (step.text == "") {
+			t.Errorf("Swap of %q by %q: got %q and %v, want %q", step.record, step.next, text, err, step.text)
+		}
+		if record, err := s.Get(t.Context(), key); err != nil || string(record) != step.next {
+			t.Errorf("Get after that: got %q and %v, want %q", record, err, step.next)
+		}
 	}
 }
 
@@ -85,11 +109,11 @@ func keepsTimeOfRecord(t *testing.T, s messageStore) {
 	if err := s.Put(t.Context(), key, []byte("old"), []byte("text"), 2*time.Second); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Swap(t.Context(), key, []byte("old"), []byte("new"), message.KeepText); err != nil && time.Since(start) < 1900*time.Millisecond {
+	if _, err := s.Swap(t.Context(), key, []byte("old"), []byte("new"), message.KeepText); err != nil && time.Since(start) < 1900*time.Millisecond {
 		t.Fatal(err)
 	}
 	eventually(t, "the record is gone", func() error {
-		if _, _, err := s.GetText(t.Context(), key); err == nil {
+		if _, err := s.Get(t.Context(), key); err == nil {
 			return errors.New("it is there")
 		}
 		return nil
@@ -106,17 +130,14 @@ func endsText(t *testing.T, s messageStore) {
 		t.Fatal(err)
 	}
 	start := time.Now()
-	if err := s.Swap(t.Context(), key, []byte("old"), []byte("new"), message.TextLife(time.Second)); err != nil {
-		t.Fatal(err)
-	}
-	_, text, err := s.GetText(t.Context(), key)
-	if err != nil || text == nil && time.Since(start) < 900*time.Millisecond {
-		t.Errorf("the text at once: %q, %v", text, err)
+	mustSwap(t, s, key, "old", "new", message.TextLife(time.Second))
+	if _, text := recordAndText(t, s, key); text == nil && time.Since(start) < 900*time.Millisecond {
+		t.Error("the text is gone at once")
 	}
 	if _, ok := s.(*store.Redis); ok { // the file's sweeper has a test of its own
 		eventually(t, "the text is gone", func() error {
-			if _, text, err := s.GetText(t.Context(), key); err != nil || text != nil {
-				return fmt.Errorf("%d bytes, %w", len(text), err)
+			if _, text := recordAndText(t, s, key); text != nil {
+				return fmt.Errorf("%d bytes", len(text))
 			}
 			return nil
 		})
@@ -137,7 +158,7 @@ func oneOfManySwapsWins(t *testing.T, s messageStore) {
 		wg.Go(func() {
 			err := message.ErrUnavailable // until a busy machine finds the time
 			for errors.Is(err, message.ErrUnavailable) && t.Context().Err() == nil {
-				err = s.Swap(t.Context(), key, []byte("0"), fmt.Append(nil, i+1), message.KeepText)
+				_, err = s.Swap(t.Context(), key, []byte("0"), fmt.Append(nil, i+1), message.KeepText)
 			}
 			if err == nil {
 				won.Add(1)

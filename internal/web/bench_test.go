@@ -27,12 +27,8 @@ func (s *oneValue) Put(_ context.Context, _ message.Key, value, _ []byte, _ time
 	return nil
 }
 
-func (*oneValue) GetText(context.Context, message.Key) (record, text []byte, err error) {
-	return nil, nil, message.ErrNotFound
-}
-
-func (*oneValue) Swap(context.Context, message.Key, []byte, []byte, message.TextLife) error {
-	return message.ErrNotFound
+func (*oneValue) Swap(context.Context, message.Key, []byte, []byte, message.TextLife) ([]byte, error) {
+	return nil, message.ErrConflict
 }
 
 func (s *oneValue) Get(context.Context, message.Key) ([]byte, error) {

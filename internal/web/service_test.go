@@ -74,41 +74,34 @@ func (s *memory) Put(_ context.Context, key message.Key, record, text []byte, tt
 	return nil
 }
 
-func (s *memory) Get(ctx context.Context, key message.Key) ([]byte, error) {
-	record, _, err := s.GetText(ctx, key)
-	return record, err
-}
-
-func (s *memory) GetText(_ context.Context, key message.Key) (record, text []byte, err error) {
+func (s *memory) Get(_ context.Context, key message.Key) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.enter(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	record, ok := s.values[key]
 	if !ok {
-		return nil, nil, message.ErrNotFound
+		return nil, message.ErrNotFound
 	}
-	return bytes.Clone(record), bytes.Clone(s.texts[key]), nil
+	return bytes.Clone(record), nil
 }
 
-func (s *memory) Swap(_ context.Context, key message.Key, old, record []byte, text message.TextLife) error {
+func (s *memory) Swap(_ context.Context, key message.Key, old, record []byte, life message.TextLife) (text []byte, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.enter(); err != nil {
-		return err
+		return nil, err
 	}
-	switch now, ok := s.values[key]; {
-	case !ok:
-		return message.ErrNotFound
-	case !bytes.Equal(now, old):
-		return message.ErrConflict
+	if now, ok := s.values[key]; !ok || !bytes.Equal(now, old) {
+		return nil, message.ErrConflict
 	}
 	s.values[key] = bytes.Clone(record)
-	if text == message.DropText {
+	text = bytes.Clone(s.texts[key])
+	if life == message.DropText {
 		delete(s.texts, key)
 	}
-	return nil
+	return text, nil
 }
 
 // tamper flips a bit of everything that is stored.
