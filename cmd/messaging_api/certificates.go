@@ -45,7 +45,7 @@ func (o *options) certificates(now time.Time, log *slog.Logger) (certificateSour
 	case "self-signed":
 		signed, err := tlscert.NewSelfSigned(o.Host, now)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("--tls self-signed: %w", err)
 		}
 		return signed, nil
 	default:

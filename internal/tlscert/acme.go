@@ -1,8 +1,11 @@
 package tlscert
 
 import (
+	"cmp"
 	"context"
+	"crypto"
 	"crypto/tls"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,8 +16,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
-	"time"
 
 	"golang.org/x/crypto/acme"
 	"golang.org/x/crypto/acme/autocert"
@@ -23,9 +24,6 @@ import (
 // ACMEProtocol is the application protocol of TLS-ALPN-01 challenges (RFC 8737).
 // The configuration that an [ACME] is used with has to offer it, last.
 const ACMEProtocol = acme.ALPNProto
-
-// challengePath is where HTTP-01 challenges are looked for (RFC 8555, section 8.3).
-const challengePath = "/.well-known/acme-challenge/"
 
 // ACMEConfig says which certificates to order, and from which CA.
 type ACMEConfig struct {
@@ -56,68 +54,94 @@ type ACMEConfig struct {
 // All certificates are ECDSA. Clients that cannot verify them are about as old as
 // TLS 1.1; to serve them, one hello of an attacker would cause a second order.
 type ACME struct {
-	hosts     []string
+	config    ACMEConfig
 	certs     map[string]*hostCertificate // by host; the map does not change
-	issuer    *issuer
 	cache     *fallbackCache
-	cacheDir  string
 	responder *autocert.Manager // answers challenges, whichever replica set them
+	retry     chan struct{}     // holds a token if Run has to retry now
 	log       *slog.Logger
+
+	base   *http.Transport              // to the CA
+	eab    *acme.ExternalAccountBinding // nil: none
+	key    crypto.Signer                // of the account; nil until the first order has it
+	http01 bool                         // set before the first order
 }
 
 // NewACME reads the configuration and the certificates in the cache. It changes
 // nothing and orders nothing; the next steps are Prepare and Run. An error says
 // what in the configuration is wrong.
 func NewACME(c ACMEConfig, log *slog.Logger) (*ACME, error) {
-	a := &ACME{hosts: c.Hosts, certs: make(map[string]*hostCertificate), cacheDir: c.CacheDir, log: log}
-	if len(a.hosts) == 0 {
-		return nil, errors.New("tlscert: ACME needs at least one host to order a certificate for")
+	c.CacheDir = filepath.Clean(c.CacheDir)
+	c.Directory = cmp.Or(c.Directory, autocert.DefaultACMEDirectory)
+	if u, err := url.Parse(c.Directory); err != nil || u.Scheme != "https" || u.Host == "" {
+		return nil, fmt.Errorf("tlscert: ACME directory %q: not an https URL", c.Directory)
 	}
-	for _, host := range a.hosts {
-		if !orderable(host) {
-			return nil, fmt.Errorf("tlscert: no certificate for %q can be ordered with ACME: it is not a public DNS name", host)
+	a := &ACME{
+		config: c,
+		certs:  make(map[string]*hostCertificate),
+		cache:  &fallbackCache{dir: autocert.DirCache(c.CacheDir), log: log, unsaved: make(map[string][]byte)},
+		retry:  make(chan struct{}, 1),
+		log:    log,
+		base:   http.DefaultTransport.(*http.Transport).Clone(),
+	}
+	a.responder = &autocert.Manager{Cache: a.cache, HostPolicy: autocert.HostWhitelist(c.Hosts...)}
+	a.base.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	var err error
+	if c.CAFile != "" {
+		if a.base.TLSClientConfig.RootCAs, err = ReadPool(c.CAFile); err != nil {
+			return nil, fmt.Errorf("tlscert: ACME CA file: %w", err)
 		}
 	}
-	a.cache = newFallbackCache(autocert.DirCache(filepath.Clean(c.CacheDir)))
-	a.responder = &autocert.Manager{Cache: a.cache, HostPolicy: autocert.HostWhitelist(a.hosts...)}
-	var err error
-	if a.issuer, err = newIssuer(c, a.cache); err != nil {
-		return nil, fmt.Errorf("tlscert: %w", err)
+	if a.eab, err = binding(c.EABKeyID, c.EABKeyFile); err != nil {
+		return nil, fmt.Errorf("tlscert: ACME external account binding: %w", err)
 	}
-	for _, host := range a.hosts {
-		h := newHostCertificate(host)
-		if cert, err := a.cached(context.Background(), host); err == nil { // otherwise Run orders it, and tells of errors
-			h.current.Store(cert)
+	for _, host := range c.Hosts {
+		if _, err := netip.ParseAddr(host); err == nil || !strings.Contains(host, ".") || strings.Contains(host, "_") {
+			return nil, fmt.Errorf("tlscert: no certificate for %q can be ordered with ACME: it is not a public DNS name", host)
+		}
+		h := newHostCertificate(host, c.Directory)
+		if cert, err := a.cached(context.Background(), host); err == nil { // otherwise Run orders it, and reports errors
+			h.serve(cert)
 		}
 		a.certs[host] = h
 	}
 	return a, nil
 }
 
-// orderable reports whether host can be a public DNS name: it has a dot, has no
-// wildcard and no underscore, and is no address.
-func orderable(host string) bool {
-	_, err := netip.ParseAddr(host)
-	rest := strings.Trim(host, "abcdefghijklmnopqrstuvwxyz0123456789-.")
-	return err != nil && rest == "" && strings.Contains(host, ".")
+// binding returns the external account binding, nil where there is none.
+func binding(keyID, file string) (*acme.ExternalAccountBinding, error) {
+	if (keyID == "") != (file == "") {
+		return nil, errors.New("needs both a key id and a key file")
+	}
+	if file == "" {
+		return nil, nil
+	}
+	text, err := os.ReadFile(file) //nolint:gosec // the operator names it
+	if err != nil {
+		return nil, err
+	}
+	// CAs give it in base64url; some pad it.
+	key, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(strings.TrimSpace(string(text)), "="))
+	if err != nil || len(key) == 0 {
+		return nil, fmt.Errorf("%s: holds no base64url key", file)
+	}
+	return &acme.ExternalAccountBinding{KID: keyID, Key: key}, nil
 }
 
 // Prepare makes the cache directory, with mode 0700, where it does not exist, and
 // fails if it cannot be written. It warns if others than the service can look
 // into the directory, which holds private keys.
 func (a *ACME) Prepare() error {
-	if err := os.MkdirAll(a.cacheDir, 0o700); err != nil {
-		return fmt.Errorf("tlscert: ACME cache: %w", err)
+	ctx := context.Background()
+	err := a.cache.dir.Put(ctx, "probe", nil)
+	if err == nil {
+		err = a.cache.dir.Delete(ctx, "probe")
 	}
-	probe, err := os.CreateTemp(a.cacheDir, ".probe-")
 	if err != nil {
 		return fmt.Errorf("tlscert: ACME cache: %w", err)
 	}
-	if err := errors.Join(probe.Close(), os.Remove(probe.Name())); err != nil {
-		return fmt.Errorf("tlscert: ACME cache: %w", err)
-	}
-	if info, err := os.Stat(a.cacheDir); err == nil && info.Mode().Perm()&0o077 != 0 {
-		a.log.Warn("the ACME cache directory is open to others", "directory", a.cacheDir, "mode", info.Mode().Perm().String())
+	if info, err := os.Stat(a.config.CacheDir); err == nil && info.Mode().Perm()&0o077 != 0 {
+		a.log.Warn("the ACME cache directory is open to others", "directory", a.config.CacheDir, "mode", info.Mode().Perm().String())
 	}
 	return nil
 }
@@ -143,13 +167,12 @@ func (a *ACME) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, err
 // every other request to fallback. Without it only TLS-ALPN-01 is tried; so it
 // has to be called before Run.
 func (a *ACME) HTTPHandler(fallback http.Handler) http.Handler {
-	a.issuer.http01 = true
-	challenges := a.responder.HTTPHandler(http.NotFoundHandler())
+	a.http01 = true
+	challenges := a.responder.HTTPHandler(fallback)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		// The CA may ask at another port, which autocert would take for a part of the host.
 		h := a.certs[strings.ToLower((&url.URL{Host: r.Host}).Hostname())]
-		read := r.Method == http.MethodGet || r.Method == http.MethodHead
-		if h == nil || !read || !strings.HasPrefix(r.URL.Path, challengePath) {
+		if h == nil || r.Method != http.MethodGet && r.Method != http.MethodHead {
 			fallback.ServeHTTP(w, r)
 			return
 		}
@@ -159,65 +182,22 @@ func (a *ACME) HTTPHandler(fallback http.Handler) http.Handler {
 	})
 }
 
-// Run orders and renews until ctx is done, which cuts the connections to the CA.
-// It returns within seconds, once the orders under way have noticed.
-func (a *ACME) Run(ctx context.Context) {
-	defer a.issuer.base.CloseIdleConnections()
-	var work sync.WaitGroup
-	for _, h := range a.certs {
-		work.Go(func() {
-			h.keep(ctx, a.log, func() (*tls.Certificate, error) { return a.obtain(ctx, h) })
-		})
-	}
-	work.Go(func() { a.cache.keepSaved(ctx, a.log) })
-	work.Wait()
-}
-
-// obtain returns a certificate that is not due for renewal: one that another
-// replica has put into the cache, or a new one.
-func (a *ACME) obtain(ctx context.Context, h *hostCertificate) (*tls.Certificate, error) {
-	cert, err := a.cached(ctx, h.host)
-	if err == nil && time.Now().Before(h.renewAt(cert)) {
-		return cert, nil
-	}
-	if err != nil && !errors.Is(err, autocert.ErrCacheMiss) && h.current.Load() == nil {
-		return nil, err // a good certificate may be there: do not order it again at each start
-	}
-	return a.issuer.order(ctx, h.host)
-}
-
-// cached returns a host's certificate from the cache. One that cannot be served
-// is an autocert.ErrCacheMiss.
-func (a *ACME) cached(ctx context.Context, host string) (*tls.Certificate, error) {
-	data, err := a.cache.load(ctx, host)
-	if err != nil {
-		return nil, err
-	}
-	cert, err := tls.X509KeyPair(data, data) // it holds both, in PEM
-	if err != nil || checkLeaf(cert.Leaf, time.Now()) != nil || !covers(&cert, host) {
-		return nil, autocert.ErrCacheMiss
-	}
-	return &cert, nil
-}
-
 // Reload retries what failed, without any further wait, for the operator who has
 // mended the cause.
 func (a *ACME) Reload() {
-	for _, h := range a.certs {
-		h.retryNow()
+	select {
+	case a.retry <- struct{}{}:
+	default: // Run is about to
 	}
 }
 
-// Certificates returns one Info a host, in their order.
+// Certificates describes one certificate a host, in their order.
 func (a *ACME) Certificates() []Info {
-	infos := make([]Info, len(a.hosts))
-	for i, host := range a.hosts {
-		infos[i] = a.certs[host].info()
-		if infos[i].NotAfter.IsZero() {
-			infos[i].Issuer = a.issuer.directory
-		}
+	infos := make([]Info, len(a.config.Hosts))
+	for i, host := range a.config.Hosts {
+		infos[i] = *a.certs[host].info.Load()
 		if infos[i].Err == nil {
-			infos[i].Err = a.cache.problem()
+			infos[i].Err = a.cache.failure()
 		}
 	}
 	return infos

@@ -21,8 +21,8 @@ import (
 	"messaging_api/internal/tlscert"
 )
 
-// site is a service with ACME: its two listeners on ports that a CA can be told
-// before there is one.
+// site is a service with ACME. Its listeners are open before there is a CA, which
+// has to know their ports.
 type site struct {
 	t         testing.TB
 	tls, http net.Listener
@@ -51,7 +51,7 @@ func (s *site) use(c *ca) {
 }
 
 // serve answers on the listeners until the test ends, and orders until then or
-// until stop. Without http it does not take HTTP-01 challenges.
+// until stop. HTTP-01 challenges are answered only with withHTTP.
 func (s *site) serve(withHTTP bool) {
 	s.t.Helper()
 	var err error
@@ -86,24 +86,24 @@ func (s *site) run() {
 	s.t.Cleanup(func() {
 		s.stop()
 		if s.t.Failed() {
-			s.t.Logf("the service of %q said:\n%s", s.config.Hosts, s.log.take())
+			s.t.Logf("log of the service of %q:\n%s", s.config.Hosts, s.log.take())
 		}
 	})
 }
 
-// dial shakes hands as a client of c's who asks for host.
+// dial shakes hands as a client that trusts c and asks for host.
 func (s *site) dial(c *ca, host string) (tls.ConnectionState, error) {
 	return dial(s.t.Context(), s.tls.Addr().String(), &tls.Config{RootCAs: c.roots, ServerName: host})
 }
 
-// info returns what the source tells about host.
+// info returns the Info of host.
 func (s *site) info(host string) tlscert.Info {
 	for _, info := range s.acme.Certificates() {
 		if info.Source == host {
 			return info
 		}
 	}
-	s.t.Fatalf("Certificates has nothing on %s", host)
+	s.t.Fatalf("Certificates does not have %s", host)
 	return tlscert.Info{}
 }
 
@@ -113,7 +113,7 @@ func (s *site) obtained(host string) {
 	until(s.t, "the certificate of "+host, func() bool { return !s.info(host).NotAfter.IsZero() })
 }
 
-// failed waits for an error about host that says what is wrong.
+// failed waits for an error about host that contains what.
 func (s *site) failed(host, what string) {
 	s.t.Helper()
 	until(s.t, fmt.Sprintf("%s to fail for %q", host, what), func() bool {
@@ -151,7 +151,7 @@ func TestACMEIssues(t *testing.T) {
 	}
 }
 
-// refusesOthers checks who gets unrecognized_name, challenges included.
+// refusesOthers checks that other names get unrecognized_name, also in challenges.
 func (s *site) refusesOthers(c *ca) {
 	s.t.Helper()
 	for _, name := range []string{"", "c.example", "x.a.example", "127.0.0.1"} {
@@ -172,7 +172,7 @@ func (s *site) refusesOthers(c *ca) {
 	// A challenge that is not set is refused for a host of ours, too.
 	client := &tls.Config{ServerName: "a.example", InsecureSkipVerify: true, NextProtos: []string{tlscert.ACMEProtocol}}
 	if _, err := dial(s.t.Context(), s.tls.Addr().String(), client); err == nil {
-		s.t.Error("a challenge that nobody set is answered")
+		s.t.Error("a challenge that is not set is answered")
 	}
 }
 
@@ -190,8 +190,8 @@ func (s *site) guardsItsCache() {
 	}
 }
 
-// Until there is a certificate a handshake fails, at once and without a word to
-// the CA; and what there is instead is said.
+// Until there is a certificate a handshake fails at once, without a request to the
+// CA. Certificates and the log say why.
 func TestACMEWithTheCADownAtStart(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "a.example")
@@ -207,7 +207,7 @@ func TestACMEWithTheCADownAtStart(t *testing.T) {
 		t.Error("a handshake succeeded without a certificate")
 	}
 	if log := s.log.take(); !strings.Contains(log, "certificate order failed") || !strings.Contains(log, "retry_in=1m0s") {
-		t.Errorf("the log does not tell of it: %s", log)
+		t.Errorf("the log does not say so: %s", log)
 	}
 	c.gate.mend()
 	s.acme.Reload() // an operator's signal; otherwise in a minute
@@ -217,9 +217,8 @@ func TestACMEWithTheCADownAtStart(t *testing.T) {
 	}
 }
 
-// Certificates are replaced twice under the eyes of clients who verify them.
-// They last a minute: a third of that is for the renewal, and on a busy machine it
-// needs some seconds.
+// Certificates are replaced twice while clients connect that verify them. They last
+// a minute: a third of that is for the renewal, which takes seconds on a busy machine.
 func TestACMERenewsUnderLoad(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits for a certificate to expire")
@@ -252,8 +251,8 @@ func TestACMERenewsUnderLoad(t *testing.T) {
 	t.Logf("%d handshakes", count.Load())
 }
 
-// The certificate in hand serves while the CA is away, the reason is told, and
-// when it has expired in spite of all a new one is ordered.
+// The current certificate is served while the CA is away, with the reason. When it
+// has expired a new one is ordered.
 func TestACMEWithTheCADownAtRenewal(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits for a certificate to expire")
@@ -281,8 +280,7 @@ func TestACMEWithTheCADownAtRenewal(t *testing.T) {
 	}
 }
 
-// The certificate in hand is renewed while its cache is gone, and the new one is
-// not thrown away for it.
+// The certificate is renewed while the cache cannot be used, and the new one is served.
 func TestACMERenewsWithTheCacheGone(t *testing.T) {
 	if testing.Short() {
 		t.Skip("waits for a certificate to expire")
@@ -303,7 +301,7 @@ func TestACMERenewsWithTheCacheGone(t *testing.T) {
 	s.failed("a.example", "write the cache")
 }
 
-// Nonces go stale; it is the protocol's everyday.
+// A stale nonce is normal in the protocol (RFC 8555, section 6.5).
 func TestACMEWithNoncesRejected(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "a.example")
@@ -313,7 +311,7 @@ func TestACMEWithNoncesRejected(t *testing.T) {
 	s.obtained("a.example")
 }
 
-// One name that cannot be validated backs off, and the others do not notice.
+// One name that cannot be validated backs off, and the others get their certificates.
 func TestACMEWithANameThatFails(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "bad.example", "good.example")
@@ -324,7 +322,7 @@ func TestACMEWithANameThatFails(t *testing.T) {
 	s.obtained("good.example")
 	s.failed("bad.example", "http-01 failed: connection: ")
 	if log := s.log.take(); !strings.Contains(log, "host=bad.example") || !strings.Contains(log, "retry_in=1m0s") {
-		t.Errorf("the log does not tell of it: %s", log)
+		t.Errorf("the log does not say so: %s", log)
 	}
 	if _, err := s.dial(c, "good.example"); err != nil {
 		t.Errorf("the good name: %v", err)
@@ -368,17 +366,17 @@ func (s *site) bind(id, key string) {
 	}
 }
 
-// A spoiled account key is told, and not replaced: the account may hold what the
-// operator needs.
-func TestACMEWithASpoiledAccountKey(t *testing.T) {
+// A damaged account key is reported, and not replaced: the operator may need the
+// account.
+func TestACMEWithADamagedAccountKey(t *testing.T) {
 	t.Parallel()
 	s := newSite(t, "a.example")
 	must(t, os.Mkdir(s.config.CacheDir, 0o700))
 	key := filepath.Join(s.config.CacheDir, "acme_account+key")
-	write(t, key, []byte("spoiled"))
+	write(t, key, []byte("damaged"))
 	s.serve(false)
 	s.failed("a.example", "account key")
-	if data, err := os.ReadFile(key); err != nil || string(data) != "spoiled" {
+	if data, err := os.ReadFile(key); err != nil || string(data) != "damaged" {
 		t.Errorf("the key is now %q (%v)", data, err)
 	}
 }
@@ -399,7 +397,7 @@ func TestACMERestartsFromTheCache(t *testing.T) {
 	again := newSite(t, "a.example")
 	again.config = s.config
 	again.serve(false)
-	again.stop() // it is in hand before anything runs
+	again.stop() // it is served before anything runs
 	again.run()
 	after, err := again.dial(c, "a.example")
 	must(t, err)
@@ -430,7 +428,7 @@ func TestACMEStops(t *testing.T) {
 	}
 }
 
-// The plain-text listener has challenges for the hosts; the rest is passed on.
+// The plain HTTP listener answers challenges for the hosts, and passes on the rest.
 func TestACMEHTTPHandler(t *testing.T) {
 	config := tlscert.ACMEConfig{Hosts: []string{"a.example"}, CacheDir: t.TempDir()}
 	must(t, os.Chmod(config.CacheDir, 0o700))
@@ -474,12 +472,10 @@ func TestNewACMERefuses(t *testing.T) {
 		config tlscert.ACMEConfig
 		reason string
 	}{
-		"no hosts":               {tlscert.ACMEConfig{CacheDir: dir}, "at least one host"},
 		"an address":             {tlscert.ACMEConfig{CacheDir: dir, Hosts: []string{"192.0.2.1"}}, "192.0.2.1"},
 		"an IPv6 address":        {tlscert.ACMEConfig{CacheDir: dir, Hosts: []string{"2001:db8::1"}}, "2001:db8::1"},
+		"an underscore":          {tlscert.ACMEConfig{CacheDir: dir, Hosts: []string{"a_b.example"}}, "a_b.example"},
 		"a name without a dot":   {tlscert.ACMEConfig{CacheDir: dir, Hosts: []string{"localhost"}}, "localhost"},
-		"a wildcard":             {tlscert.ACMEConfig{CacheDir: dir, Hosts: []string{"*.a.example"}}, "*.a.example"},
-		"not ASCII":              {tlscert.ACMEConfig{CacheDir: dir, Hosts: []string{"ä.example"}}, "ä.example"},
 		"directory without TLS":  {tlscert.ACMEConfig{Hosts: hosts, CacheDir: dir, Directory: "http://a.example/dir"}, "https"},
 		"directory is no URL":    {tlscert.ACMEConfig{Hosts: hosts, CacheDir: dir, Directory: "https://"}, "https"},
 		"no CA file":             {tlscert.ACMEConfig{Hosts: hosts, CacheDir: dir, CAFile: file + "x"}, "no such file"},
@@ -519,7 +515,7 @@ func TestACMEPreparesItsCache(t *testing.T) {
 	must(t, os.Chmod(dir, 0o755))
 	must(t, a.Prepare())
 	if got := log.take(); !strings.Contains(got, "level=WARN") || !strings.Contains(got, dir) {
-		t.Errorf("nothing is said of a cache that is open to others: %s", got)
+		t.Errorf("the log has no warning of a cache that is open to others: %s", got)
 	}
 	must(t, os.RemoveAll(dir))
 	write(t, dir, nil) // a file

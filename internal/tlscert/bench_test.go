@@ -8,10 +8,9 @@ import (
 	"messaging_api/internal/tlscert"
 )
 
-// BenchmarkHandshake measures whole connections to a source of this package and
-// to a bare listener with the same certificate, in turns, so that what slows
-// the machine down slows both. of-bare is the rate of the one over that of the
-// other; the time an operation is that of a pair.
+// BenchmarkHandshake measures connections to a source of this package and to a bare
+// listener with the same certificate, in turns, so that a slow machine slows both.
+// of-bare is the ratio of their rates. One operation is a connection to each.
 func BenchmarkHandshake(b *testing.B) {
 	ca := newAuthority(b)
 	pair := ca.pair(ecdsaKey(b), names("a.example"))

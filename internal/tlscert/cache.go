@@ -1,7 +1,6 @@
 package tlscert
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,30 +17,25 @@ import (
 // call is short. What cannot be written is kept in memory and written later, so
 // that no certificate that counts against the CA's limits is lost.
 type fallbackCache struct {
-	dir     autocert.Cache
-	writing sync.Mutex // held while dir is changed: an older value never overwrites a newer one
+	dir autocert.Cache
+	log *slog.Logger
 
 	mu      sync.Mutex // guards the rest
-	account []byte     // the account's key, once it was read or made; renewals need it
 	unsaved map[string][]byte
-	err     error // why something is unsaved
+	err     error // why something could not be written when that was last tried
 }
 
 // cacheTimeout bounds every use of the directory, which may be on a network.
 const cacheTimeout = 2 * time.Second
 
-func newFallbackCache(dir autocert.Cache) *fallbackCache {
-	return &fallbackCache{dir: dir, unsaved: make(map[string][]byte)}
-}
+// accountName is autocert's own name for the account's key.
+const accountName = "acme_account+key"
 
 // load returns the value of key: what is unsaved, or what is in the directory,
 // where another replica may have put it.
 func (c *fallbackCache) load(ctx context.Context, key string) ([]byte, error) {
 	c.mu.Lock()
 	data, ok := c.unsaved[key]
-	if key == accountName && c.account != nil {
-		data, ok = c.account, true
-	}
 	c.mu.Unlock()
 	if ok {
 		return data, nil
@@ -49,124 +43,79 @@ func (c *fallbackCache) load(ctx context.Context, key string) ([]byte, error) {
 	ctx, cancel := context.WithTimeout(ctx, cacheTimeout)
 	defer cancel()
 	data, err := c.dir.Get(ctx, key)
-	switch {
-	case errors.Is(err, autocert.ErrCacheMiss):
-		return nil, err
-	case err != nil:
-		return nil, fmt.Errorf("read the cache: %w", err)
+	if err != nil && !errors.Is(err, autocert.ErrCacheMiss) {
+		err = fmt.Errorf("read the cache: %w", err)
 	}
-	c.keepAccount(key, data)
-	return data, nil
+	return data, err
 }
 
-func (c *fallbackCache) keepAccount(key string, data []byte) {
-	if key == accountName {
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.account = data
-	}
-}
-
-// accountName is autocert's own name for the account's key.
-const accountName = "acme_account+key"
-
-// Get is for autocert, which finds the account's key and answers to challenges: it
-// is asked for a certificate when a new one is wanted. autocert shows strangers the
-// error of a challenge, so each is a miss.
+// Get is for autocert. It finds the account's key and answers to challenges, and no
+// certificate, because autocert is asked only when a new one is wanted. autocert
+// shows strangers the error of a challenge, so each is a miss.
 func (c *fallbackCache) Get(ctx context.Context, key string) ([]byte, error) {
-	if key == accountName {
-		return c.load(ctx, key)
+	if !strings.Contains(key, "+") {
+		return nil, autocert.ErrCacheMiss
 	}
-	if strings.HasSuffix(key, "+http-01") || strings.HasSuffix(key, "+token") {
-		if data, err := c.load(ctx, key); err == nil {
-			return data, nil
-		}
+	data, err := c.load(ctx, key)
+	if err != nil && key != accountName {
+		err = autocert.ErrCacheMiss
 	}
-	return nil, autocert.ErrCacheMiss
+	return data, err
 }
 
-// Put never fails: see keepSaved.
+// Put never fails: Run writes later what cannot be written now.
 func (c *fallbackCache) Put(ctx context.Context, key string, data []byte) error {
 	c.mu.Lock()
 	c.unsaved[key] = data
 	c.mu.Unlock()
-	c.keepAccount(key, data)
 	c.save(ctx)
 	return nil
 }
 
-// save writes what is unsaved.
+// save writes what is unsaved, and logs when that begins to fail and when it works
+// again. Only the goroutine of Run calls it and Put, so that an older value never
+// overwrites a newer one.
 func (c *fallbackCache) save(ctx context.Context) {
-	c.writing.Lock()
-	defer c.writing.Unlock()
 	c.mu.Lock()
-	pending := maps.Clone(c.unsaved)
+	unsaved, before := maps.Clone(c.unsaved), c.err
 	c.mu.Unlock()
-	for key, data := range pending {
-		c.saveOne(ctx, key, data)
+	var failed error
+	for key, data := range unsaved {
+		ctx, cancel := context.WithTimeout(ctx, cacheTimeout)
+		err := c.dir.Put(ctx, key, data)
+		cancel()
+		if err != nil {
+			failed = fmt.Errorf("write the cache: %w", err)
+			continue
+		}
+		c.mu.Lock()
+		delete(c.unsaved, key)
+		c.mu.Unlock()
 	}
-}
-
-func (c *fallbackCache) saveOne(ctx context.Context, key string, data []byte) {
-	ctx, cancel := context.WithTimeout(ctx, cacheTimeout)
-	defer cancel()
-	err := c.dir.Put(ctx, key, data)
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	if err != nil {
-		c.err = fmt.Errorf("write the cache: %w", err)
-	} else if bytes.Equal(c.unsaved[key], data) { // otherwise a newer value waits in Put
-		c.forget(key)
-	}
-}
-
-// forget is called with mu held.
-func (c *fallbackCache) forget(key string) {
-	delete(c.unsaved, key)
-	if len(c.unsaved) == 0 {
-		c.err = nil
+	c.err = failed
+	c.mu.Unlock()
+	switch {
+	case failed != nil && before == nil:
+		c.log.Warn("the ACME cache cannot be written: what a restart needs is only in memory", "reason", failed)
+	case failed == nil && before != nil:
+		c.log.Info("the ACME cache has again what a restart needs")
 	}
 }
 
 // Delete removes key.
 func (c *fallbackCache) Delete(ctx context.Context, key string) error {
-	c.writing.Lock()
-	defer c.writing.Unlock()
 	c.mu.Lock()
-	c.forget(key)
+	delete(c.unsaved, key)
 	c.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, cacheTimeout)
 	defer cancel()
 	return c.dir.Delete(ctx, key)
 }
 
-// problem returns why something that a restart needs is only in memory.
-func (c *fallbackCache) problem() error {
+// failure returns why something that a restart needs is only in memory.
+func (c *fallbackCache) failure() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.err
-}
-
-// keepSaved writes what could not be written before, once a minute until ctx is
-// done, and logs when writing begins to fail and when it works again.
-func (c *fallbackCache) keepSaved(ctx context.Context, log *slog.Logger) {
-	ticker := time.NewTicker(time.Minute)
-	defer ticker.Stop()
-	failing := false
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-ticker.C:
-		}
-		c.save(ctx)
-		err := c.problem()
-		if err != nil && !failing {
-			log.Warn("the ACME cache cannot be written: what a restart needs is only in memory", "reason", err)
-		}
-		if err == nil && failing {
-			log.Info("the ACME cache is written again")
-		}
-		failing = err != nil
-	}
 }

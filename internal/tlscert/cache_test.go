@@ -4,10 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"log/slog"
-	"runtime"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -15,45 +14,36 @@ import (
 	"golang.org/x/crypto/acme/autocert"
 )
 
-// disk is a cache that can break, hang, and be slow to write. It is an error to
-// use it without a deadline.
+// disk is a cache that can fail and hang. It is an error to use it without a
+// deadline.
 type disk struct {
-	t       *testing.T
-	mu      sync.Mutex // guards the rest
-	values  map[string][]byte
-	err     error
-	hung    bool
-	writing chan chan struct{} // not nil: each Put sends what it waits for
+	t      *testing.T
+	values map[string][]byte
+	err    error
+	hung   bool
 }
 
 func newDisk(t *testing.T) *disk { return &disk{t: t, values: make(map[string][]byte)} }
 
-func (d *disk) set(err error, hung bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.err, d.hung = err, hung
+func (d *disk) cache(log io.Writer) *fallbackCache {
+	return &fallbackCache{dir: d, log: slog.New(slog.NewTextHandler(log, nil)), unsaved: make(map[string][]byte)}
 }
 
 func (d *disk) wait(ctx context.Context) error {
 	if _, ok := ctx.Deadline(); !ok {
 		d.t.Error("the cache is used without a deadline")
 	}
-	d.mu.Lock()
-	err, hung := d.err, d.hung
-	d.mu.Unlock()
-	if hung {
+	if d.hung {
 		<-ctx.Done()
 		return ctx.Err()
 	}
-	return err
+	return d.err
 }
 
 func (d *disk) Get(ctx context.Context, key string) ([]byte, error) {
 	if err := d.wait(ctx); err != nil {
 		return nil, err
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	if data, ok := d.values[key]; ok {
 		return data, nil
 	}
@@ -64,13 +54,6 @@ func (d *disk) Put(ctx context.Context, key string, data []byte) error {
 	if err := d.wait(ctx); err != nil {
 		return err
 	}
-	if d.writing != nil {
-		proceed := make(chan struct{})
-		d.writing <- proceed
-		<-proceed
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	d.values[key] = data
 	return nil
 }
@@ -79,8 +62,6 @@ func (d *disk) Delete(ctx context.Context, key string) error {
 	if err := d.wait(ctx); err != nil {
 		return err
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	delete(d.values, key)
 	return nil
 }
@@ -89,12 +70,12 @@ var errDisk = errors.New("input/output error")
 
 func TestFallbackCacheOutlivesItsDirectory(t *testing.T) {
 	for name, breaks := range map[string]func(*disk){
-		"broken": func(d *disk) { d.set(errDisk, false) },
-		"hung":   func(d *disk) { d.set(nil, true) },
+		"broken": func(d *disk) { d.err = errDisk },
+		"hung":   func(d *disk) { d.hung = true },
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			d := newDisk(t)
-			cache := newFallbackCache(d)
+			cache := d.cache(io.Discard)
 			breaks(d)
 			begin := time.Now()
 			if err := cache.Put(t.Context(), "new", []byte("2")); err != nil {
@@ -113,11 +94,11 @@ func TestFallbackCacheOutlivesItsDirectory(t *testing.T) {
 	}
 }
 
-// The directory is preferred while it works, since replicas share it, but not
-// over what could not be written to it.
+// A value in the directory is used, since replicas share it, unless a newer one could
+// not be written.
 func TestFallbackCachePrefersTheNewest(t *testing.T) {
 	d := newDisk(t)
-	cache := newFallbackCache(d)
+	cache := d.cache(io.Discard)
 	put := func(s string) {
 		t.Helper()
 		if err := cache.Put(t.Context(), "key", []byte(s)); err != nil {
@@ -133,9 +114,9 @@ func TestFallbackCachePrefersTheNewest(t *testing.T) {
 	put("1")
 	d.values["key"] = []byte("of another replica")
 	expect("of another replica")
-	d.set(errDisk, false)
+	d.err = errDisk
 	put("2")
-	d.set(nil, false)
+	d.err = nil
 	expect("2")
 	if err := cache.Delete(t.Context(), "key"); err != nil {
 		t.Error(err)
@@ -143,117 +124,65 @@ func TestFallbackCachePrefersTheNewest(t *testing.T) {
 	if _, err := cache.load(t.Context(), "key"); !errors.Is(err, autocert.ErrCacheMiss) {
 		t.Errorf("after Delete: got %v, want a miss", err)
 	}
-	if err := cache.problem(); err != nil {
+	cache.save(t.Context())
+	if err := cache.failure(); err != nil {
 		t.Errorf("nothing is left to save: got %v", err)
-	}
-}
-
-// A newer value arrives while an older one is being written: the newer one is
-// written last, is served meanwhile, and none is lost where that write fails.
-func TestFallbackCacheKeepsAValueThatArrivesDuringAWrite(t *testing.T) {
-	for name, fails := range map[string]bool{"the second write succeeds": false, "the second write fails": true} {
-		t.Run(name, func(t *testing.T) { // no bubble: who waits for a mutex is not idle there
-			d := newDisk(t)
-			d.writing = make(chan chan struct{})
-			cache := newFallbackCache(d)
-			var puts sync.WaitGroup
-			put := func(s string) {
-				puts.Go(func() {
-					if err := cache.Put(t.Context(), "key", []byte(s)); err != nil {
-						t.Error(err)
-					}
-				})
-			}
-			put("older")
-			first := <-d.writing
-			put("newer")
-			for got := ""; got != "newer"; runtime.Gosched() { // it is served during the first write
-				data, err := cache.load(t.Context(), "key")
-				if err != nil {
-					t.Fatal(err)
-				}
-				got = string(data)
-			}
-			if fails {
-				d.set(errDisk, false)
-				close(first)
-			} else {
-				close(first)
-				close(<-d.writing)
-			}
-			puts.Wait()
-			if got, err := cache.load(t.Context(), "key"); err != nil || string(got) != "newer" {
-				t.Errorf("afterwards: got %q, %v, want the newer value", got, err)
-			}
-			if got := cache.problem(); (got != nil) != fails {
-				t.Errorf("the problem is %v", got)
-			}
-			if !fails {
-				return
-			}
-			d.set(nil, false)
-			puts.Go(func() { cache.save(t.Context()) })
-			close(<-d.writing)
-			puts.Wait()
-			if got := string(d.values["key"]); got != "newer" {
-				t.Errorf("the directory has %q, want the newer value", got)
-			}
-		})
 	}
 }
 
 // autocert gets the account's key and answers to challenges, and no certificate.
 // Strangers ask for challenges, so an error is a miss, which shows nothing of the
-// machine. The account's key is there although the disk is broken.
+// machine. An error about the account's key is none, or autocert would make
+// another account.
 func TestFallbackCacheGet(t *testing.T) {
 	d := newDisk(t)
-	cache := newFallbackCache(d)
-	get := func(when string, found map[string]bool) {
-		t.Helper()
-		for key, want := range found {
-			if data, err := cache.Get(t.Context(), key); (err == nil) != want || want != (string(data) == "1") || err != nil && (!errors.Is(err, autocert.ErrCacheMiss) || errors.Is(err, errDisk)) {
-				t.Errorf("%s, %s: got %q, %v, want it found: %v, or a miss", key, when, data, err, want)
-			}
+	cache := d.cache(io.Discard)
+	challenges := []string{"x+http-01", "a.example+token"}
+	keys := append(challenges, "a.example", accountName)
+	for _, key := range keys {
+		if _, err := cache.Get(t.Context(), key); !errors.Is(err, autocert.ErrCacheMiss) {
+			t.Errorf("%s, while the cache is empty: got %v, want a miss", key, err)
 		}
-	}
-	get("empty", map[string]bool{"x+http-01": false, "a.example+token": false, "a.example": false, accountName: false})
-	for _, key := range []string{"x+http-01", "a.example+token", "a.example", accountName} {
 		d.values[key] = []byte("1")
 	}
-	get("full", map[string]bool{"x+http-01": true, "a.example+token": true, "a.example": false, accountName: true})
-	d.set(errDisk, false)
-	get("broken", map[string]bool{"x+http-01": false, "a.example+token": false, "a.example": false, accountName: true})
+	for _, key := range keys {
+		if data, err := cache.Get(t.Context(), key); (string(data) == "1" && err == nil) != (key != "a.example") {
+			t.Errorf("%s, which is there: got %q, %v", key, data, err)
+		}
+	}
+	d.err = errDisk
+	for _, key := range challenges {
+		if _, err := cache.Get(t.Context(), key); err != autocert.ErrCacheMiss { //nolint:errorlint // as autocert compares it
+			t.Errorf("%s, while the disk is broken: got %v, want a miss", key, err)
+		}
+	}
+	if _, err := cache.Get(t.Context(), accountName); !errors.Is(err, errDisk) {
+		t.Errorf("%s, while the disk is broken: got %v, want %v", accountName, err, errDisk)
+	}
 }
 
 func TestFallbackCacheSavesLater(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
-		d := newDisk(t)
-		d.set(errDisk, false)
-		cache := newFallbackCache(d)
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() {
-			cache.keepSaved(ctx, slog.New(slog.NewTextHandler(&log, nil)))
-			close(done)
-		}()
-		if err := cache.Put(ctx, "key", []byte("1")); err != nil {
-			t.Error(err)
-		}
-		<-time.After(5 * time.Minute)
-		if err := cache.problem(); !errors.Is(err, errDisk) {
-			t.Errorf("problem: got %v, want %v", err, errDisk)
-		}
-		d.set(nil, false)
-		<-time.After(2 * time.Minute)
-		synctest.Wait()
-		if got := string(d.values["key"]); got != "1" || cache.problem() != nil {
-			t.Errorf("the directory has %q and the problem is %v, want 1 and none", got, cache.problem())
-		}
-		cancel()
-		<-done
-		if got := log.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, "only in memory") || !strings.Contains(got, "written again") {
-			t.Errorf("the log: got %s, want one line for the fault and one for its end", got)
-		}
-	})
+	var log bytes.Buffer
+	d := newDisk(t)
+	cache := d.cache(&log)
+	d.err = errDisk
+	if err := cache.Put(t.Context(), "key", []byte("1")); err != nil {
+		t.Error(err)
+	}
+	for range 5 {
+		cache.save(t.Context())
+	}
+	if err := cache.failure(); !errors.Is(err, errDisk) {
+		t.Errorf("failure: got %v, want %v", err, errDisk)
+	}
+	d.err = nil
+	for range 2 {
+		cache.save(t.Context())
+	}
+	if got := string(d.values["key"]); got != "1" || cache.failure() != nil {
+		t.Errorf("the directory has %q and the failure is %v, want 1 and none", got, cache.failure())
+	}
+	if got := log.String(); strings.Count(got, "\n") != 2 || !strings.Contains(got, "only in memory") || !strings.Contains(got, "has again") {
+		t.Errorf("the log: got %s, want one line for the fault and one for its end", got)
+	}
 }

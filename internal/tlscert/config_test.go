@@ -9,7 +9,7 @@ import (
 	"messaging_api/internal/tlscert"
 )
 
-// A client of each kind against the profile, with a certificate of each kind.
+// Clients of each kind connect to the profile, with a certificate of each kind.
 func TestConfigProfile(t *testing.T) {
 	ca := newAuthority(t)
 	for kind, key := range map[string]func(testing.TB) tlscert.Pair{

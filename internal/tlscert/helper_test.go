@@ -107,8 +107,8 @@ func rsaKey(t testing.TB) crypto.Signer {
 
 func names(dns ...string) x509.Certificate { return x509.Certificate{DNSNames: dns} }
 
-// handshake lets client and server talk over a pipe and returns what the
-// client got to know, or why it failed.
+// handshake connects client and server by a pipe and returns the client's state, or
+// why the handshake failed.
 func handshake(t testing.TB, client, server *tls.Config) (tls.ConnectionState, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -122,8 +122,8 @@ func handshake(t testing.TB, client, server *tls.Config) (tls.ConnectionState, e
 	conn := tls.Client(near, client)
 	err := conn.HandshakeContext(ctx)
 	if err == nil {
-		// In TLS 1.3 the server still writes its tickets when the client is
-		// done, and a pipe holds nothing.
+		// In TLS 1.3 the server writes its tickets after the client is done, and a
+		// pipe has no buffer.
 		if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 			t.Errorf("after the handshake: got %v, want EOF", err)
 		}
@@ -147,8 +147,8 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// missing ends a test that needs a real part which is not there: with a word on
-// a developer's machine, with a failure where CI is set.
+// missing ends a test that needs a program which is not installed. It fails where CI
+// is set, and skips otherwise.
 func missing(t testing.TB, part string) {
 	t.Helper()
 	if os.Getenv("CI") != "" {
@@ -157,8 +157,8 @@ func missing(t testing.TB, part string) {
 	t.Skipf("SKIPPED: %s is not installed", part)
 }
 
-// listen shakes hands with all who come to the returned address, says hello to
-// them and closes, until the test ends.
+// listen accepts connections on the returned address, shakes hands, sends a greeting
+// and closes, until the test ends.
 func listen(t testing.TB, config *tls.Config) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -185,16 +185,15 @@ func accept(t testing.TB, listener net.Listener, config *tls.Config) {
 	})
 }
 
-// greet is the server's side of a connection that dial makes. What fails here
-// fails there too, where it is reported.
+// greet is the server's side of dial, which reports what fails.
 func greet(conn *tls.Conn) {
 	_ = conn.SetDeadline(time.Now().Add(time.Minute))
 	_, _ = io.WriteString(conn, "hello")
 	_ = conn.Close()
 }
 
-// dial shakes hands with a listener and waits for its greeting, by which the
-// server too is sure to be done.
+// dial shakes hands with a listener and waits for its greeting, so that the server
+// is done too.
 func dial(ctx context.Context, address string, config *tls.Config) (tls.ConnectionState, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -206,8 +205,7 @@ func dial(ctx context.Context, address string, config *tls.Config) (tls.Connecti
 	return conn.(*tls.Conn).ConnectionState(), errors.Join(err, conn.Close())
 }
 
-// until waits for something that another goroutine brings about. A certificate of a
-// minute is renewed after forty seconds.
+// until waits until ok. A certificate of a minute is renewed after forty seconds.
 func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	ticker := time.NewTicker(5 * time.Millisecond)

@@ -2,6 +2,7 @@ package tlscert_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -20,11 +21,11 @@ import (
 	"time"
 )
 
-// ca is a running Pebble (the test CA of Let's Encrypt) with its DNS server, in
-// which every name is 127.0.0.1.
+// ca is a running Pebble (the test CA of Let's Encrypt) with its DNS server, which
+// resolves every name to 127.0.0.1.
 type ca struct {
 	t         testing.TB
-	directory string // its URL; the way there leads through gate
+	directory string // its URL, through gate
 	caFile    string // what its own TLS is verified against
 	roots     *x509.CertPool
 	gate      *gate
@@ -33,7 +34,7 @@ type ca struct {
 
 // caOptions are what differs between tests.
 type caOptions struct {
-	tlsPort, httpPort int               // where it validates; 0: where nothing listens
+	tlsPort, httpPort int               // where it validates; 0: at a port without a listener
 	validity          time.Duration     // of certificates; 0: 90 days
 	nonceReject       int               // percent of good nonces that it refuses
 	eabKeys           map[string]string // external accounts, one of which is required
@@ -45,12 +46,9 @@ func startCA(t testing.TB, o caOptions) *ca {
 	bin := pebbleDir(t)
 	dir := t.TempDir()
 	own := newAuthority(t).pair(ecdsaKey(t), x509.Certificate{DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}})
-	port, management, dns, dnsManagement := freePort(t), freePort(t), freePort(t), freePort(t)
-	for _, p := range []*int{&o.tlsPort, &o.httpPort} {
-		if *p == 0 {
-			*p = freePort(t)
-		}
-	}
+	ports := freePorts(t, 6)
+	port, management, dns, dnsManagement := ports[0], ports[1], ports[2], ports[3]
+	o.tlsPort, o.httpPort = cmp.Or(o.tlsPort, ports[4]), cmp.Or(o.httpPort, ports[5])
 	if o.validity == 0 {
 		o.validity = 90 * 24 * time.Hour
 	}
@@ -129,7 +127,7 @@ func pebbleDir(t testing.TB) string {
 	return strings.TrimSpace(string(out))
 }
 
-// start runs a program until the test ends, and shows what it said if the test
+// start runs a program until the test ends, and shows its output if the test
 // failed.
 func start(t testing.TB, env []string, name string, args ...string) {
 	t.Helper()
@@ -143,7 +141,7 @@ func start(t testing.TB, env []string, name string, args ...string) {
 		cancel()
 		_ = cmd.Wait() // it was killed
 		if t.Failed() {
-			t.Logf("%s said:\n%s", filepath.Base(name), output.String())
+			t.Logf("output of %s:\n%s", filepath.Base(name), output.String())
 		}
 	})
 }
@@ -160,12 +158,17 @@ func fetch(client *http.Client, url string) (string, error) {
 	return string(body), err
 }
 
-func freePort(t testing.TB) int {
+// freePorts returns n different ports. They stay taken until all are found, so that
+// none is found twice.
+func freePorts(t testing.TB, n int) (ports []int) {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	must(t, listener.Close())
-	return listener.Addr().(*net.TCPAddr).Port
+	for range n {
+		listener, err := net.Listen("tcp", "127.0.0.1:0")
+		must(t, err)
+		defer func() { must(t, listener.Close()) }()
+		ports = append(ports, port(listener))
+	}
+	return ports
 }
 
 // listens reports whether a server listens on that port.
@@ -174,7 +177,7 @@ func listens(port int) bool {
 	return err == nil && conn.Close() == nil
 }
 
-// gate is the way to a server, which can be cut and mended.
+// gate is a proxy to a server, which can be cut and mended.
 type gate struct {
 	listener net.Listener
 	target   string
@@ -243,7 +246,7 @@ func (g *gate) enter(conns ...net.Conn) bool {
 	return !g.shut
 }
 
-// cut ends what passes, and lets nothing through until mend.
+// cut closes all connections, and lets none through until mend.
 func (g *gate) cut() {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -13,9 +13,8 @@ import (
 	"messaging_api/internal/tlscert"
 )
 
-// edits are what editors and concatenations make of PEM files: each either
-// changes nothing, or is refused by the number and the line of a block. blocks
-// are three.
+// edits are what editors and concatenation do to PEM files of three blocks. Each
+// either changes nothing, or is refused with the number and the line of a block.
 var edits = []struct {
 	name  string
 	edit  func(blocks [][]byte) []byte
@@ -134,7 +133,7 @@ func TestReadPair(t *testing.T) {
 	}
 }
 
-// So are the certificates of CAs.
+// The certificates of CAs are read the same way.
 func TestReadPool(t *testing.T) {
 	blocks, _ := chain(t)
 	for _, tt := range edits {

@@ -8,7 +8,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
-	"fmt"
 	"net"
 	"slices"
 	"time"
@@ -28,11 +27,6 @@ type SelfSigned struct {
 // NewSelfSigned makes a certificate for localhost, 127.0.0.1, ::1 and each of
 // hosts, which are DNS names in lower case or IP addresses, valid from now on.
 func NewSelfSigned(hosts []string, now time.Time) (*SelfSigned, error) {
-	// P-256 is the curve that every client has.
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("tlscert: make a self-signed certificate: %w", err)
-	}
 	template := &x509.Certificate{
 		// A fresh subject each time. With the same name, a client that trusts
 		// yesterday's certificate would report today's as forged, not as unknown.
@@ -47,37 +41,39 @@ func NewSelfSigned(hosts []string, now time.Time) (*SelfSigned, error) {
 		// not what its key could sign.
 		BasicConstraintsValid: true,
 	}
-	names := []string{"localhost", "127.0.0.1", "::1"}
-	for _, host := range hosts {
-		if !slices.Contains(names, host) {
-			names = append(names, host)
+	names := append([]string{"localhost", "127.0.0.1", "::1"}, hosts...)
+	for i, name := range names {
+		if slices.Contains(names[:i], name) {
+			continue
 		}
-	}
-	for _, host := range names {
 		// An address that is listed as a DNS name matches nothing.
-		if ip := net.ParseIP(host); ip != nil {
+		if ip := net.ParseIP(name); ip != nil {
 			template.IPAddresses = append(template.IPAddresses, ip)
 		} else {
-			template.DNSNames = append(template.DNSNames, host)
+			template.DNSNames = append(template.DNSNames, name)
 		}
+	}
+	// P-256 is the curve that every client has.
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
-		return nil, fmt.Errorf("tlscert: make a self-signed certificate: %w", err)
+		return nil, err
 	}
 	leaf, err := x509.ParseCertificate(der)
 	if err != nil {
-		return nil, fmt.Errorf("tlscert: make a self-signed certificate: %w", err)
+		return nil, err
 	}
-	cert := &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}
-	return &SelfSigned{cert, hosts}, nil
+	return &SelfSigned{&tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, hosts}, nil
 }
 
 // Leaf returns the certificate, to print its [Fingerprint] and its [Pin].
 func (s *SelfSigned) Leaf() *x509.Certificate { return s.cert.Leaf }
 
-// GetCertificate is for [Config]. Where no hosts were given it answers for any
-// name, as the service itself does then.
+// GetCertificate is for [Config]. Without hosts it answers for any name, as the
+// service itself does then.
 func (s *SelfSigned) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	name := serverName(hello)
 	if name != "" && len(s.hosts) > 0 && !covers(s.cert, name) {
@@ -86,8 +82,8 @@ func (s *SelfSigned) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificat
 	return s.cert, nil
 }
 
-// Certificates returns the one certificate.
-func (s *SelfSigned) Certificates() []Info { return []Info{describe("self-signed", s.cert.Leaf)} }
+// Certificates describes the one certificate.
+func (s *SelfSigned) Certificates() []Info { return []Info{describe("self-signed", s.cert)} }
 
 // Reload does nothing: the certificate never changes.
 func (*SelfSigned) Reload() {}

@@ -46,8 +46,7 @@ func TestSelfSignedNames(t *testing.T) {
 	}
 }
 
-// Without hosts the service answers to any name, and so does its certificate,
-// for a client that does not check it.
+// Without hosts the service answers to any name, and the source serves any name too.
 func TestSelfSignedWithoutHostsServesAnyName(t *testing.T) {
 	source, err := tlscert.NewSelfSigned(nil, time.Now())
 	must(t, err)
@@ -98,8 +97,7 @@ func TestFingerprintAndPin(t *testing.T) {
 	}
 }
 
-// A client that was told the pin needs nothing else, and one that was told
-// another is protected.
+// A client with the pin needs nothing else, and one with another pin refuses.
 func TestCurlTakesThePin(t *testing.T) {
 	curl, err := exec.LookPath("curl")
 	if err != nil {

@@ -1,15 +1,10 @@
-// Package tlscert has a TLS profile and the sources of the certificates that it
-// is used with, one file each. [SelfSigned] makes one in memory for development,
-// [Files] reads an operator's own, and [ACME] orders them from a CA. The last two
-// follow what the files hold, or renew; a handshake never waits for either.
+// Package tlscert has a TLS profile and the sources of its certificates.
+// [SelfSigned] makes one in memory for development, [Files] reads an operator's
+// own, and [ACME] orders them from a CA. A handshake only looks into memory.
 //
-// Every source answers a handshake through its GetCertificate method. Its
-// Certificates method tells what it serves, for health checks and metrics.
-//
-// For a name that it does not know, GetCertificate returns neither a certificate
-// nor an error. crypto/tls then sends the alert unrecognized_name (RFC 6066,
-// section 3), as long as the configuration holds no Certificates of its own.
-// [Config] makes such a configuration.
+// GetCertificate of each source returns neither a certificate nor an error for a
+// name that it does not know. crypto/tls then sends the alert unrecognized_name
+// (RFC 6066, section 3), if the configuration has no Certificates: see [Config].
 package tlscert
 
 import (
@@ -19,26 +14,27 @@ import (
 	"encoding/base64"
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 )
 
-// Info tells about one certificate that a source serves, or is to serve.
+// Info describes one certificate that a source serves, or is to serve.
 type Info struct {
-	// Source is where it comes from, for people: the certificate's file, the
-	// host that ACME orders it for, or "self-signed".
+	// Source is the certificate's file, the host that ACME orders it for, or
+	// "self-signed".
 	Source string
 	// Names are the DNS names and IP addresses that it is valid for.
 	Names []string
-	// Issuer is the distinguished name of its signer (RFC 4514). Where there is no
-	// certificate yet it is the directory URL of the CA that it is ordered from.
+	// Issuer is the distinguished name of its signer (RFC 4514), or the CA's
+	// directory URL while there is no certificate.
 	Issuer string
-	// NotAfter is when it expires. It is zero where there is no certificate yet.
+	// NotAfter is when it expires; zero while there is no certificate.
 	NotAfter time.Time
 	// Warning is why many clients refuse it although it is valid; empty for none.
 	Warning string
-	// Err is why it could not be replaced when that was last tried, or nil.
-	// The certificate described here is served all the same.
+	// Err is why it could not be replaced when that was last tried, or nil. The
+	// certificate is served all the same.
 	Err error
 }
 
@@ -46,6 +42,39 @@ type Info struct {
 // 0 on its last day, negative from the moment of expiry on.
 func (i Info) DaysLeft(now time.Time) int {
 	return int(math.Floor(i.NotAfter.Sub(now).Hours() / 24))
+}
+
+// describe returns what the certificate itself says.
+func describe(source string, cert *tls.Certificate) Info {
+	names := slices.Clone(cert.Leaf.DNSNames)
+	for _, ip := range cert.Leaf.IPAddresses {
+		names = append(names, ip.String())
+	}
+	return Info{Source: source, Names: names, Issuer: cert.Leaf.Issuer.String(), NotAfter: cert.Leaf.NotAfter}
+}
+
+// Config returns the service's TLS profile: Mozilla's intermediate one, which is
+// TLS 1.3, and TLS 1.2 with forward secrecy and authenticated encryption only.
+// minVersion is tls.VersionTLS12 or tls.VersionTLS13. The caller may add to the
+// result but sets no Certificates: see the package comment.
+func Config(minVersion uint16, getCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)) *tls.Config {
+	return &tls.Config{
+		MinVersion:     minVersion,
+		GetCertificate: getCertificate,
+		// Go's default list still has the CBC suites of TLS 1.2, which no current
+		// client needs. Go ignores the order, and all suites of TLS 1.3 are good.
+		CipherSuites: []uint16{
+			tls.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+			tls.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,
+			tls.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+			tls.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384,
+			tls.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,
+			tls.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256,
+		},
+		// CurvePreferences stay nil: the default prefers the post-quantum
+		// X25519MLKEM768, and a list would exclude its successors.
+		NextProtos: []string{"h2", "http/1.1"},
+	}
 }
 
 // Fingerprint returns the SHA-256 of the certificate as browsers and `openssl
@@ -56,23 +85,13 @@ func Fingerprint(cert *x509.Certificate) string {
 }
 
 // Pin returns the SHA-256 of the certificate's public key (RFC 7469, section
-// 2.4) in the form that curl's --pinnedpubkey takes: sha256//BASE64. Unlike a
-// fingerprint it stays the same over a renewal that keeps the key.
+// 2.4) in the form that curl's --pinnedpubkey takes: sha256//BASE64.
 func Pin(cert *x509.Certificate) string {
 	sum := sha256.Sum256(cert.RawSubjectPublicKeyInfo)
 	return "sha256//" + base64.StdEncoding.EncodeToString(sum[:])
 }
 
-// describe returns what cert itself tells.
-func describe(source string, cert *x509.Certificate) Info {
-	names := append([]string(nil), cert.DNSNames...)
-	for _, ip := range cert.IPAddresses {
-		names = append(names, ip.String())
-	}
-	return Info{Source: source, Names: names, Issuer: cert.Issuer.String(), NotAfter: cert.NotAfter}
-}
-
-// serverName returns the name that the client asked for, in lower case.
+// serverName returns the name that the client asks for, in lower case.
 func serverName(hello *tls.ClientHelloInfo) string { return strings.ToLower(hello.ServerName) }
 
 // covers reports whether a client that asks for host accepts cert as the host's.
