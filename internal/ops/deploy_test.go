@@ -15,7 +15,7 @@ import (
 	"messaging_api/internal/ops"
 )
 
-// The files beside the program that speak of its metrics.
+// The files that use the program's metrics.
 const (
 	rules     = "../../deploy/prometheus/messaging_api.rules.yml"
 	rulesTest = "../../deploy/prometheus/messaging_api.rules.test.yml"
@@ -31,7 +31,7 @@ func fileText(t testing.TB, path string) string {
 	return string(text)
 }
 
-// allSeries returns the series of metrics that watch everything.
+// allSeries returns the series of every metric.
 func allSeries(t testing.TB) map[string]float64 {
 	t.Helper()
 	s := redisState()
@@ -55,7 +55,7 @@ func queries(t testing.TB, path string) []string {
 	t.Helper()
 	text := fileText(t, path)
 	if strings.HasSuffix(path, ".yml") {
-		// The text of an alert is in it too, which names no metric.
+		// This includes the text of an alert, which names no metric.
 		return strings.Split(text, "- alert:")[1:]
 	}
 	var board any
@@ -82,7 +82,7 @@ func expressions(v any) (all []string) {
 	return all
 }
 
-// A query for a metric, a label or a value that is not exported is silent for ever.
+// A query for a metric, a label or a value that is not exported never has a result.
 func TestQueriesAreOfMetricsThatExist(t *testing.T) {
 	series := allSeries(t)
 	for _, path := range []string{rules, dashboard} {
@@ -101,7 +101,7 @@ func TestQueriesAreOfMetricsThatExist(t *testing.T) {
 			}
 		}
 		if found < 15 {
-			t.Errorf("%s: %d metrics found, want some more: is it still read as it is written?", path, found)
+			t.Errorf("%s: %d metrics found, want at least 15: does the test still read the file's format?", path, found)
 		}
 	}
 }
@@ -153,7 +153,7 @@ func TestPromtoolAcceptsTheDashboardsQueries(t *testing.T) {
 	}
 }
 
-// What is measured is shown: otherwise it is measured for nobody.
+// Every metric is on the dashboard.
 func TestDashboardShowsEveryMetric(t *testing.T) {
 	shown := strings.Join(queries(t, dashboard), "\n")
 	for series := range allSeries(t) {
@@ -167,10 +167,10 @@ func TestEachAlertIsTested(t *testing.T) {
 	tests := fileText(t, rulesTest)
 	alerts := regexp.MustCompile(`- alert: (\w+)`).FindAllStringSubmatch(fileText(t, rules), -1)
 	if len(alerts) < 10 {
-		t.Fatalf("%d alerts found in %s, want some more", len(alerts), rules)
+		t.Fatalf("%d alerts found in %s, want at least 10", len(alerts), rules)
 	}
 	for _, alert := range alerts {
-		// In the form that is used for one that fires.
+		// The form of an alert that fires.
 		if !strings.Contains(tests, "- alertname: "+alert[1]+"\n") {
 			t.Errorf("%s: no test has %s fire", rulesTest, alert[1])
 		}

@@ -1,42 +1,55 @@
 package ops
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
-	"math"
+	"net/netip"
 	"os"
 	"slices"
-	"strconv"
-	"sync"
+	"time"
 	"unicode/utf16"
+	"unicode/utf8"
 
 	"golang.org/x/term"
 )
 
-// NewLines returns a handler that writes each record as one line of JSON, in one
-// write:
+// A ClientForm is how much of a client's address a log line shows. An address can be
+// personal data, so the operator chooses.
+type ClientForm string
+
+// The forms of a client's address.
+const (
+	ClientPrefix ClientForm = "prefix" // 192.0.2.0/24, 2001:db8:1::/48
+	ClientWhole  ClientForm = "whole"  // 192.0.2.7
+	ClientNone   ClientForm = "none"   // the attribute is left out
+)
+
+// NewLines returns a handler that writes each record as one line of JSON, in one write:
 //
 //   - times are in UTC, always with milliseconds, so that lines sort as text;
-//     durations are seconds with six decimals;
+//     durations are seconds;
 //   - a value of a type of net/netip or net that holds an address is a client's address,
 //     shown in the given form;
-//   - "user_agent" is cut to 120 characters, after escaping;
-//   - all characters but printable ASCII are escaped, so that no line controls a terminal
-//     or looks like two;
-//   - a group is a prefix of its attributes' names: "tls.version".
-//
-// The standard library's handler can do most of this through ReplaceAttr, at more than
-// twice the cost, and each request has a line.
+//   - "user_agent" is cut to 120 bytes;
+//   - all characters but printable ASCII are escaped, so that no line controls a terminal.
 func NewLines(w io.Writer, level slog.Leveler, client ClientForm) slog.Handler {
-	return &lines{out: &output{w: w}, level: level, client: client}
+	return slog.NewJSONHandler(asciiWriter{w}, &slog.HandlerOptions{
+		Level: level,
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			switch a.Value.Kind() {
+			case slog.KindTime:
+				return slog.String(a.Key, a.Value.Time().UTC().Format("2006-01-02T15:04:05.000Z"))
+			case slog.KindDuration:
+				return slog.Float64(a.Key, a.Value.Duration().Round(time.Microsecond).Seconds())
+			}
+			return client.clean(a)
+		},
+	})
 }
 
-// NewConsole returns a handler for a person at a terminal: the standard library's text,
-// with only the time of day. It treats addresses, user agents and control characters as
-// NewLines does.
+// NewConsole returns a handler for a person at a terminal: text, with only the time of
+// day. It treats addresses, user agents and control characters as NewLines does.
 func NewConsole(w io.Writer, level slog.Leveler, client ClientForm) slog.Handler {
 	return slog.NewTextHandler(w, &slog.HandlerOptions{
 		Level: level,
@@ -55,192 +68,73 @@ func Terminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(file.Fd()))
 }
 
-// lines is the handler of NewLines. It does not change after it was made.
-type lines struct {
-	out    *output
-	level  slog.Leveler
-	client ClientForm
-	attrs  []byte // of With, encoded
-	prefix string // the names of the open groups
-}
+// agentSize bounds a user agent, which is a client's text and can be as long as a header.
+const agentSize = 120
 
-// An output is shared by a handler and all that derive from it.
-type output struct {
-	mu sync.Mutex // guards w, so that lines are whole
-	w  io.Writer
-}
-
-// Enabled implements [slog.Handler].
-func (h *lines) Enabled(_ context.Context, level slog.Level) bool {
-	return level >= h.level.Level()
-}
-
-// WithGroup implements [slog.Handler].
-func (h *lines) WithGroup(name string) slog.Handler {
-	derived := *h
-	derived.prefix = group(h.prefix, name)
-	return &derived
-}
-
-// WithAttrs implements [slog.Handler].
-func (h *lines) WithAttrs(attrs []slog.Attr) slog.Handler {
-	e := encoder{b: slices.Clone(h.attrs), client: h.client}
-	for _, a := range attrs {
-		e.attr(h.prefix, a)
-	}
-	derived := *h
-	derived.attrs = e.b
-	return &derived
-}
-
-// buffers holds *[]byte for lines. Larger ones than keptBuffer are not kept.
-var buffers = sync.Pool{New: func() any { return new([]byte) }}
-
-const keptBuffer = 8 << 10
-
-// Handle implements [slog.Handler].
-func (h *lines) Handle(_ context.Context, r slog.Record) error {
-	buffer := buffers.Get().(*[]byte)
-	e := encoder{b: (*buffer)[:0], client: h.client}
-	if !r.Time.IsZero() {
-		e.attr("", slog.Time(slog.TimeKey, r.Time))
-	}
-	e.attr("", slog.String(slog.LevelKey, r.Level.String()))
-	e.attr("", slog.String(slog.MessageKey, r.Message))
-	e.b = append(e.b, h.attrs...)
-	r.Attrs(func(a slog.Attr) bool {
-		e.attr(h.prefix, a)
-		return true
-	})
-	e.b[0] = '{' // in place of the first comma
-	e.b = append(e.b, '}', '\n')
-
-	h.out.mu.Lock()
-	_, err := h.out.w.Write(e.b)
-	h.out.mu.Unlock()
-	if cap(e.b) <= keptBuffer {
-		*buffer = e.b
-		buffers.Put(buffer)
-	}
-	return err
-}
-
-// group returns the prefix of the attributes in a group. One without a name has none.
-func group(prefix, name string) string {
-	if name == "" {
-		return prefix
-	}
-	return prefix + name + "."
-}
-
-// An encoder appends members of a JSON object to b, each after a comma.
-type encoder struct {
-	b      []byte
-	client ClientForm
-}
-
-// attr appends an attribute, or those of a group.
-func (e *encoder) attr(prefix string, a slog.Attr) {
-	v := a.Value.Resolve()
-	if v.Kind() == slog.KindGroup {
-		for _, member := range v.Group() {
-			e.attr(group(prefix, a.Key), member)
-		}
-		return
-	}
-	before := len(e.b)
-	e.b = append(e.b, ',')
-	e.string(prefix+a.Key, math.MaxInt)
-	e.b = append(e.b, ':')
-	switch v.Kind() {
+// clean shows addresses in this form, and of a user agent the beginning.
+func (f ClientForm) clean(a slog.Attr) slog.Attr {
+	switch a.Value.Kind() {
 	case slog.KindString:
-		most := math.MaxInt
-		if a.Key == agentKey {
-			most = agentSize
+		if s := a.Value.String(); a.Key == "user_agent" && len(s) > agentSize {
+			a.Value = slog.StringValue(s[:agentSize])
 		}
-		e.string(v.String(), most)
-	case slog.KindInt64:
-		e.b = strconv.AppendInt(e.b, v.Int64(), 10)
-	case slog.KindBool:
-		e.b = strconv.AppendBool(e.b, v.Bool())
-	case slog.KindDuration:
-		e.b = strconv.AppendFloat(e.b, v.Duration().Seconds(), 'f', 6, 64)
-	case slog.KindTime:
-		e.b = v.Time().UTC().AppendFormat(e.b, `"2006-01-02T15:04:05.000Z"`)
-	default:
-		if a.Equal(slog.Attr{}) || !e.any(v.Any()) {
-			e.b = e.b[:before]
+	case slog.KindAny:
+		if addr, ok := address(a.Value.Any()); ok {
+			return f.attr(a.Key, addr.Unmap().WithZone(""))
 		}
 	}
+	return a
 }
 
-// any appends a value of any other type. It returns false if it is an address that is not
-// to be shown.
-func (e *encoder) any(v any) bool {
-	if addr, ok := address(v); ok {
-		e.b = append(e.b, '"')
-		start := len(e.b)
-		e.b = e.client.appendClient(e.b, addr)
-		shown := len(e.b) > start
-		e.b = append(e.b, '"')
-		return shown
-	}
-	if err, ok := v.(error); ok {
-		e.string(err.Error(), math.MaxInt)
-		return true
-	}
-	text, err := json.Marshal(v)
-	if err != nil {
-		e.string(fmt.Sprintf("%T does not encode", v), math.MaxInt) // the value may be a secret
-		return true
-	}
-	for _, r := range string(text) { // JSON has other characters than ASCII only in strings
-		e.char(r, false)
-	}
-	return true
-}
-
-// string appends s as a JSON string (RFC 8259, section 7), cut so that what is between
-// the quotes has at most so many characters.
-func (e *encoder) string(s string, most int) {
-	e.b = append(e.b, '"')
-	if len(s) <= most && plain(s) {
-		e.b = append(e.b, s...)
-	} else {
-		start := len(e.b)
-		for _, r := range s { // invalid UTF-8 reads as U+FFFD
-			before := len(e.b)
-			if e.char(r, true); len(e.b)-start > most {
-				e.b = e.b[:before]
-				break
-			}
-		}
-	}
-	e.b = append(e.b, '"')
-}
-
-// plain reports whether no character needs an escape.
-func plain(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
-			return false
-		}
-	}
-	return true
-}
-
-// char appends a character, as \uXXXX if it is not printable ASCII. If quoted, a quote and
-// a backslash get a backslash.
-func (e *encoder) char(r rune, quoted bool) {
+// attr returns an empty attribute, which is not logged, if there is nothing to show.
+func (f ClientForm) attr(key string, addr netip.Addr) slog.Attr {
 	switch {
-	case quoted && (r == '"' || r == '\\'):
-		e.b = append(e.b, '\\', byte(r))
-	case ' ' <= r && r <= '~':
-		e.b = append(e.b, byte(r))
-	case r > math.MaxUint16:
-		high, low := utf16.EncodeRune(r)
-		e.b = fmt.Appendf(e.b, `\u%04x\u%04x`, high, low)
-	default:
-		e.b = fmt.Appendf(e.b, `\u%04x`, r)
+	case !addr.IsValid() || f == ClientNone:
+		return slog.Attr{}
+	case f == ClientWhole:
+		return slog.String(key, addr.String())
 	}
+	bits := 48 // like 24 bits of IPv4, commonly one customer or site
+	if addr.Is4() {
+		bits = 24
+	}
+	prefix, _ := addr.Prefix(bits) // both lengths are valid
+	return slog.String(key, prefix.String())
+}
+
+// address returns the address in a value of a type that holds one.
+func address(v any) (netip.Addr, bool) {
+	switch v := v.(type) {
+	case netip.Addr:
+		return v, true
+	case netip.AddrPort:
+		return v.Addr(), true
+	case netip.Prefix:
+		return v.Addr(), true
+	case interface{ AddrPort() netip.AddrPort }: // *net.TCPAddr and its like
+		return v.AddrPort().Addr(), true
+	}
+	return netip.Addr{}, false
+}
+
+// An asciiWriter writes JSON with each character that is not printable ASCII as \uXXXX.
+// The standard library escapes neither C1 controls nor what reverses the direction of text.
+type asciiWriter struct{ w io.Writer }
+
+func (a asciiWriter) Write(line []byte) (int, error) {
+	if !slices.ContainsFunc(line, func(c byte) bool { return c > '~' }) {
+		return a.w.Write(line)
+	}
+	var out []byte
+	for _, r := range string(line) { // JSON has such characters only in strings
+		if r <= '~' {
+			out = utf8.AppendRune(out, r)
+			continue
+		}
+		for _, unit := range utf16.AppendRune(nil, r) {
+			out = fmt.Appendf(out, `\u%04x`, unit)
+		}
+	}
+	_, err := a.w.Write(out)
+	return len(line), err
 }

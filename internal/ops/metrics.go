@@ -16,8 +16,8 @@ import (
 
 const namespace = "messaging_api"
 
-// Other is the label's value for all that is not known in advance. Labels never come from
-// a client: each new value costs memory until the process ends, here and in Prometheus.
+// Other is the label's value for all that is not known in advance. A value never comes from
+// a client: each new one costs memory until the process ends, here and in Prometheus.
 const Other = "other"
 
 // A MetricsConfig names the values of the labels of [Metrics].
@@ -66,8 +66,8 @@ var (
 	tlsVersions = map[uint16]string{tls.VersionTLS12: "1.2", tls.VersionTLS13: "1.3"}
 )
 
-// NewMetrics returns Metrics at zero. What can be counted is there from the start: the
-// first increase of a series that appears with it goes unseen.
+// NewMetrics returns Metrics at zero. Series exist from the start, because Prometheus does
+// not see the first increase of a series that appears with it.
 func NewMetrics(c MetricsConfig) *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry(), routes: c.Routes, shedLimit: c.Shed}
 	m.Handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{

@@ -60,7 +60,7 @@ func scrape(t testing.TB, m *ops.Metrics) map[string]float64 {
 	return series
 }
 
-// Each metric changes when its cause does, and no other one does.
+// Each cause changes its metrics and no others.
 func TestMetricsChangeWithTheirCause(t *testing.T) {
 	s := redisState()
 	m := newMetrics(s)
@@ -168,13 +168,13 @@ func family(series string) string {
 	return name
 }
 
-// ours reports whether a series is neither Go's own nor the same for ever.
+// ours reports whether a series is of this service and can change.
 func ours(series string) bool {
 	return strings.HasPrefix(series, "messaging_api_") && family(series) != "messaging_api_build_info"
 }
 
-// What is in use from the start is there from the start: the first increase of a
-// series that appears with it goes unseen.
+// Series exist from the start: Prometheus does not see the first increase of a series
+// that appears with it.
 func TestMetricsBeginAtZero(t *testing.T) {
 	got := scrape(t, newMetrics(redisState()))
 	for _, series := range []string{
@@ -187,7 +187,7 @@ func TestMetricsBeginAtZero(t *testing.T) {
 		}
 	}
 	if got[`messaging_api_certificate_expiry_timestamp_seconds{name="b.example"}`] != 0 {
-		t.Error("a certificate that is not there has not expired")
+		t.Error("the certificate that does not exist yet has an expiry")
 	}
 	build := fmt.Sprintf(`messaging_api_build_info{goversion=%q,revision="abc",version="1.2.3"}`, runtime.Version())
 	if got[build] != 1 {
@@ -229,7 +229,7 @@ func TestMetricsDoNotGrow(t *testing.T) {
 	}
 }
 
-// promtool knows what a metric's name and help should be like.
+// promtool checks the names and help texts of metrics.
 func TestPromtoolAcceptsTheMetrics(t *testing.T) {
 	s := redisState()
 	s.Checks = ops.Report{{Name: "store", OK: true}}

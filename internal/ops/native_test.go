@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Both kinds of histogram are there, and tell of the same requests.
+// Each histogram is native and classic, with the same samples.
 func TestHistogramsAreNativeAndClassic(t *testing.T) {
 	m := NewMetrics(MetricsConfig{Routes: []string{"GET /"}})
 	for i := range 100 {

@@ -13,9 +13,12 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strings"
 )
+
+// A Remove removes the message with this id for the operator. It reports whether
+// there was one.
+type Remove func(ctx context.Context, id string) (found bool, err error)
 
 // NewHandler returns the handler of the operations listener:
 //
@@ -30,76 +33,37 @@ import (
 // read the answers through the browser of someone who can connect to the listener, with a
 // name of its own that resolves to the listener's address (DNS rebinding).
 func NewHandler(name string, ready *Readiness, metrics, backup http.Handler, remove Remove) http.Handler {
-	return &handler{name, ready, metrics, backup, remove}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", serveLive)
+	mux.Handle("GET /readyz", ready)
+	mux.Handle("GET /metrics", metrics)
+	mux.Handle("GET /backup", backup)
+	mux.Handle("DELETE /msg/{id...}", remove)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// Answers are true only now, so that no cache may keep them.
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		if !answersTo(r.Host, name) {
+			writeStatus(w, http.StatusMisdirectedRequest, "ask by IP address, as localhost, or by the name in --listen-ops")
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
-// A Remove removes the message with this id for the operator. It reports whether
-// there was one.
-type Remove func(ctx context.Context, id string) (found bool, err error)
-
-type handler struct {
-	name    string
-	ready   *Readiness
-	metrics http.Handler
-	backup  http.Handler
-	remove  Remove
-}
-
-func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// Answers are true only now, so that no cache may keep them.
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	serve := h.route(r.URL.Path)
-	methods := []string{http.MethodGet, http.MethodHead}
-	if strings.HasPrefix(r.URL.Path, messages) {
-		methods = []string{http.MethodDelete}
-	}
-	switch {
-	case !h.answersTo(r.Host):
-		writeStatus(w, http.StatusMisdirectedRequest, "ask by IP address, as localhost, or by the name in --listen-ops")
-	case serve == nil:
-		writeStatus(w, http.StatusNotFound, "not found")
-	case !slices.Contains(methods, r.Method):
-		w.Header().Set("Allow", strings.Join(methods, ", "))
-		writeStatus(w, http.StatusMethodNotAllowed, "method not allowed")
-	default:
-		serve(w, r)
-	}
-}
-
-const messages = "/msg/" // and an id
-
-// route returns nil for an unknown path. A ServeMux would answer //livez with a redirect.
-func (h *handler) route(path string) http.HandlerFunc {
-	switch {
-	case path == "/livez":
-		return serveLive
-	case path == "/readyz":
-		return h.serveReady
-	case path == "/metrics":
-		return h.metrics.ServeHTTP
-	case path == "/backup":
-		return h.backup.ServeHTTP
-	case strings.HasPrefix(path, messages):
-		return h.serveRemove
-	}
-	return nil
-}
-
-// answersTo reports whether a request with this Host field is meant for us.
-func (h *handler) answersTo(host string) bool {
+// answersTo reports whether a request with this Host field is meant for the listener.
+func answersTo(host, listener string) bool {
 	name, _, err := net.SplitHostPort(host)
 	if err != nil { // it has no port
 		name = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 	}
-	if _, err := netip.ParseAddr(name); err == nil {
-		return true
-	}
-	return host == "" || strings.EqualFold(name, "localhost") || strings.EqualFold(name, h.name)
+	_, err = netip.ParseAddr(name)
+	return err == nil || host == "" || strings.EqualFold(name, "localhost") || strings.EqualFold(name, listener)
 }
 
-func (h *handler) serveRemove(w http.ResponseWriter, r *http.Request) {
-	switch found, err := h.remove(r.Context(), strings.TrimPrefix(r.URL.Path, messages)); {
+// ServeHTTP removes the message whose id is the rest of the path.
+func (remove Remove) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	switch found, err := remove(r.Context(), r.PathValue("id")); {
 	case err != nil:
 		writeStatus(w, http.StatusServiceUnavailable, "the message is not removed: "+err.Error())
 	case !found:
@@ -113,19 +77,6 @@ func (h *handler) serveRemove(w http.ResponseWriter, r *http.Request) {
 // restart repairs neither a store nor a certificate.
 func serveLive(w http.ResponseWriter, _ *http.Request) {
 	writeStatus(w, http.StatusOK, "alive")
-}
-
-func (h *handler) serveReady(w http.ResponseWriter, r *http.Request) {
-	report := h.ready.Report(r.Context())
-	body := struct {
-		Status string   `json:"status"`
-		Checks []Result `json:"checks"`
-	}{"ready", report}
-	status := http.StatusOK
-	if !report.OK() {
-		body.Status, status = "not ready", http.StatusServiceUnavailable
-	}
-	writeJSON(w, status, body)
 }
 
 func writeStatus(w http.ResponseWriter, status int, text string) {

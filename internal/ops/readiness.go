@@ -2,6 +2,8 @@ package ops
 
 import (
 	"context"
+	"net/http"
+	"slices"
 	"sync"
 	"time"
 )
@@ -37,12 +39,7 @@ type Report []Result
 
 // OK reports whether every check passed.
 func (r Report) OK() bool {
-	for _, result := range r {
-		if !result.OK {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(r, func(result Result) bool { return !result.OK })
 }
 
 // Readiness runs checks when a report is asked for, one after the other, and keeps the
@@ -80,4 +77,17 @@ func (r *Readiness) Report(ctx context.Context) Report {
 	}
 	r.last, r.until = report, time.Now().Add(reportLife)
 	return report
+}
+
+// ServeHTTP answers with a report: 200 if every check passed, otherwise 503.
+func (r *Readiness) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	report := r.Report(req.Context())
+	status, text := http.StatusOK, "ready"
+	if !report.OK() {
+		status, text = http.StatusServiceUnavailable, "not ready"
+	}
+	writeJSON(w, status, struct {
+		Status string `json:"status"`
+		Checks Report `json:"checks"`
+	}{text, report})
 }

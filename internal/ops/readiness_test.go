@@ -26,8 +26,8 @@ func counted(runs *atomic.Int64, takes time.Duration) ops.Check {
 	}}
 }
 
-// A prober that hangs up does not make the others' report a failure.
-func TestReportOutlivesItsProber(t *testing.T) {
+// A probe that is cancelled does not make the report of others a failure.
+func TestReportIgnoresCancellation(t *testing.T) {
 	r := ops.NewReadiness(ops.Check{Name: "store", Run: func(ctx context.Context) (string, error) { return "", ctx.Err() }})
 	gone, leave := context.WithCancel(t.Context())
 	leave()
@@ -55,8 +55,8 @@ func TestReportLivesForASecond(t *testing.T) {
 	})
 }
 
-// A failure is remembered no longer than a success: the service is ready within
-// a second of its store's return.
+// A failure is kept as long as a success: the service is ready within a second after
+// its store is back.
 func TestReportRecovers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var err error
@@ -71,8 +71,7 @@ func TestReportRecovers(t *testing.T) {
 	})
 }
 
-// A check that uses up the second leaves none to the others: each of them says so by
-// its error, and the next report comes a second later.
+// A check that uses up the second leaves no time for the others, which fail too.
 func TestReportBoundsSlowChecks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		slow := func(ctx context.Context) (string, error) {

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// What crypto/tls says is nowhere promised, so real handshakes fail here in every
-// way that has a reason of its own.
+// The texts of crypto/tls are not documented, so real handshakes fail here for each
+// reason.
 func TestHandshakeReasons(t *testing.T) {
 	cert := certificate(t)
 	serving := tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}
@@ -39,7 +39,7 @@ func TestHandshakeReasons(t *testing.T) {
 			_ = c.(*net.TCPConn).SetLinger(0)
 			_ = c.Close()
 		}, "closed"},
-		{"says nothing", &serving, func(c net.Conn) { _, _ = c.Read(make([]byte, 1)) }, "timeout"},
+		{"sends nothing", &serving, func(c net.Conn) { _, _ = c.Read(make([]byte, 1)) }, "timeout"},
 		{"speaks HTTP", &serving, func(c net.Conn) { _, _ = c.Write([]byte("GET / HTTP/1.1\r\n\r\n")) }, "not_tls"},
 		{"speaks nonsense", &serving, func(c net.Conn) { _, _ = c.Write(make([]byte, 100)) }, "not_tls"},
 		{"is too old", &serving, client(func(c *tls.Config) { c.MinVersion, c.MaxVersion = tls.VersionTLS10, tls.VersionTLS11 }), "version"},
@@ -68,7 +68,7 @@ func TestHandshakeReasons(t *testing.T) {
 	}
 }
 
-// failedHandshake returns the error of a server that gives a handshake so long.
+// failedHandshake returns the error of a server with this bound on a handshake.
 func failedHandshake(t *testing.T, config *tls.Config, client func(net.Conn), bound time.Duration) error {
 	t.Helper()
 	listener, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
@@ -85,7 +85,7 @@ func failedHandshake(t *testing.T, config *tls.Config, client func(net.Conn), bo
 			return
 		}
 		client(conn)
-		_, _ = conn.Read(make([]byte, 1)) // until the server has had its say
+		_, _ = conn.Read(make([]byte, 1)) // until the server has answered
 		_ = conn.Close()
 	}()
 	conn, err := listener.Accept()
