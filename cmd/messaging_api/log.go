@@ -39,9 +39,7 @@ func (o *options) openLog(stdout io.Writer) (*slog.Logger, []*logfile.Queue, err
 	if o.LogDir == "" {
 		return slog.New(console), out, nil
 	}
-	file, err := logfile.Open(logfile.Config{
-		Dir: o.LogDir, Name: logName, Days: o.LogDays, Log: slog.New(console),
-	})
+	file, err := logfile.Open(o.LogDir, logName, o.LogDays, slog.New(console))
 	if err != nil {
 		return nil, out, startError(fmt.Errorf("--log-dir: %w", err))
 	}

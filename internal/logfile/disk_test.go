@@ -61,7 +61,8 @@ func put(t testing.TB, dir string, all files) {
 }
 
 func newDisk(t testing.TB) *disk {
-	d := &disk{dir: t.TempDir(), name: name, loc: time.UTC}
+	useZone(t, time.UTC)
+	d := &disk{dir: t.TempDir(), name: name}
 	t.Cleanup(d.close)
 	return d
 }
@@ -71,7 +72,7 @@ func (d *disk) log(t testing.TB, days ...string) {
 	t.Helper()
 	for _, day := range days {
 		line := day + "\n"
-		if n, _, err := d.write(date(t, day), []byte(line)); n != len(line) || err != nil {
+		if n, err := d.write(date(t, day), []byte(line)); n != len(line) || err != nil {
 			t.Fatalf("write on %s: got %d, %v, want %d, nil", day, n, err, len(line))
 		}
 	}
@@ -101,12 +102,12 @@ func TestDiskKeepsEachDay(t *testing.T) {
 	}
 }
 
-// A day on which nothing was logged is kept too: an empty file says so, a missing
-// one might have been lost.
+// A day without lines is kept too: an empty file says so, a missing one might have
+// been lost.
 func TestDiskKeepsADayWithoutLines(t *testing.T) {
 	d := newDisk(t)
 	for _, day := range []string{"261124", "261124", "261125"} {
-		if err := d.ready(day); err != nil {
+		if err := d.ready(date(t, day)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -125,7 +126,7 @@ func TestDiskNeverOverwrites(t *testing.T) {
 		name + ".261124-4": "261124\n", name: "261125\n"})
 }
 
-// What an earlier process left is of the day on which it was last written to.
+// The log of an earlier process is of the day of its last write.
 func TestDiskOpensWhatIsThere(t *testing.T) {
 	for _, tc := range []struct {
 		name, written string
@@ -149,7 +150,7 @@ func TestDiskOpensWhatIsThere(t *testing.T) {
 	}
 }
 
-// A line that a kill or a power cut has torn stays the only one that is not whole.
+// A line that a kill or a power cut has torn does not damage the next one.
 func TestDiskEndsATornLine(t *testing.T) {
 	d := newDisk(t)
 	put(t, d.dir, files{name: "whole\ntor"})
@@ -202,10 +203,9 @@ func TestDiskMakesFilesForOwnerAndGroup(t *testing.T) {
 	}
 }
 
-// The log is never written through a link that somebody laid, nor into a pipe
-// that nobody reads.
-func TestDiskRefusesWhatIsNoFile(t *testing.T) {
-	for kind, lay := range map[string]func(path string) error{
+// The log is not written through a link, nor into a pipe.
+func TestDiskRefusesOtherThanFiles(t *testing.T) {
+	for kind, create := range map[string]func(path string) error{
 		"a link":                    func(path string) error { return os.Symlink("elsewhere", path) },
 		"a link to a file":          func(path string) error { return os.Symlink("victim", path) },
 		"a named pipe":              func(path string) error { return syscall.Mkfifo(path, 0o600) },
@@ -215,11 +215,11 @@ func TestDiskRefusesWhatIsNoFile(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			d := newDisk(t)
 			put(t, d.dir, files{"victim": "untouched"})
-			if err := lay(d.path()); err != nil {
+			if err := create(d.path()); err != nil {
 				t.Fatal(err)
 			}
 			before := contents(t, d.dir)
-			if n, _, err := d.write(date(t, "261124"), []byte("x\n")); n != 0 || err == nil {
+			if n, err := d.write(date(t, "261124"), []byte("x\n")); n != 0 || err == nil {
 				t.Errorf("write: got %d, %v, want an error", n, err)
 			}
 			contents(t, d.dir).want(t, before)
@@ -227,7 +227,7 @@ func TestDiskRefusesWhatIsNoFile(t *testing.T) {
 	}
 }
 
-// Once for each way in which the log can go from under an open file.
+// Each way in which the open log can be moved.
 func TestDiskAfterTheLogIsMoved(t *testing.T) {
 	moved := func(t *testing.T, d *disk) {
 		if err := os.Rename(d.path(), filepath.Join(d.dir, "moved")); err != nil {

@@ -35,8 +35,8 @@ func mountMemory(t *testing.T, dir, options string) (unmount func()) {
 	return unmount
 }
 
-// A full disk, for so long that lines are lost, and then room again. No line is
-// torn, whatever was written when the room ran out.
+// The disk is full for so long that lines are lost, and then has room again. No line is
+// torn.
 func TestFileOnAFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	mountMemory(t, dir, "size=16m")
@@ -86,7 +86,7 @@ func numbered(n int) string {
 	return fmt.Sprintf("%d %s.\n", n, strings.Repeat("x", n%1000))
 }
 
-// fill leaves no room on a filesystem, and returns the file that takes it.
+// fill fills a filesystem, and returns the file that takes the room.
 func fill(t *testing.T, dir string) string {
 	t.Helper()
 	path := filepath.Join(dir, "filler")
@@ -106,14 +106,14 @@ func fill(t *testing.T, dir string) string {
 	return path
 }
 
-// The part of a line for which there was room is taken back at once: a reader of
-// the file does not meet it.
-func TestDiskTakesATornLineBack(t *testing.T) {
+// The part of a line for which there was room is removed at once, so that no reader of
+// the file sees it.
+func TestDiskRemovesATornLine(t *testing.T) {
 	d := newDisk(t)
 	mountMemory(t, d.dir, "size=64k")
 	line := bytes.Repeat([]byte("x"), 10_000)
 	line[len(line)-1] = '\n'
-	n, _, err := d.write(time.Now(), bytes.Repeat(line, 10))
+	n, err := d.write(time.Now(), bytes.Repeat(line, 10))
 	if !errors.Is(err, syscall.ENOSPC) || n == 0 || n%len(line) != 0 {
 		t.Errorf("write of ten lines: got %d, %v, want the length of some of them and %v", n, err, syscall.ENOSPC)
 	}
@@ -122,7 +122,7 @@ func TestDiskTakesATornLineBack(t *testing.T) {
 	}
 }
 
-// A filesystem without room even for a file is no reason not to start.
+// A start on a filesystem without room even for a file succeeds.
 func TestOpenOnAFullDisk(t *testing.T) {
 	dir := t.TempDir()
 	mountMemory(t, dir, "size=64k,nr_inodes=2")
@@ -171,7 +171,7 @@ func TestMidnightInAReadOnlyFolder(t *testing.T) {
 			t.Fatalf("%v: %s", err, out)
 		}
 	}
-	n, _, err := d.write(date(t, "261125"), []byte("261125\n"))
+	n, err := d.write(date(t, "261125"), []byte("261125\n"))
 	if n != 0 || !errors.Is(err, syscall.EROFS) {
 		t.Errorf("write on the next day: got %d, %v, want 0, %v", n, err, syscall.EROFS)
 	}

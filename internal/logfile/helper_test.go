@@ -14,14 +14,13 @@ import (
 
 const name = "messaging_api.log"
 
-// sleep lets the time of the bubble that it is called in pass, and what is due
-// by then happen.
+// sleep lets the time of its bubble pass, and waits until all goroutines are idle.
 func sleep(d time.Duration) {
 	time.Sleep(d) //nolint:forbidigo // in synctest bubbles only
 	synctest.Wait()
 }
 
-// zone loads a time zone; Go brings them along.
+// zone loads a time zone.
 func zone(t testing.TB, name string) *time.Location {
 	t.Helper()
 	loc, err := time.LoadLocation(name)
@@ -29,6 +28,13 @@ func zone(t testing.TB, name string) *time.Location {
 		t.Fatal(err)
 	}
 	return loc
+}
+
+// useZone makes loc the local time zone until the test ends.
+func useZone(t testing.TB, loc *time.Location) {
+	local := time.Local
+	time.Local = loc
+	t.Cleanup(func() { time.Local = local })
 }
 
 // date returns the midnight of the day that is written yymmdd, in UTC.
@@ -52,7 +58,8 @@ func open(t testing.TB, dir string, loc *time.Location) *Queue {
 
 func openReporting(t testing.TB, dir string, loc *time.Location, log *slog.Logger) *Queue {
 	t.Helper()
-	f, err := Open(Config{Dir: dir, Name: name, Location: loc, Log: log})
+	useZone(t, loc)
+	f, err := Open(dir, name, 0, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,13 +125,12 @@ func write(t testing.TB, w io.Writer, line string) {
 	}
 }
 
-// writerFunc is a function that is a writer.
+// writerFunc is an io.Writer.
 type writerFunc func(p []byte) (int, error)
 
 func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 
-// missing skips a test whose real part this machine lacks. Where CI is set all
-// must be there.
+// missing skips a test that this machine cannot run. It fails where CI is set.
 func missing(t testing.TB, why string) {
 	t.Helper()
 	if os.Getenv("CI") != "" {
@@ -133,7 +139,7 @@ func missing(t testing.TB, why string) {
 	t.Skipf("NOT TESTED: %s", why)
 }
 
-// eventually waits for something that happens soon.
+// eventually waits until ok.
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(5 * time.Millisecond)

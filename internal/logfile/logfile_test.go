@@ -111,19 +111,19 @@ func sleepAlone(d time.Duration) {
 	time.Sleep(d) //nolint:forbidigo // in synctest bubbles only
 }
 
-// A machine that was suspended wakes days later.
+// A machine wakes days after it was suspended.
 func TestDiskAfterASleepOfThreeDays(t *testing.T) {
 	d := newDisk(t)
 	d.log(t, "261124", "261127")
 	for _, day := range []string{"261130", "261130"} { // and nothing is written on waking
-		if _, _, err := d.write(date(t, day), nil); err != nil {
+		if _, err := d.write(date(t, day), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
 	contents(t, d.dir).want(t, files{name + ".261124": "261124\n", name + ".261127": "261127\n", name: ""})
 }
 
-// Old logs are deleted at the start, at midnight and once an hour.
+// Old logs are deleted at the start and at midnight.
 func TestDiskPrunesEachDay(t *testing.T) {
 	d := newDisk(t)
 	d.days = 1
@@ -138,19 +138,14 @@ func TestDiskPrunesEachDay(t *testing.T) {
 		{12 * time.Hour, files{name: "", name + ".261124": ""}},
 		{36 * time.Hour, files{name: "", name + ".261125": ""}},
 	} {
-		if _, _, err := d.write(at.Add(step.after), nil); err != nil {
+		if _, err := d.write(at.Add(step.after), nil); err != nil {
 			t.Fatal(err)
 		}
 		contents(t, d.dir).want(t, step.want)
 	}
-	put(t, d.dir, files{name + ".200101": ""})
-	if _, _, err := d.write(at.Add(37*time.Hour), nil); err != nil {
-		t.Fatal(err)
-	}
-	contents(t, d.dir).want(t, files{name: "", name + ".261125": ""})
 }
 
-// Another program renames the log: what follows goes to a new one, also without a line.
+// Another program renames the log: a new one is made, also without a line.
 func TestFileAfterTheLogIsRenamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir()
@@ -186,24 +181,24 @@ func TestFileClose(t *testing.T) {
 func TestOpenRefusesAFolderThatCannotBeUsed(t *testing.T) {
 	dir := t.TempDir()
 	put(t, dir, files{"file": ""})
-	if f, err := Open(Config{Dir: dir + "/file", Name: name}); err == nil {
+	if f, err := Open(dir+"/file", name, 0, nil); err == nil {
 		t.Errorf("Open in a file: got %v, want an error", f)
 	}
-	if f, err := Open(Config{Dir: "/proc/self", Name: name}); err == nil {
+	if f, err := Open("/proc/self", name, 0, nil); err == nil {
 		t.Errorf("Open in a folder of the kernel's: got %v, want an error", f)
 	}
-	open(t, dir+"/new/folder", nil)
+	open(t, dir+"/new/folder", time.UTC)
 	if info, err := os.Stat(dir + "/new/folder"); err != nil || info.Mode().Perm()&^0o750 != 0 {
 		t.Errorf("Open in a new folder: got %v, %v, want drwxr-x--- at most", info, err)
 	}
 }
 
-// A second process, for which a second open folder stands, must not log to the folder.
+// A second process must not log to the folder. A second open folder stands in for it.
 func TestOpenRefusesAFolderInUse(t *testing.T) {
 	dir := t.TempDir()
 	first := open(t, dir, time.UTC)
 	for range 2 {
-		if _, err := Open(Config{Dir: dir, Name: name}); !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), dir) {
+		if _, err := Open(dir, name, 0, nil); !errors.Is(err, ErrInUse) || !strings.Contains(err.Error(), dir) {
 			t.Errorf("Open of a folder in use: got %v, want %v, with the folder", err, ErrInUse)
 		}
 	}
@@ -213,7 +208,7 @@ func TestOpenRefusesAFolderInUse(t *testing.T) {
 	write(t, open(t, dir, time.UTC), "x\n")
 }
 
-// The folder goes, and comes back: what was logged in between waits for it.
+// The folder is removed and made again: lines wait in between.
 func TestFileOutlivesItsFolder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir() + "/log"
@@ -247,8 +242,8 @@ func TestFileOutlivesItsFolder(t *testing.T) {
 	})
 }
 
-// A folder that is gone for long: memory is bounded, and each lost line is counted
-// and reported.
+// The folder is missing for long: memory is bounded, and each lost line is counted and
+// reported.
 func TestFileCountsWhatItLoses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dir := t.TempDir() + "/log"
@@ -282,7 +277,7 @@ func TestFileCountsWhatItLoses(t *testing.T) {
 	})
 }
 
-// What Close cannot write is lost, and reported.
+// Lines that Close cannot write are lost, and reported.
 func TestFileCloseWithoutAFolder(t *testing.T) {
 	dir := t.TempDir() + "/log"
 	var told reports
@@ -300,7 +295,7 @@ func TestFileCloseWithoutAFolder(t *testing.T) {
 	}
 }
 
-// A disk that hangs delays nobody, and the loss is reported. A pipe that nobody reads
+// A disk that hangs does not delay Write, and the loss is reported. A pipe that nobody reads
 // stands in for it: the write does not return.
 func TestFileOnADiskThatHangs(t *testing.T) {
 	t.Parallel()
@@ -309,7 +304,7 @@ func TestFileOnADiskThatHangs(t *testing.T) {
 		t.Fatal(err)
 	}
 	var told reports
-	q := newQueue(&hanging{w}, told.logger())
+	q := newQueue(&hanging{w}, true, told.logger())
 	line := strings.Repeat("x", 1023) + "\n"
 	for q.Lost() == 0 { // ends, though nothing is written
 		write(t, q, line)
@@ -329,11 +324,11 @@ func TestFileOnADiskThatHangs(t *testing.T) {
 // hanging is a disk whose writes take as long as those to its file.
 type hanging struct{ file *os.File }
 
-func (h *hanging) write(_ time.Time, lines []byte) (done, lost int, err error) {
+func (h *hanging) write(_ time.Time, lines []byte) (n int, err error) {
 	if len(lines) > 0 {
 		_, err = h.file.Write(lines)
 	}
-	return 0, 0, err
+	return 0, err
 }
 
 func (h *hanging) close() { _ = h.file.Close() }

@@ -23,6 +23,9 @@ const (
 	// checkEvery is how often the writer is called without new lines: to retry after
 	// an error, at midnight, and to report.
 	checkEvery = time.Second
+	// reportEvery is how often lost lines, and what keeps lines from being written, are
+	// logged at most.
+	reportEvery = time.Minute
 	// closeTimeout is how long Close waits for a disk or a reader that hangs.
 	closeTimeout = 2 * time.Second
 )
@@ -30,9 +33,8 @@ const (
 // A writer writes the lines of a Queue. Only the queue's goroutine calls it.
 type writer interface {
 	// write gets whole lines, or none: it is called at least once a second. It returns
-	// how many bytes are done with, written or lost, which end with a line, and how many
-	// of these lines are lost. It gets the rest again.
-	write(now time.Time, lines []byte) (done, lost int, err error)
+	// how many bytes it wrote.
+	write(now time.Time, lines []byte) (n int, err error)
 	close()
 }
 
@@ -40,23 +42,32 @@ type writer interface {
 // not wait for it. It is safe for concurrent use.
 type Queue struct {
 	writer   writer
-	reporter reporter
+	retry    bool          // what was not written is tried again; otherwise it is lost
+	log      *slog.Logger  // for what keeps lines from being written
 	wake     chan struct{} // holds a token if there is something to write
 	stop     chan struct{} // closed by Close
 	finished chan struct{} // closed when the queue's goroutine has ended
 
-	mu     sync.Mutex // guards what follows
-	lines  []byte
-	closed bool
+	mu       sync.Mutex // guards what follows
+	lines    []byte
+	closed   bool
+	err      error // why lines are not written, or old logs not deleted
+	lost     uint64
+	reported struct { // err and lost, when they were last logged
+		err  error
+		lost uint64
+		at   time.Time
+	}
 
 	batch []byte // taken from lines; the queue's goroutine's own
 	done  int    // bytes of batch that are written or lost
 }
 
-func newQueue(w writer, log *slog.Logger) *Queue {
+func newQueue(w writer, retry bool, log *slog.Logger) *Queue {
 	q := &Queue{
 		writer:   w,
-		reporter: reporter{log: log},
+		retry:    retry,
+		log:      log,
 		wake:     make(chan struct{}, 1),
 		stop:     make(chan struct{}),
 		finished: make(chan struct{}),
@@ -65,13 +76,34 @@ func newQueue(w writer, log *slog.Logger) *Queue {
 	return q
 }
 
+// NewStream returns a Queue in front of w, such as stdout. Lines that w does not take
+// are lost and counted, and not tried again.
+func NewStream(w io.Writer) *Queue {
+	return newQueue(stream{w}, false, slog.New(slog.DiscardHandler))
+}
+
+type stream struct{ io.Writer }
+
+func (s stream) write(_ time.Time, lines []byte) (int, error) {
+	if len(lines) == 0 {
+		return 0, nil
+	}
+	return s.Write(lines)
+}
+
+func (stream) close() {}
+
 // Write takes one or more whole lines and returns at once, without an error. If too many
 // lines wait already, or the Queue is closed, p is lost and counted.
 func (q *Queue) Write(p []byte) (int, error) {
-	if !q.add(p) {
-		q.reporter.lose(bytes.Count(p, newline))
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed || len(q.lines)+len(p) >= queueSize {
+		q.lose(p)
+		q.report(reportEvery) // here, because the queue's goroutine may hang in the disk
 		return len(p), nil
 	}
+	q.lines = append(q.lines, p...)
 	select {
 	case q.wake <- struct{}{}:
 	default:
@@ -79,18 +111,12 @@ func (q *Queue) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (q *Queue) add(p []byte) bool {
+// Lost returns how many lines were lost, for a metric.
+func (q *Queue) Lost() uint64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed || len(q.lines)+len(p) >= queueSize {
-		return false
-	}
-	q.lines = append(q.lines, p...)
-	return true
+	return q.lost
 }
-
-// Lost returns how many lines were lost, for a metric.
-func (q *Queue) Lost() uint64 { return q.reporter.count() }
 
 // Close writes what waits. If that takes longer than two seconds, because a disk or a
 // reader hangs, it returns an error. Later lines are lost.
@@ -132,12 +158,12 @@ func (q *Queue) run() {
 		}
 		q.flush()
 	}
-	q.mu.Lock()
-	left := append(q.batch[q.done:], q.lines...)
-	q.mu.Unlock()
-	q.reporter.lose(bytes.Count(left, newline))
-	q.reporter.last()
 	q.writer.close()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.lose(q.batch[q.done:])
+	q.lose(q.lines)
+	q.report(0)
 }
 
 // flush writes the lines that wait, until there are none or the writer fails.
@@ -146,11 +172,17 @@ func (q *Queue) flush() {
 		if q.done == len(q.batch) {
 			q.take()
 		}
-		done, lost, err := q.writer.write(time.Now(), q.batch[q.done:])
-		q.done += done
-		q.reporter.set(err)
-		q.reporter.lose(lost)
-		if done == 0 || q.done < len(q.batch) {
+		n, err := q.writer.write(time.Now(), q.batch[q.done:])
+		q.done += n
+		q.mu.Lock()
+		q.err = err
+		if err != nil && !q.retry {
+			q.lose(q.batch[q.done:])
+			q.done = len(q.batch)
+		}
+		q.report(reportEvery)
+		q.mu.Unlock()
+		if err != nil || n == 0 {
 			return
 		}
 	}
@@ -168,32 +200,24 @@ func (q *Queue) take() {
 	q.lines, q.batch, q.done = buffer, q.lines, 0
 }
 
+// lose counts lines that will never be written. The caller holds mu.
+func (q *Queue) lose(lines []byte) { q.lost += uint64(bytes.Count(lines, newline)) } //nolint:gosec // never negative
+
 var newline = []byte{'\n'}
 
-// NewStream returns a Queue in front of w, such as stdout. Lines that w does not take
-// are lost and counted, and not tried again.
-func NewStream(w io.Writer) *Queue {
-	return newQueue(&stream{w: w}, slog.New(slog.DiscardHandler))
-}
-
-// A stream writes to something that cannot be opened again.
-type stream struct {
-	w    io.Writer
-	torn bool // the last line was written in part
-}
-
-func (s *stream) write(_ time.Time, lines []byte) (done, lost int, err error) {
-	if len(lines) == 0 {
-		return 0, 0, nil
+// report logs if there is news and the last report is at least so old. The caller holds mu.
+func (q *Queue) report(age time.Duration) {
+	lost := q.lost - q.reported.lost
+	if q.err == nil && q.reported.err == nil && lost == 0 || time.Since(q.reported.at) < age {
+		return
 	}
-	if s.torn {
-		if _, err = s.w.Write(newline); err != nil {
-			return len(lines), bytes.Count(lines, newline), err
-		}
+	q.reported.err, q.reported.lost, q.reported.at = q.err, q.lost, time.Now()
+	switch attrs := []any{"event", "log_file", "lost_lines", lost}; {
+	case q.err != nil:
+		q.log.Error("log file: lines are not written", append(attrs, "error", q.err)...)
+	case lost > 0:
+		q.log.Error("log file: lines were lost, and are written again", attrs...)
+	default:
+		q.log.Info("log file: lines are written again", attrs...)
 	}
-	written, err := s.w.Write(lines)
-	s.torn = written > 0 && lines[written-1] != '\n'
-	return len(lines), bytes.Count(lines[written:], newline), err
 }
-
-func (s *stream) close() {}

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-func TestReporterReportsOnceAMinute(t *testing.T) {
+func TestQueueReportsOnceAMinute(t *testing.T) {
 	type brief struct {
 		after  time.Duration
 		failed bool
@@ -20,11 +20,13 @@ func TestReporterReportsOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		var told reports
-		r := reporter{log: told.logger()}
-		seconds := func(n int, err error, lost int) {
+		q := Queue{log: told.logger()}
+		seconds := func(n int, err error, lost uint64) {
 			for range n {
-				r.set(err)
-				r.lose(lost)
+				q.err = err
+				q.report(reportEvery)
+				q.lost += lost
+				q.report(reportEvery)
 				sleep(time.Second)
 			}
 		}
@@ -34,8 +36,8 @@ func TestReporterReportsOnceAMinute(t *testing.T) {
 		seconds(600, nil, 0)  // after another minute
 		seconds(10, nil, 1)   // at once
 		seconds(3600, full, 0)
-		r.lose(3)
-		r.last()
+		q.lost += 3
+		q.report(0)
 		want := []brief{
 			{60 * time.Second, true, 0},
 			{120 * time.Second, true, 120},
@@ -57,7 +59,7 @@ func TestReporterReportsOnceAMinute(t *testing.T) {
 	})
 }
 
-func TestReporterLines(t *testing.T) {
+func TestQueueReports(t *testing.T) {
 	type line struct {
 		Event string `json:"event"`
 		Error string `json:"error"`
@@ -75,9 +77,9 @@ func TestReporterLines(t *testing.T) {
 		{full, nil, 0, line{"log_file", "", "INFO", 0}},
 	} {
 		var out bytes.Buffer
-		r := reporter{log: slog.New(slog.NewJSONHandler(&out, nil)), err: tc.err, lost: tc.lost}
-		r.reported.err = tc.before
-		r.last()
+		q := Queue{log: slog.New(slog.NewJSONHandler(&out, nil)), err: tc.err, lost: tc.lost}
+		q.reported.err = tc.before
+		q.report(0)
 		var got line
 		if err := json.Unmarshal(out.Bytes(), &got); err != nil {
 			t.Fatalf("%+v: got %q: %v", tc, out.String(), err)
