@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// bestVictim is gate.victim, spelled out over all connections.
+// bestVictim is gate.victim as a search through all connections.
 func bestVictim(all []*conn, c Client, now time.Time) *conn {
 	open := make(map[Client]int)
 	in := make(map[phase]map[Client]int)
@@ -56,8 +56,8 @@ func bestVictim(all []*conn, c Client, now time.Time) *conn {
 	return nil
 }
 
-// After any sequence of connections the gate counts right, and chooses as if it had
-// looked at every connection.
+// After any sequence of connections the gate's counts are right, and its victim is
+// the one that a search through all connections finds.
 func TestGateModel(t *testing.T) {
 	displaced := 0
 	for seed := range uint64(50) {

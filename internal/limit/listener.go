@@ -9,14 +9,10 @@ import (
 )
 
 // A Listener lets in only as many connections as it may, before any of them
-// costs a TLS handshake, and closes the others at once. Unlike
-// netutil.LimitListener it never blocks Accept, and one client cannot hold every
-// slot.
-//
-// When all slots are taken, a connection of a client with many makes room for one
-// of a client with fewer. Connections that have not finished their handshake go
-// first, then those without a request, then idle ones; see gate.victim. So that it
-// knows them apart, ConnState has to be the server's.
+// costs a TLS handshake, and closes the others at once. Accept never blocks for
+// want of room. When there is none, a connection of a client with many makes room
+// for one of a client with fewer; see gate.victim. So that it knows what each is
+// doing, ConnState has to be the server's.
 type Listener struct {
 	net.Listener
 	// Observer is told of each connection; nil: none. It is set before the
@@ -53,8 +49,8 @@ func Admissions() []string { return []string{Conns, ConnsPerClient, HandshakesPe
 
 // NewListener returns a Listener on top of inner with at most conns
 // connections, and perClient from each client (0: no limit), each of which takes
-// one from the client's Handshake budget in table. A trusted proxy's connections count only in the total, and make no room, since they may
-// serve any client.
+// one from the client's Handshake budget in table. A trusted proxy's connections
+// count only in the total, and make no room, since they may serve any client.
 func NewListener(inner net.Listener, resolver *Resolver, table *Table, conns, perClient int) *Listener {
 	return &Listener{Listener: inner, resolver: resolver, table: table, gate: newGate(conns, perClient)}
 }

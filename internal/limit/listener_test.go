@@ -24,7 +24,7 @@ func open(t testing.TB, limits Limits, conns, perClient int, proxies ...string) 
 		t.Fatal(err)
 	}
 	l := NewListener(inner, newResolver(t, proxies...), NewTable(limits, 1000), conns, perClient)
-	l.Observer = &notebook{turned: make(map[string]int)}
+	l.Observer = &recordingObserver{turned: make(map[string]int)}
 	t.Cleanup(func() { _ = l.Close() })
 	return l
 }
@@ -98,20 +98,20 @@ func eventually(ok func() bool) bool {
 	return true
 }
 
-// A notebook is an Observer that can be asked.
-type notebook struct {
+// A recordingObserver is an Observer that keeps counts.
+type recordingObserver struct {
 	mu       sync.Mutex // guards what follows
 	accepted int
 	turned   map[string]int
 }
 
-func (n *notebook) Accepted() {
+func (n *recordingObserver) Accepted() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.accepted++
 }
 
-func (n *notebook) Turned(admission string, c Client) {
+func (n *recordingObserver) Turned(admission string, c Client) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.turned[admission]++
@@ -120,7 +120,7 @@ func (n *notebook) Turned(admission string, c Client) {
 
 // turned returns how many connections were lost to a limit, or of "limit client".
 func turned(l *Listener, what string) int {
-	n := l.Observer.(*notebook)
+	n := l.Observer.(*recordingObserver)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.turned[what]
@@ -200,7 +200,7 @@ func TestListenerLimitsTheTotal(t *testing.T) {
 	expect(t, l, 2, map[string]int{Conns: 20})
 }
 
-// A connection that is refused for want of room has cost no handshake.
+// A connection that is refused because the gate is full costs no handshake.
 func TestRefusedConnectionsCostNoHandshake(t *testing.T) {
 	l := open(t, Limits{Handshake: mustRate(t, "1/h:2")}, 1, 0)
 	accepted := accept(t, l)
@@ -235,8 +235,8 @@ func TestListenerCountsNoProxyAsAClient(t *testing.T) {
 	expect(t, l, 10, map[string]int{Conns: 2})
 }
 
-// A client that takes all slots with connections on which it says nothing loses
-// them to clients that have something to say. Requests being served stay.
+// A client that fills the gate with silent connections loses them to clients that
+// send requests. Requests that are being served stay.
 func TestIdleConnectionsMakeRoom(t *testing.T) {
 	l := open(t, Limits{}, 20, 18)
 	busy, release := make(chan struct{}), make(chan struct{})
@@ -349,7 +349,7 @@ func TestServedConnectionsMakeNoRoom(t *testing.T) {
 	}
 }
 
-// Connections that come and go from many clients at once leave nothing behind.
+// After many clients have connected and disconnected at once, nothing is left.
 func TestListenerForgetsWhoIsGone(t *testing.T) {
 	l := open(t, Limits{Handshake: mustRate(t, "1000/s:1000")}, 30, 5)
 	server := &http.Server{
@@ -462,7 +462,7 @@ func TestListenerTellsItsObserver(t *testing.T) {
 			t.Errorf("lost to %s: got %d, want 1", what, turned(l, what))
 		}
 	}
-	notes := l.Observer.(*notebook)
+	notes := l.Observer.(*recordingObserver)
 	notes.mu.Lock()
 	defer notes.mu.Unlock()
 	if notes.accepted != 9 {

@@ -38,8 +38,8 @@ func newSchedule(t testing.TB, seed uint64) *schedule {
 	return s
 }
 
-// step moves the time on: mostly little, at times not at all or a lot. It
-// returns the time of one of several concurrent requests.
+// step advances the time: mostly a little, at times not at all or a lot. It returns
+// the time of one of several concurrent requests.
 func (s *schedule) step() time.Time {
 	unit := []time.Duration{0, time.Microsecond, time.Millisecond, time.Second, time.Minute, time.Hour}[s.IntN(6)]
 	s.now = s.now.Add(time.Duration(s.Float64() * 3 * float64(unit)))

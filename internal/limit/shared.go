@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -22,7 +23,8 @@ import (
 // time. A key exists only while its bucket is not full. Its name is "rl:", the
 // budget, the rate, and in braces 128 bits of the client's SHA-256: a Cluster keeps
 // all buckets of a client in one slot. The hash keeps addresses out of sight; it
-// does not hide them from an attacker who hashes every IPv4 address. A bucket whose rate was changed starts anew.
+// does not hide them from an attacker who hashes every IPv4 address. A bucket whose
+// rate was changed, or is written in another way, starts anew.
 //
 // The Redis user needs "+eval +evalsha +get +set +time" and "~rl:*", and nothing
 // else.
@@ -204,4 +206,44 @@ func readLevels(reply []string, levels []*level) (err error) {
 func (r Rate) key(c Client, b Budget) string {
 	sum := sha256.Sum256(c[:])
 	return "rl:" + b.String() + ":" + r.String() + ":{" + hex.EncodeToString(sum[:16]) + "}"
+}
+
+// A breaker keeps each decision from waiting for a server that does not answer.
+// After a failure it is open: no decision asks Redis for a while, then one at a
+// time tries again, until one succeeds.
+type breaker struct {
+	mu    sync.Mutex // guards what follows
+	retry time.Time  // when the next one may try; zero: the breaker is closed
+}
+
+// breakerPause is how long the breaker stays open after a failure: few decisions
+// wait for the timeout, and the shared budget is back soon after the server.
+const breakerPause = 500 * time.Millisecond
+
+// allow reports whether the caller may try, and whether that is a trial of an
+// open breaker. The caller has to report how it went.
+func (b *breaker) allow(now time.Time) (ok, trial bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.retry.IsZero() {
+		return true, false
+	}
+	if now.Before(b.retry) {
+		return false, false
+	}
+	b.retry = now.Add(breakerPause) // the others wait for this attempt
+	return true, true
+}
+
+// report closes the breaker after a success and opens it after a failure. It
+// reports whether that changed it.
+func (b *breaker) report(now time.Time, success bool) (changed bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	wasClosed := b.retry.IsZero()
+	b.retry = time.Time{}
+	if !success {
+		b.retry = now.Add(breakerPause)
+	}
+	return success != wasClosed
 }

@@ -114,7 +114,7 @@ func TestSharedTakesFromAllOrNone(t *testing.T) {
 	}
 }
 
-// With a script cache that was lost the script is sent again.
+// If Redis has lost its script cache, the script is sent again.
 func TestSharedSurvivesALostScriptCache(t *testing.T) {
 	server := startRedis(t)
 	admin := server.client(&redis.Options{})
@@ -132,8 +132,8 @@ func TestSharedSurvivesALostScriptCache(t *testing.T) {
 	}
 }
 
-// What a bucket's client is does not show in Redis, and the key is gone when the
-// bucket is full.
+// Redis does not see the address of a client, and a key is gone when its bucket is
+// full.
 func TestSharedLeavesNothingBehind(t *testing.T) {
 	server := startRedis(t)
 	admin := server.client(&redis.Options{})
@@ -205,8 +205,8 @@ func TestSharedOnCluster(t *testing.T) {
 	useAll(t, newShared(cluster, slowLimits(t)))
 }
 
-// useAll does all that can be done, for many clients (on a cluster: slots), and
-// checks that Redis did it.
+// useAll uses each operation for many clients (many slots of a cluster), and checks
+// that Redis did it.
 func useAll(t *testing.T, shared *Shared) {
 	t.Helper()
 	for n := range 50 {
@@ -389,8 +389,8 @@ func closed(b *breaker) bool {
 	return b.retry.IsZero()
 }
 
-// A Redis that takes connections and never answers costs one decision a wait,
-// and not for as long as go-redis would wait.
+// A Redis that accepts connections and never answers delays one decision, and for
+// less time than go-redis would wait.
 func TestRedisThatHangs(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -444,7 +444,7 @@ func TestRedisThatHangs(t *testing.T) {
 	}
 }
 
-// What Redis refuses to do is an outage too.
+// A Redis that refuses the script counts as an outage.
 func TestRedisThatRefuses(t *testing.T) {
 	server := startRedis(t, strings.Fields("--user default on nopass ~* &* -@all +ping")...)
 	shared := newShared(server.client(&redis.Options{}), slowLimits(t))
@@ -477,5 +477,70 @@ func BenchmarkShared(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		take(shared, client(1), Read, 1, time.Now())
+	}
+}
+
+func TestBreaker(t *testing.T) {
+	var b breaker
+	now := noon
+	for range 3 {
+		if !allows(&b, now) || b.report(now, true) {
+			t.Fatal("a new breaker is not closed")
+		}
+	}
+	if !b.report(now, false) {
+		t.Error("the first failure does not open it")
+	}
+	if b.report(now, false) {
+		t.Error("the second failure opens it again")
+	}
+	if allows(&b, now) || allows(&b, now.Add(breakerPause-1)) {
+		t.Error("open, it allows a decision")
+	}
+	now = now.Add(breakerPause)
+	if ok, trial := b.allow(now); !ok || !trial {
+		t.Error("it allows no trial")
+	}
+	if allows(&b, now) || allows(&b, now.Add(breakerPause-1)) {
+		t.Error("it allows a second trial during the first")
+	}
+	now = now.Add(breakerPause)
+	if !allows(&b, now) {
+		t.Error("no trial is allowed after one without an outcome")
+	}
+	if b.report(now, false) || allows(&b, now.Add(breakerPause-1)) {
+		t.Error("a failed attempt closes it")
+	}
+	now = now.Add(breakerPause)
+	if !allows(&b, now) || !b.report(now, true) || b.report(now, true) {
+		t.Error("a success does not close it, once")
+	}
+	for range 3 {
+		if !allows(&b, now) {
+			t.Error("closed again, it allows nothing")
+		}
+	}
+}
+
+func allows(b *breaker, now time.Time) bool {
+	ok, _ := b.allow(now)
+	return ok
+}
+
+func TestBreakerLetsOneTry(t *testing.T) {
+	var b breaker
+	b.report(noon, false)
+	var through atomic.Int32
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			if allows(&b, noon.Add(breakerPause)) {
+				through.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	if got := through.Load(); got != 1 {
+		t.Errorf("%d of 16 at once may try again, want 1", got)
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A Redis that answers too late decides nothing, and decides again once it answers
-// in time, although each late answer has cost its connection.
+// A Redis that answers too late decides nothing. It decides again once it answers in
+// time, although each late answer has cost its connection.
 func TestRedisThatIsSlow(t *testing.T) {
 	server := startRedis(t)
 	var delay atomic.Int64

@@ -12,8 +12,8 @@ import (
 
 var noon = time.Date(2026, 11, 24, 12, 0, 0, 123_456_789, time.UTC)
 
-// defaults are limits like the service's defaults. Its
-// bytes come back faster, so that a test sees them come back.
+// defaults are limits like the service's defaults. Bytes come back faster, so that a
+// test sees them come back.
 func defaults(t testing.TB) Limits {
 	return Limits{
 		Create:    mustRate(t, "1/s:30"),
@@ -229,8 +229,8 @@ func TestEvictionTakesOnlyFullBuckets(t *testing.T) {
 	}
 }
 
-// One IPv6 /48 takes at most a quarter of the table: it is cheap to rent. Its
-// further clients share one bucket, and strangers notice nothing of them.
+// One IPv6 /48 takes at most a quarter of the table, because a /48 is cheap to rent.
+// Its further clients share one bucket, and other clients are not affected.
 func TestOneNetworkHasAQuarter(t *testing.T) {
 	const clients = 200
 	table := NewTable(defaults(t), clients)
@@ -290,8 +290,8 @@ func TestLeavingASharedBucketGrantsNothing(t *testing.T) {
 	}
 }
 
-// A million clients come, and one that was there before keeps its bucket to the
-// token. Memory does not grow with them.
+// While a million clients come, an earlier one keeps its exact bucket. Memory does
+// not grow with them.
 func TestMillionClients(t *testing.T) {
 	const clients = 65_536
 	before := liveHeap()
