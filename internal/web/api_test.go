@@ -19,23 +19,23 @@ func TestAPITypes(t *testing.T) {
 		t.Fatal(err)
 	}
 	var created api.Created
-	exactly(t, s.ask("POST", "/", fields("Content-Type", typeJSON), bytes.NewReader(body)), &created)
+	decodeExactly(t, s.ask("POST", "/", fields("Content-Type", typeJSON), bytes.NewReader(body)), &created)
 	path := strings.TrimPrefix(created.URL, "https://example.com")
 	var message api.Message
-	exactly(t, s.ask("GET", path, nil, nil), &message)
+	decodeExactly(t, s.ask("GET", path, nil, nil), &message)
 	if message.Message != "hello <b>&\u2028" || path != "/msg/"+created.MessageID || !message.ExpiresAt.Equal(created.ExpiresAt) {
 		t.Errorf("created %+v, read %+v", created, message)
 	}
-	exactly(t, s.ask("GET", "/", nil, nil), new(api.Description))
+	decodeExactly(t, s.ask("GET", "/", nil, nil), new(api.Description))
 	var problem api.Problem
-	exactly(t, s.ask("GET", "/msg/x", nil, nil), &problem)
+	decodeExactly(t, s.ask("GET", "/msg/x", nil, nil), &problem)
 	if problem.Status != http.StatusNotFound {
 		t.Errorf("got %+v, want a 404", problem)
 	}
 }
 
-// exactly reads an answer into a value that has the answer's members and no others.
-func exactly(t *testing.T, a answer, value any) {
+// decodeExactly reads an answer into a value that has the answer's members and no others.
+func decodeExactly(t *testing.T, a answer, value any) {
 	t.Helper()
 	decoder := json.NewDecoder(strings.NewReader(a.body))
 	decoder.DisallowUnknownFields()

@@ -16,22 +16,22 @@ import (
 	"messaging_api/internal/web"
 )
 
-// A oneValue is a Store that costs nothing, so that the stack is what is measured:
+// A benchStore is a Store that costs nothing, so that the stack is what is measured:
 // it keeps the first value, and lends it to one reader at a time.
-type oneValue struct{ value, copied []byte }
+type benchStore struct{ value, copied []byte }
 
-func (s *oneValue) Put(_ context.Context, _ message.Key, value, _ []byte, _ time.Duration) error {
+func (s *benchStore) Put(_ context.Context, _ message.Key, value, _ []byte, _ time.Duration) error {
 	if s.value == nil {
 		s.value = value
 	}
 	return nil
 }
 
-func (*oneValue) Swap(context.Context, message.Key, []byte, []byte, message.TextLife) ([]byte, error) {
+func (*benchStore) Swap(context.Context, message.Key, []byte, []byte, message.TextLife) ([]byte, error) {
 	return nil, message.ErrConflict
 }
 
-func (s *oneValue) Get(context.Context, message.Key) ([]byte, error) {
+func (s *benchStore) Get(context.Context, message.Key) ([]byte, error) {
 	s.copied = append(s.copied[:0], s.value...)
 	return s.copied, nil
 }
@@ -42,37 +42,39 @@ type discard struct {
 	status int
 }
 
-func (w *discard) Header() http.Header         { return w.header }
-func (w *discard) WriteHeader(status int)      { w.status = status }
-func (w *discard) Write(p []byte) (int, error) { return len(p), nil }
+func (w *discard) Header() http.Header            { return w.header }
+func (w *discard) WriteHeader(status int)         { w.status = status }
+func (*discard) SetReadDeadline(time.Time) error  { return nil }
+func (*discard) SetWriteDeadline(time.Time) error { return nil }
+func (w *discard) Write(p []byte) (int, error)    { return len(p), nil }
 
 type body struct{ *strings.Reader }
 
 func (body) Close() error { return nil }
 
-// unlimited is a Limiter that costs nothing, as the benchmark of the real one is its
+// noLimits is a Limiter that costs nothing, as the benchmark of the real one is its
 // own package's.
-type unlimited struct{}
+type noLimits struct{}
 
-func (unlimited) Read(web.Client, http.Header) *web.Denial        { return nil }
-func (unlimited) Missed(web.Client, http.Header)                  {}
-func (unlimited) Sent(web.Client, int, http.Header)               {}
-func (unlimited) Create(web.Client, int, http.Header) *web.Denial { return nil }
-func (unlimited) Fits(web.Client, int, http.Header) *web.Denial   { return nil }
-func (unlimited) Stored(web.Client, int, http.Header)             {}
+func (noLimits) Read(web.Client, http.Header) *web.Denial        { return nil }
+func (noLimits) Missed(web.Client, http.Header)                  {}
+func (noLimits) Sent(web.Client, int, http.Header)               {}
+func (noLimits) Create(web.Client, int, http.Header) *web.Denial { return nil }
+func (noLimits) Fits(web.Client, int, http.Header) *web.Denial   { return nil }
+func (noLimits) Stored(web.Client, int, http.Header)             {}
 
-// named costs what finding a client's address does.
-func named(remoteAddr string, _ http.Header) netip.Addr {
+// senderOf costs what finding a client's address does.
+func senderOf(remoteAddr string, _ http.Header) netip.Addr {
 	peer, _ := netip.ParseAddrPort(remoteAddr)
 	return peer.Addr()
 }
 
 func BenchmarkHandler(b *testing.B) {
 	limits := web.Limits{MaxBytes: 256 << 10, TTL: 168 * time.Hour, TTLMax: 168 * time.Hour}
-	store := new(oneValue)
+	store := new(benchStore)
 	box := message.NewBox(store)
 	log := slog.New(ops.NewLines(io.Discard, slog.LevelInfo, ops.ClientPrefix)) // what a line costs belongs to it
-	handler := web.Serve(logTo(log), unobserved{}, roomy(), web.Hosts([]string{"example.com"}, web.Origin("", web.Routes(box, limits, unlimited{}, testPage))))
+	handler := web.Serve(logTo(log), noObserver{}, largeInFlight(), web.Hosts([]string{"example.com"}, web.Origin("", web.Routes(box, limits, noLimits{}, testPage))))
 	created, err := box.Create(b.Context(), message.Draft{Text: []byte(strings.Repeat("A text as people write it. ", 10)), TTL: time.Hour}, time.Now())
 	if err != nil {
 		b.Fatal(err)

@@ -9,36 +9,26 @@ import (
 	"time"
 )
 
-// readBody reads at most MaxBytes. Every error is a refusal.
+// readBody reads at most MaxBytes. Every error is a refusal. The buffer grows with
+// what has come, not with what was announced; each growth is reserved first.
 func (l Limits) readBody(x *Exchange, r *http.Request) ([]byte, error) {
 	if r.ContentLength > l.MaxBytes {
 		return nil, l.tooLarge()
 	}
-	x.reading = true
-	x.load.setWait(x, forBody)
-	body, err := l.readAll(x, r)
-	x.load.setWait(x, forNothing)
-	switch {
-	case x.cut.Load():
-		if err := x.load.enter(x); err != nil {
-			return nil, err
-		}
-		return nil, x.tooBusy()
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		return nil, refusal{status: http.StatusRequestTimeout, detail: "The body did not come in time."}
-	}
-	return body, err
-}
-
-// readAll reads the body. The buffer grows with what has come, not with what was
-// announced; each growth is reserved first.
-func (l Limits) readAll(x *Exchange, r *http.Request) ([]byte, error) {
 	size := l.MaxBytes
 	if r.ContentLength >= 0 {
 		size = r.ContentLength
 	}
+	x.reading = true
+	x.load.setWait(x, forBody)
+	defer x.load.setWait(x, forNothing)
 	b := make([]byte, 0, min(size+1, 4<<10)) // counted with the request; one byte more reads the end
 	for {
+		x.paceBody(len(b))
+		if x.cut.Load() { // after the deadlines, which replace that of the cut
+			_ = x.load.enter(x) // counts the refusal; an error says the same
+			return nil, x.tooBusy()
+		}
 		if len(b) == cap(b) {
 			grown := int(min(2*int64(cap(b)), size+1))
 			if !x.load.reserve(x, grown-cap(b)) {
@@ -46,19 +36,16 @@ func (l Limits) readAll(x *Exchange, r *http.Request) ([]byte, error) {
 			}
 			b = append(make([]byte, 0, grown), b...)
 		}
-		x.paceBody(len(b))
-		if x.cut.Load() { // after the deadlines, which replace that of the cut
-			return nil, os.ErrDeadlineExceeded
-		}
 		n, err := r.Body.Read(b[len(b):cap(b)])
 		b = b[:len(b)+n]
 		switch {
+		case x.cut.Load():
 		case int64(len(b)) > size:
 			return nil, l.tooLarge()
 		case err == io.EOF:
 			return b, nil
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			return nil, err
+			return nil, refusal{status: http.StatusRequestTimeout, detail: "The body did not come in time."}
 		case err != nil:
 			return nil, badRequest("The body ended early or is malformed.")
 		}

@@ -229,7 +229,7 @@ func TestCreateRefusesBodies(t *testing.T) {
 	}
 }
 
-// A ttl has one rule, wherever it is written.
+// The rule for a ttl is the same wherever it is written.
 func TestCreateJudgesTTL(t *testing.T) {
 	short := web.Limits{MaxBytes: 1024, TTL: 30 * time.Second, TTLMax: time.Minute}
 	for ttl, valid := range map[string]bool{
@@ -325,7 +325,7 @@ func (c *counter) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// endless is a text that never ends.
+// endless is a body that never ends.
 type endless struct{}
 
 func (endless) Read(p []byte) (int, error) {
@@ -365,7 +365,7 @@ func TestCreateCutsOffWhileReading(t *testing.T) {
 	}
 }
 
-// On a connection, the answer comes though the body goes on and on.
+// On a real connection the answer arrives although the body never ends.
 func TestCreateCutsOffOnTheWire(t *testing.T) {
 	w := newService(limits).listen(t)
 	for _, protocol := range protocols {
@@ -376,7 +376,7 @@ func TestCreateCutsOffOnTheWire(t *testing.T) {
 	}
 }
 
-// The largest text comes back whole, however JSON has to write it.
+// The largest text is returned whole, however JSON escapes it.
 func TestLargestMessages(t *testing.T) {
 	w := newService(limits).listen(t)
 	for _, text := range []string{
@@ -399,7 +399,7 @@ func TestLargestMessages(t *testing.T) {
 	}
 }
 
-// A body that breaks off, or does not come, is the client's fault and says so.
+// A body that ends early or never arrives is a refusal that says so.
 func TestCreateBrokenBodies(t *testing.T) {
 	w := newService(limits).listen(t)
 	const head = "POST / HTTP/1.1\r\nHost: example.com\r\n"
@@ -421,7 +421,7 @@ func TestCreateBrokenBodies(t *testing.T) {
 	for _, protocol := range protocols {
 		t.Run("slow over "+protocol, func(t *testing.T) {
 			w, e := slow(t)
-			expectProblem(t, w.emit(t, w.client(t, protocol), e), http.StatusRequestTimeout, "in time")
+			expectProblem(t, w.sendCase(t, w.client(t, protocol), e), http.StatusRequestTimeout, "in time")
 		})
 	}
 }

@@ -13,8 +13,8 @@ import (
 	"messaging_api/internal/message"
 )
 
-// An emission is a request that makes the service emit one status.
-type emission struct {
+// A statusCase is a request that gets one status.
+type statusCase struct {
 	name           string
 	status         int
 	method, target string
@@ -23,19 +23,19 @@ type emission struct {
 	fault          func() error // of the store, meanwhile
 	deny           string       // the budget that is spent, meanwhile
 	raw            string       // HTTP/1 bytes, where no client would send such a request
-	outlaw         bool         // docs/openapi.yaml forbids the request
+	undocumented   bool         // docs/openapi.yaml forbids the request
 }
 
-// emissions are requests for every status that the service can emit, and for
-// every way in which it comes to be, on a wire for example.com alone.
-func emissions(w *wire, t testing.TB) []emission {
+// statusCases are requests for every status that the service can send, and for
+// every cause of it. The service is for example.com alone.
+func statusCases(w *testServer, t testing.TB) []statusCase {
 	damaged := w.post(t, "hello")
 	w.store.tamper()
 	path := w.post(t, "hello")
 	unknown := "/msg/" + message.NewID().Reveal()
 	asText := fields("Accept", typeText)
 	textBody := fields("Content-Type", typeText)
-	return append(limitedEmissions(w, t), []emission{
+	return append(limitedStatusCases(w, t), []statusCase{
 		{name: "description", status: 200, method: "GET", target: "/"},
 		{name: "description as text", status: 200, method: "GET", target: "/", header: asText},
 		{name: "description without body", status: 200, method: "HEAD", target: "/"},
@@ -55,7 +55,7 @@ func emissions(w *wire, t testing.TB) []emission {
 		{name: "created from a form", status: 200, method: "POST", target: "/",
 			header: fields("Content-Type", typeForm, "Accept", typeText), body: strings.NewReader("message=hello&ttl=3600")},
 
-		{name: "bad body", status: 400, method: "POST", target: "/", header: fields("Content-Type", typeJSON), body: strings.NewReader("{"), outlaw: true},
+		{name: "bad body", status: 400, method: "POST", target: "/", header: fields("Content-Type", typeJSON), body: strings.NewReader("{"), undocumented: true},
 		{name: "bad body, as text", status: 400, method: "POST", target: "/", header: fields("Accept", typeText), body: strings.NewReader("{")},
 		{name: "bad host", status: 400, method: "GET", target: "/", header: fields("Host", "a_b-")},
 		{name: "both ways to frame a body", status: 400, method: "POST", target: "/", raw: "POST / HTTP/1.1\r\nHost: example.com\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"},
@@ -73,7 +73,7 @@ func emissions(w *wire, t testing.TB) []emission {
 		{name: "Accept for creation", status: 406, method: "POST", target: "/", header: fields("Accept", "image/png")},
 		{name: "Accept for the description", status: 406, method: "GET", target: "/", header: fields("Accept", "image/png")},
 		{name: "large body", status: 413, method: "POST", target: "/", header: textBody, body: endless{}},
-		{name: "type", status: 415, method: "POST", target: "/", header: fields("Content-Type", "text/html"), outlaw: true},
+		{name: "type", status: 415, method: "POST", target: "/", header: fields("Content-Type", "text/html"), undocumented: true},
 		{name: "encoding", status: 415, method: "POST", target: "/", header: fields("Content-Encoding", "gzip")},
 		{name: "other host", status: 421, method: "GET", target: "/", header: fields("Host", "example.org")},
 		{name: "other host for creation", status: 421, method: "POST", target: "/", header: fields("Host", "example.org")},
@@ -113,8 +113,8 @@ func emissions(w *wire, t testing.TB) []emission {
 	}...)
 }
 
-// limitedEmissions are those of limited messages, and of taking messages back.
-func limitedEmissions(w *wire, t testing.TB) []emission {
+// limitedStatusCases are those of limited messages, and of taking messages back.
+func limitedStatusCases(w *testServer, t testing.TB) []statusCase {
 	create := func(body string) (path, token string) {
 		t.Helper()
 		a := w.ask("POST", "/", fields("Host", "example.com"), strings.NewReader(body))
@@ -136,14 +136,14 @@ func limitedEmissions(w *wire, t testing.TB) []emission {
 	asText := fields("Accept", typeText)
 	bearer := func(token string) http.Header { return fields("Authorization", token) }
 	unavailable, broken := func() error { return message.ErrUnavailable }, func() error { return errBroken }
-	return []emission{
+	return []statusCase{
 		{name: "state", status: 200, method: "GET", target: fresh},
 		{name: "state without body", status: 200, method: "HEAD", target: fresh},
 		{name: "state as text", status: 406, method: "GET", target: fresh, header: asText},
 		{name: "opening", status: 200, method: "POST", target: fresh, header: fields("Content-Type", typeJSON), body: strings.NewReader(`{"claim":"` + claimA + `"}`)},
 		{name: "opening again", status: 200, method: "POST", target: fresh, header: fields("Content-Type", typeJSON), body: strings.NewReader(`{"claim":"` + claimA + `"}`)},
 		{name: "opening as text", status: 200, method: "POST", target: fresh, header: asText},
-		{name: "bad opening", status: 400, method: "POST", target: fresh, header: fields("Content-Type", typeJSON), body: strings.NewReader(`{"claim":1}`), outlaw: true},
+		{name: "bad opening", status: 400, method: "POST", target: fresh, header: fields("Content-Type", typeJSON), body: strings.NewReader(`{"claim":1}`), undocumented: true},
 		{name: "wrong proof", status: 403, method: "POST", target: locked},
 		{name: "unknown opening", status: 404, method: "POST", target: unknown},
 		{name: "Accept for opening", status: 406, method: "POST", target: fresh, header: fields("Accept", "image/png")},
@@ -151,7 +151,7 @@ func limitedEmissions(w *wire, t testing.TB) []emission {
 		{name: "opened out, as text", status: 410, method: "GET", target: spent, header: asText},
 		{name: "opening what is opened out", status: 410, method: "POST", target: spent},
 		{name: "large opening", status: 413, method: "POST", target: fresh, header: fields("Content-Type", typeJSON), body: endless{}},
-		{name: "type of an opening", status: 415, method: "POST", target: fresh, header: fields("Content-Type", typeText), body: strings.NewReader("x"), outlaw: true},
+		{name: "type of an opening", status: 415, method: "POST", target: fresh, header: fields("Content-Type", typeText), body: strings.NewReader("x"), undocumented: true},
 		{name: "no reads left to open", status: 429, method: "POST", target: fresh, deny: "read"},
 		{name: "store broken for opening", status: 500, method: "POST", target: fresh, fault: broken},
 		{name: "store unavailable for opening", status: 503, method: "POST", target: fresh, fault: unavailable},
@@ -170,8 +170,8 @@ func limitedEmissions(w *wire, t testing.TB) []emission {
 	}
 }
 
-// emit sends the request with a client, or as it is, and returns the one answer.
-func (w *wire) emit(t testing.TB, c *http.Client, e emission) answer {
+// sendCase sends the request with a client, or as it is, and returns the one answer.
+func (w *testServer) sendCase(t testing.TB, c *http.Client, e statusCase) answer {
 	t.Helper()
 	if e.fault != nil {
 		w.store.failWith(e.fault)
@@ -191,18 +191,18 @@ func (w *wire) emit(t testing.TB, c *http.Client, e emission) answer {
 	return answers[0]
 }
 
-// slow is an emission of its own: it takes a server that does not wait long.
-func slow(t testing.TB) (*wire, emission) {
+// slow is a case of its own: it needs a server that does not wait long.
+func slow(t testing.TB) (*testServer, statusCase) {
 	w := newService(limits, "example.com").listen(t, func(s *http.Server) { s.ReadTimeout = 200 * time.Millisecond })
 	never, end := io.Pipe()
 	t.Cleanup(func() { _ = end.Close() })
-	return w, emission{name: "slow body", status: 408, method: "POST", target: "/", header: fields("Content-Type", typeJSON), body: never}
+	return w, statusCase{name: "slow body", status: 408, method: "POST", target: "/", header: fields("Content-Type", typeJSON), body: never}
 }
 
 // plainOnTLS asks in plain HTTP where TLS is spoken.
-func plainOnTLS(t testing.TB, w *wire) answer {
+func plainOnTLS(t testing.TB, w *testServer) answer {
 	t.Helper()
-	plain := &wire{service: w.service, address: w.address}
+	plain := &testServer{service: w.service, address: w.address}
 	c := plain.dial(t)
 	if _, err := io.WriteString(c, "GET / HTTP/1.1\r\nHost: example.com\r\nCookie: "+strings.Repeat("x", 4<<10)+"\r\n\r\n"); err != nil {
 		t.Fatal(err)

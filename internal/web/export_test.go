@@ -11,11 +11,7 @@ func Answer(x *Exchange, r *http.Request, status int, body []byte) {
 // default one.
 func AnswerWith(x *Exchange, r *http.Request, policy string) {
 	fields := securityHeaders()
-	for i := range fields {
-		if fields[i].name == "Content-Security-Policy" {
-			fields[i].value = []string{policy}
-		}
-	}
+	fields.Set("Content-Security-Policy", policy)
 	x.headers = newHeaderBlock(fields)
 	x.send(r, http.StatusOK, textType, []byte("its own policy"))
 }

@@ -61,8 +61,8 @@ func expectShowable(t *testing.T, err error) {
 	}
 }
 
-// Whatever JSON is accepted, another parser reads the same in it, and written
-// again it is accepted again.
+// Another parser reads the same in all accepted JSON. Written again, it is accepted
+// again.
 func FuzzJSON(f *testing.F) {
 	for _, body := range []string{
 		`{"message":"hello","ttl":3600}`, `{"message":"\ud83d\ude00\u0000"}`, `{"message":"\ud800"}`, `{"m\u0065ssage":"x"}`,
@@ -96,8 +96,8 @@ func FuzzJSON(f *testing.F) {
 	})
 }
 
-// Whatever form is accepted, another parser reads the same in it, and written
-// again it is accepted again.
+// Another parser reads the same in all accepted forms. Written again, they are
+// accepted again.
 func FuzzForm(f *testing.F) {
 	for _, body := range []string{"message=hello&ttl=3600", "ttl=1&message=%C5%BC+%26", "message=a;b", "&&message=x&", "message=%ff", "message=%", "message=x&message=y", "%6dessage=x", "=x"} {
 		f.Add(body)
@@ -119,7 +119,7 @@ func FuzzForm(f *testing.F) {
 	})
 }
 
-// A text is stored as it came, whatever the query.
+// A text is stored unchanged, whatever the query.
 func FuzzText(f *testing.F) {
 	f.Add("hello", "ttl=3600")
 	f.Add("\xff", "")
@@ -198,8 +198,8 @@ func FuzzAccept(f *testing.F) {
 	})
 }
 
-// Whatever is a host is one again in the form that is compared, and makes a
-// link that leads to it.
+// The form of a host that is compared is a host too, and a link with it leads to
+// it.
 func FuzzHost(f *testing.F) {
 	for _, s := range []string{"Example.com.:443", "[::1]:8443", "[::ffff:1.2.3.4]", "127.0.0.1", "a_b", "a..b", "\u212a", "[fe80::1%25x]", "x:0", "1.2.3", "a@b", "::1", "a:00443"} {
 		f.Add(s)
@@ -219,14 +219,14 @@ func FuzzHost(f *testing.F) {
 		if again, port2, ok := ParseHost(written); !ok || again != name || port2 != port {
 			t.Errorf("ParseHost(%q) = %q, %q, but ParseHost(%q) = %q, %q, %v", s, name, port, written, again, port2, ok)
 		}
-		link, err := url.Parse((&Exchange{host: name, port: port}).link("id"))
+		link, err := url.Parse((&Exchange{host: name, port: port}).base() + messagePath + "id")
 		if err != nil || link.Hostname() != name || ":"+link.Port() != port && port != "" || link.Path != "/msg/id" || link.User != nil {
 			t.Errorf("ParseHost(%q): the link is %v, %v", s, link, err)
 		}
 	})
 }
 
-// Whatever opening is accepted holds to the rules of its members.
+// Each opening that is accepted keeps the rules of its members.
 func FuzzOpening(f *testing.F) {
 	for _, body := range []string{
 		`{"proof":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA","claim":"0123456789abcdef"}`, `{}`, `{"claim":""}`, `{"claim":null}`,

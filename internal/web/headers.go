@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -23,10 +24,12 @@ type headerBlock struct {
 	lines  []byte
 }
 
-func newHeaderBlock(fields []header) *headerBlock {
-	b := &headerBlock{fields: fields}
-	for _, h := range fields {
-		b.lines = append(b.lines, h.name+": "+h.value[0]+"\r\n"...)
+// newHeaderBlock prepares the fields, which have one value each, in a fixed order.
+func newHeaderBlock(fields http.Header) *headerBlock {
+	b := new(headerBlock)
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		b.fields = append(b.fields, header{name, slices.Clip(fields[name])})
+		b.lines = append(b.lines, name+": "+fields.Get(name)+"\r\n"...)
 	}
 	return b
 }
@@ -57,10 +60,10 @@ var permissions = []string{
 	"xr-spatial-tracking",
 }
 
-// securityHeaders returns the headers of every answer, in a fixed order. The values
-// follow the OWASP REST Security and HTTP Headers cheat sheets. They never change, so
-// unrolled/secure is asked once.
-func securityHeaders() []header {
+// securityHeaders returns the headers of every answer. The values follow the OWASP
+// REST Security and HTTP Headers cheat sheets. They never change, so unrolled/secure
+// is asked once.
+func securityHeaders() http.Header {
 	lib := secure.New(secure.Options{
 		STSSeconds:                    63072000, // two years
 		STSIncludeSubdomains:          true,
@@ -82,11 +85,5 @@ func securityHeaders() []header {
 	}
 	fields.Set("Cache-Control", "no-store")
 	fields.Set("X-Robots-Tag", "noindex, nofollow")
-
-	headers := make([]header, 0, len(fields))
-	for name, value := range fields {
-		headers = append(headers, header{http.CanonicalHeaderKey(name), slices.Clip(value)})
-	}
-	slices.SortFunc(headers, func(a, b header) int { return strings.Compare(a.name, b.name) })
-	return headers
+	return fields
 }

@@ -16,7 +16,7 @@ import (
 	"messaging_api/internal/web"
 )
 
-// security are the fields of every answer, as they stand on the wire.
+// security are the fields of every answer, as they are on the wire.
 var security = map[string]string{
 	"Cache-Control":                     "no-store",
 	"Content-Security-Policy":           "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
@@ -49,12 +49,12 @@ func securityOf(a answer) map[string]string {
 // expected are the other fields that an answer may have.
 var expected = []string{"Accept-Encoding", "Accept-Post", "Allow", "Connection", "Content-Encoding", "Content-Length", "Content-Type", "Date", "Location", "Ratelimit", "Ratelimit-Policy", "Retry-After", "Www-Authenticate", "X-Request-Id"}
 
-// An auditor checks answers, and that no request id comes twice.
-type auditor struct{ seen map[string]bool }
+// An answerChecker checks answers, and that no request id comes twice.
+type answerChecker struct{ seen map[string]bool }
 
-func newAuditor() *auditor { return &auditor{seen: make(map[string]bool)} }
+func newAnswerChecker() *answerChecker { return &answerChecker{seen: make(map[string]bool)} }
 
-func (c *auditor) audit(t *testing.T, a answer) {
+func (c *answerChecker) audit(t *testing.T, a answer) {
 	t.Helper()
 	fixed := securityOf(a)
 	for name, want := range fixed {
@@ -101,16 +101,16 @@ func (c *auditor) audit(t *testing.T, a answer) {
 // headers in its own way (see TestHTTP2OutOfReach).
 var http1Only = []int{417, 431, 501, 505}
 
-// all are the statuses that the service can emit.
+// all are the statuses that the service can send.
 var all = []int{200, 204, 400, 401, 403, 404, 405, 406, 408, 410, 413, 415, 417, 421, 429, 431, 500, 501, 503, 505, 507}
 
 func TestEveryStatusHasEveryHeader(t *testing.T) {
-	headers := newAuditor()
+	headers := newAnswerChecker()
 	for _, protocol := range protocols {
 		w := newService(limits, "example.com").listen(t)
 		c := w.client(t, protocol)
 		seen := make(map[int]bool)
-		check := func(t *testing.T, e emission, a answer) {
+		check := func(t *testing.T, e statusCase, a answer) {
 			t.Helper()
 			if a.StatusCode != e.status || (e.raw == "" && a.Proto != protocol) {
 				t.Errorf("got %s %s %q, want %s %d", a.Proto, a.Status, a.body, protocol, e.status)
@@ -118,15 +118,15 @@ func TestEveryStatusHasEveryHeader(t *testing.T) {
 			headers.audit(t, a)
 			seen[a.StatusCode] = true
 		}
-		for _, e := range emissions(w, t) {
+		for _, e := range statusCases(w, t) {
 			if e.raw != "" && protocol != "HTTP/1.1" {
 				continue
 			}
-			t.Run(protocol+" "+e.name, func(t *testing.T) { check(t, e, w.emit(t, c, e)) })
+			t.Run(protocol+" "+e.name, func(t *testing.T) { check(t, e, w.sendCase(t, c, e)) })
 		}
 		t.Run(protocol+" slow body", func(t *testing.T) {
 			w, e := slow(t)
-			check(t, e, w.emit(t, w.client(t, protocol), e))
+			check(t, e, w.sendCase(t, w.client(t, protocol), e))
 		})
 		for _, status := range all {
 			if !seen[status] && (protocol == "HTTP/1.1" || !slices.Contains(http1Only, status)) {
@@ -140,8 +140,8 @@ func TestEveryStatusHasEveryHeader(t *testing.T) {
 	}
 }
 
-// An answer can have a policy of its own: then it has no other, and the answer
-// after it on the same connection has the default one.
+// An answer can have a policy of its own, once. The next answer on the same
+// connection has the default one.
 func TestAnswerChoosesItsHeaders(t *testing.T) {
 	const policy = "default-src 'self'"
 	w := newStack(func(x *web.Exchange, r *http.Request) error {
@@ -156,7 +156,7 @@ func TestAnswerChoosesItsHeaders(t *testing.T) {
 		c := w.client(t, protocol)
 		for path, want := range map[string]string{"/": security["Content-Security-Policy"], "/page": policy} {
 			for range 2 {
-				a := w.emit(t, c, emission{method: "GET", target: path, status: 200})
+				a := w.sendCase(t, c, statusCase{method: "GET", target: path, status: 200})
 				if got := a.Header["Content-Security-Policy"]; len(got) != 1 || got[0] != want {
 					t.Errorf("%s %s: Content-Security-Policy: got %q, want %q", protocol, path, got, want)
 				}
@@ -172,12 +172,12 @@ func TestAnswerChoosesItsHeaders(t *testing.T) {
 
 // Where a proxy terminates TLS, net/http's refusals are ours too.
 func TestRefusalsWithoutTLS(t *testing.T) {
-	headers := newAuditor()
+	headers := newAnswerChecker()
 	w := newService(limits, "example.com").listenTLS(t, nil)
-	for _, e := range emissions(w, t) {
+	for _, e := range statusCases(w, t) {
 		if e.raw != "" {
 			t.Run(e.name, func(t *testing.T) {
-				a := w.emit(t, nil, e)
+				a := w.sendCase(t, nil, e)
 				if a.StatusCode != e.status {
 					t.Errorf("got %s, want %d", a.Status, e.status)
 				}
@@ -192,11 +192,11 @@ func TestPlainHTTPOnTheTLSPort(t *testing.T) {
 	w := newService(limits).listen(t)
 	a := plainOnTLS(t, w)
 	expectProblem(t, a, http.StatusBadRequest, "HTTPS")
-	newAuditor().audit(t, a)
+	newAnswerChecker().audit(t, a)
 }
 
 func TestPanics(t *testing.T) {
-	headers := newAuditor()
+	headers := newAnswerChecker()
 	for name, tc := range map[string]struct {
 		after int // bytes of an answer before it; -1: none
 		value any
@@ -238,9 +238,9 @@ func TestPanics(t *testing.T) {
 	}
 }
 
-// A panic in the middle of a pipeline harms no other request: one before its
-// answer is a 500, and the connection goes on; one after it ends the connection,
-// and nothing that came behind it is answered or run.
+// A panic among pipelined requests harms no other request. Before its answer it is
+// a 500, and the connection stays open. After it the connection ends, and no later
+// request is answered or run.
 func TestPanicInAPipeline(t *testing.T) {
 	ran := make(chan string, 8)
 	w := newStack(func(x *web.Exchange, r *http.Request) error {
@@ -254,7 +254,7 @@ func TestPanicInAPipeline(t *testing.T) {
 		web.Answer(x, r, http.StatusOK, []byte(r.URL.Path))
 		return nil
 	}).listen(t)
-	headers := newAuditor()
+	headers := newAnswerChecker()
 	for _, c := range []struct {
 		paths []string
 		want  []int // what is answered in full
@@ -312,7 +312,7 @@ func get(t *testing.T, c *http.Client, target string) ([]byte, error) {
 	return io.ReadAll(resp.Body)
 }
 
-// What the runtime panics with is safe to show, and helps.
+// The panics of the runtime are shown in the log: they hold nothing of a request.
 func TestPanicOfTheRuntimeIsShown(t *testing.T) {
 	var none []int
 	s := newStack(func(*web.Exchange, *http.Request) error {
@@ -325,8 +325,7 @@ func TestPanicOfTheRuntimeIsShown(t *testing.T) {
 	}
 }
 
-// A handler that aborts ends the connection, and the log says nothing of a
-// panic: it is how a handler gives up.
+// http.ErrAbortHandler ends the connection without a log line about a panic.
 func TestAbort(t *testing.T) {
 	w := newStack(broken(-1, http.ErrAbortHandler)).listen(t)
 	for i, protocol := range protocols {
@@ -340,12 +339,11 @@ func TestAbort(t *testing.T) {
 	}
 }
 
-// Two answers are made inside net/http's HTTP/2, where nothing of ours comes
-// by: h2_bundle.go, processHeaders, puts its own function in the place of the
-// handler, and writes its answer compressed (HPACK) into a *tls.Conn. There is
-// no hook, and none of the server's settings avoids them: whatever size of
-// headers is advertised, a larger one can be sent. They are pinned here so that
-// a third one, or a way in, does not go unnoticed.
+// Two answers are made inside net/http's HTTP/2, where no handler can reach:
+// processHeaders in h2_bundle.go replaces the handler, and writes its answer
+// compressed (HPACK) into a *tls.Conn. No setting avoids them, because a client can
+// always send larger headers than advertised. This test notices a third such
+// answer, or a hook for these.
 func TestHTTP2OutOfReach(t *testing.T) {
 	w := newService(limits).listen(t)
 	half := strings.Repeat("0", 10_000)
@@ -360,7 +358,7 @@ func TestHTTP2OutOfReach(t *testing.T) {
 			"request header \"TE\" may only be \"trailers\" in HTTP/2\n", "Content-Length Content-Type Date X-Content-Type-Options"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			a := send(t, w.hasty(t), "GET", "/", tc.header, nil)
+			a := send(t, w.earlyClient(t), "GET", "/", tc.header, nil)
 			if a.StatusCode != tc.status || a.body != tc.body || a.Proto != "HTTP/2.0" {
 				t.Errorf("got %s %s %q, want HTTP/2.0 %d %q", a.Proto, a.Status, a.body, tc.status, tc.body)
 			}
@@ -371,9 +369,9 @@ func TestHTTP2OutOfReach(t *testing.T) {
 	}
 }
 
-// hasty returns an HTTP/2 client that sends its request before it has read what
+// earlyClient returns an HTTP/2 client that sends its request before it has read what
 // the server allows.
-func (w *wire) hasty(t *testing.T) *http.Client {
+func (w *testServer) earlyClient(t *testing.T) *http.Client {
 	c := w.client(t, "HTTP/2.0")
 	transport := c.Transport.(*http.Transport)
 	sent := make(chan struct{})
@@ -382,7 +380,7 @@ func (w *wire) hasty(t *testing.T) *http.Client {
 		if err != nil {
 			return nil, err
 		}
-		gate := &gatedConn{Conn: raw, open: sent}
+		gate := &pausedConn{Conn: raw, open: sent}
 		config := w.tls.Clone()
 		config.NextProtos = []string{"h2"}
 		secured := tls.Client(gate, config)
@@ -396,14 +394,14 @@ func (w *wire) hasty(t *testing.T) *http.Client {
 	return c
 }
 
-// A gatedConn lets nothing be read, once it is shut, until it is open.
-type gatedConn struct {
+// A pausedConn blocks reads from when it is shut until it is open.
+type pausedConn struct {
 	net.Conn
 	shut atomic.Bool
 	open chan struct{}
 }
 
-func (c *gatedConn) Read(p []byte) (int, error) {
+func (c *pausedConn) Read(p []byte) (int, error) {
 	if c.shut.Load() {
 		<-c.open
 	}

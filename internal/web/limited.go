@@ -1,6 +1,7 @@
 package web
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
@@ -37,8 +38,8 @@ func (s *routes) open(x *Exchange, r *http.Request, id string) error {
 	}
 	opening, malformed := parseOpening(x, r)
 	opening.Malformed = malformed // judged after the message: a POST to a plain one is a 405, whatever it asks for
-	m, err := s.ask(x, r, func() (message.Message, error) {
-		return s.messages.Open(storeContext(), id, opening, time.Now())
+	m, err := ask(s, x, r, func(ctx context.Context) (message.Message, error) {
+		return s.messages.Open(ctx, id, opening, time.Now())
 	})
 	switch {
 	case errors.Is(err, message.ErrProof):
@@ -117,19 +118,18 @@ func (s *routes) withdraw(x *Exchange, r *http.Request, id string) error {
 	if token = strings.TrimSpace(token); !strings.EqualFold(scheme, "Bearer") || token == "" || len(r.Header["Authorization"]) > 1 {
 		return errUnauthorized
 	}
-	taken := false
-	_, err := s.ask(x, r, func() (m message.Message, err error) {
-		taken, err = s.messages.Withdraw(storeContext(), id, token, time.Now())
-		return m, err
+	taken, err := ask(s, x, r, func(ctx context.Context) (bool, error) {
+		return s.messages.Withdraw(ctx, id, token, time.Now())
 	})
 	switch {
 	case errors.Is(err, message.ErrToken):
 		x.message = EventToken
+	case err == nil && taken:
+		x.message = EventWithdrawn
 	case err == nil:
 		x.message = EventEnded
-		if taken {
-			x.message = EventWithdrawn
-		}
+	}
+	if err == nil {
 		x.begin(http.StatusNoContent)
 	}
 	return err

@@ -87,7 +87,7 @@ func TestLimitedMessage(t *testing.T) {
 	}
 }
 
-// A plain message is to the clients of the original API what it always was.
+// Clients of the original API see plain messages as they always did.
 func TestPlainMessageTakesNoOtherMethod(t *testing.T) {
 	s := newService(limits)
 	path := s.post(t, "hello")
@@ -268,7 +268,7 @@ func TestEndingAClaim(t *testing.T) {
 	}
 }
 
-// Openings and takings back cost a read, and a miss where they look like guessing.
+// Opening and withdrawing cost a read, and a miss where they look like guessing.
 func TestLimitedMessagesAndBudgets(t *testing.T) {
 	s := newService(limits)
 	proof, hash := proofOf("p")

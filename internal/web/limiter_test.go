@@ -14,16 +14,16 @@ import (
 	"messaging_api/internal/web"
 )
 
-// A bouncer is a Limiter that remembers what it was asked and denies what it is
+// A fakeLimiter is a Limiter that remembers what it was asked and denies what it is
 // told to.
-type bouncer struct {
+type fakeLimiter struct {
 	mu     sync.Mutex // guards what follows
 	deny   string     // an event, with or without its size
 	speak  bool       // sets the RateLimit fields also where nothing is denied
 	events []string
 }
 
-func (b *bouncer) ask(h http.Header, event string) *web.Denial {
+func (b *fakeLimiter) ask(h http.Header, event string) *web.Denial {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.events = append(b.events, event)
@@ -39,41 +39,41 @@ func (b *bouncer) ask(h http.Header, event string) *web.Denial {
 	return nil
 }
 
-// set has the bouncer deny this budget from now on, or none.
-func (b *bouncer) set(deny string) {
+// set makes the limiter deny this budget from now on, or none if it is empty.
+func (b *fakeLimiter) set(deny string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.deny, b.events = deny, nil
 }
 
-func (b *bouncer) asked() []string {
+func (b *fakeLimiter) asked() []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Clone(b.events)
 }
 
-func (b *bouncer) Read(_ web.Client, h http.Header) *web.Denial { return b.ask(h, "read") }
+func (b *fakeLimiter) Read(_ web.Client, h http.Header) *web.Denial { return b.ask(h, "read") }
 
-func (b *bouncer) Missed(_ web.Client, h http.Header) { b.ask(h, "miss") }
+func (b *fakeLimiter) Missed(_ web.Client, h http.Header) { b.ask(h, "miss") }
 
-func (b *bouncer) Sent(_ web.Client, n int, h http.Header) { b.ask(h, fmt.Sprint("sent:", n)) }
+func (b *fakeLimiter) Sent(_ web.Client, n int, h http.Header) { b.ask(h, fmt.Sprint("sent:", n)) }
 
-func (b *bouncer) Create(_ web.Client, n int, h http.Header) *web.Denial {
+func (b *fakeLimiter) Create(_ web.Client, n int, h http.Header) *web.Denial {
 	return b.ask(h, fmt.Sprint("create:", n-web.MessageOverhead))
 }
 
-func (b *bouncer) Fits(_ web.Client, n int, h http.Header) *web.Denial {
+func (b *fakeLimiter) Fits(_ web.Client, n int, h http.Header) *web.Denial {
 	return b.ask(h, fmt.Sprint("fits:", n-web.MessageOverhead))
 }
 
-func (b *bouncer) Stored(_ web.Client, n int, h http.Header) {
+func (b *fakeLimiter) Stored(_ web.Client, n int, h http.Header) {
 	b.ask(h, fmt.Sprint("stored:", n-web.MessageOverhead))
 }
 
-// unread is a body that must not be read.
-type unread struct{ t *testing.T }
+// unreadableBody is a body that must not be read.
+type unreadableBody struct{ t *testing.T }
 
-func (u unread) Read([]byte) (int, error) {
+func (u unreadableBody) Read([]byte) (int, error) {
 	u.t.Error("the body of a request was read that its budget had refused")
 	return 0, io.EOF
 }
@@ -89,16 +89,16 @@ func TestBudgets(t *testing.T) {
 	for _, c := range []struct {
 		name, method, target, body, deny string
 		fault                            func() error
-		chunked, unread                  bool
+		chunked, unreadableBody          bool
 		status                           int
 		asked                            string
 	}{
 		{name: "created", method: "POST", target: "/", body: "x", status: 200, asked: "create:1 fits:1 stored:1"},
 		{name: "created, with a length that is not known", method: "POST", target: "/", body: "x", chunked: true, status: 200, asked: "create:0 fits:1 stored:1"},
 		{name: "no creations left", method: "POST", target: "/", deny: "create", status: 429, asked: "create:0"},
-		{name: "no bytes left", method: "POST", target: "/", body: "xyz", deny: "create:3", unread: true, status: 429, asked: "create:3"},
+		{name: "no bytes left", method: "POST", target: "/", body: "xyz", deny: "create:3", unreadableBody: true, status: 429, asked: "create:3"},
 		{name: "no bytes left, with a length that is not known", method: "POST", target: "/", body: "xyz", chunked: true, deny: "fits:3", status: 429, asked: "create:0 fits:3"},
-		{name: "no bytes left for a body that says it is huge", method: "POST", target: "/", body: strings.Repeat("x", 1<<20), deny: "create:262144", unread: true, status: 429, asked: "create:262144"},
+		{name: "no bytes left for a body that says it is huge", method: "POST", target: "/", body: strings.Repeat("x", 1<<20), deny: "create:262144", unreadableBody: true, status: 429, asked: "create:262144"},
 		{name: "a bad creation has used its budget", method: "POST", target: "/?x=y", body: "x", status: 400, asked: "create:1"},
 		{name: "store full", method: "POST", target: "/", body: "x", fault: func() error { return message.ErrFull }, status: 507, asked: "create:1 fits:1"},
 		{name: "store gone", method: "POST", target: "/", body: "x", fault: func() error { return message.ErrUnavailable }, status: 503, asked: "create:1 fits:1"},
@@ -121,14 +121,14 @@ func TestBudgets(t *testing.T) {
 			var body io.Reader = strings.NewReader(c.body)
 			switch {
 			case c.deny == "create":
-				body = unread{t}
-			case c.unread:
-				body = unread{t}
+				body = unreadableBody{t}
+			case c.unreadableBody:
+				body = unreadableBody{t}
 			case c.chunked:
 				body = io.MultiReader(body) // which hides its length
 			}
 			a := s.ask(c.method, c.target, text, body, func(r *http.Request) {
-				if c.unread {
+				if c.unreadableBody {
 					r.ContentLength = int64(len(c.body))
 				}
 			})
@@ -148,12 +148,12 @@ func TestBudgets(t *testing.T) {
 	}
 }
 
-// Beyond the places and those who may wait, a request is refused at once; who
-// waits too long is refused too; a place that is left serves the next.
+// A request is refused at once if all slots and all places in the queue are taken,
+// and later if it waits too long. A slot that is given back serves the next request.
 func TestInFlight(t *testing.T) {
 	s := newStack(nil)
 	load := web.NewInFlight(1, 50*time.Millisecond, limits.MaxBytes, oneClient)
-	o := newTally()
+	o := newCountingObserver()
 	s.handler = web.Serve(s.lines(), o, load, web.Hosts(nil, web.Routes(message.NewBox(s.store), limits, s.limiter, testPage)))
 	entered, leave := make(chan struct{}), make(chan struct{})
 	s.store.failWith(func() error {

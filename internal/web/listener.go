@@ -16,12 +16,9 @@ import (
 // completes TLS handshakes before it returns a connection, and writes the constant
 // headers of HTTP/1 answers. A refusal of net/http itself, before any handler runs,
 // is sent like every other answer: with the security headers, a request id, a
-// problem body and a log line. Examples are malformed requests, headers too large,
-// and plain HTTP on the TLS port.
-//
-// It cannot change two answers that net/http makes inside HTTP/2: the 431 for a
-// header list over the advertised size, and the 400 for fields that HTTP/2 forbids
-// (such as Connection). Neither holds anything of the client or of a message.
+// problem body and a log line. It cannot change two answers that net/http makes
+// inside HTTP/2: the 431 for a header list over the advertised size, and the 400 for
+// fields that HTTP/2 forbids.
 //
 // The http.Server must use its ConnContext and ConnState.
 type Listener struct {

@@ -21,12 +21,11 @@ import (
 	"messaging_api/internal/web"
 )
 
-// The listener looks for net/http's refusals at the start of what is written. A
-// message that looks like one must come through, wherever the writes of a large
-// answer begin.
+// The listener looks for net/http's refusals at the start of each write. A message
+// that looks like one must arrive, wherever the writes of a large answer begin.
 func TestMessageThatLooksLikeARefusal(t *testing.T) {
 	const line = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n400 Bad Request\r\n"
-	for name, w := range map[string]*wire{
+	for name, w := range map[string]*testServer{
 		"TLS":    newService(limits).listen(t),
 		"no TLS": newService(limits).listenTLS(t, nil),
 	} {
@@ -55,11 +54,11 @@ func TestMessageThatLooksLikeARefusal(t *testing.T) {
 	}
 }
 
-// Requests that come before the last was answered, good and bad, are answered
-// in order, each with its own id; the connection lives until one is malformed.
+// Pipelined requests, good and bad, are answered in order, each with its own id.
+// The connection stays open until one is malformed.
 func TestPipelining(t *testing.T) {
 	w := newService(limits).listen(t)
-	headers := newAuditor()
+	headers := newAnswerChecker()
 	path := w.post(t, "hello")
 	const host = " HTTP/1.1\r\nHost: example.com\r\n"
 	input := "POST /" + host + "Transfer-Encoding: chunked\r\nContent-Type: text/plain\r\n\r\n1\r\nx\r\n0\r\nTrailer: x\r\n\r\n" +
@@ -83,9 +82,9 @@ func TestPipelining(t *testing.T) {
 	}
 }
 
-// What one server takes for one request and another for two lets an attacker
-// put words into the mouth of the next client behind the same proxy. Each of
-// these is refused, or read in the one way that RFC 9112 gives it.
+// If a proxy sees one request where the service sees two, an attacker can prepend
+// text to the next client's request. Each of these inputs is refused, or read as
+// RFC 9112 says.
 func TestSmuggling(t *testing.T) {
 	w := newService(limits).listen(t)
 	const (
@@ -146,7 +145,7 @@ func TestSmuggling(t *testing.T) {
 			if got := statuses(answers); got != tc.want {
 				t.Errorf("got %s, want %s", got, tc.want)
 			}
-			headers := newAuditor()
+			headers := newAnswerChecker()
 			for _, a := range answers {
 				headers.audit(t, a)
 			}
@@ -154,16 +153,16 @@ func TestSmuggling(t *testing.T) {
 	}
 }
 
-// A connection outlives an error of the client's.
+// An error of the client does not end its connection.
 func TestKeepAliveAfterErrors(t *testing.T) {
 	w := newService(limits, "example.com").listen(t)
 	for _, protocol := range protocols {
 		c := w.client(t, protocol)
-		for _, e := range emissions(w, t) {
+		for _, e := range statusCases(w, t) {
 			if e.raw != "" || e.status == http.StatusRequestEntityTooLarge {
 				continue // these end an HTTP/1 connection, as they should
 			}
-			w.emit(t, c, e)
+			w.sendCase(t, c, e)
 		}
 	}
 	if n := w.connections.Load(); n != int64(len(protocols)) {
@@ -171,7 +170,7 @@ func TestKeepAliveAfterErrors(t *testing.T) {
 	}
 }
 
-// A request may come in whatever pieces.
+// A request may arrive in pieces of any size.
 func TestRequestInPieces(t *testing.T) {
 	w := newService(limits).listen(t)
 	c := w.dial(t)
@@ -200,15 +199,15 @@ func TestExpectContinue(t *testing.T) {
 	}
 }
 
-// bare returns a listener without a server.
-func bare(t *testing.T, config *tls.Config, handshake time.Duration) (*web.Listener, *journal) {
+// newListener returns a listener without a server.
+func newListener(t *testing.T, config *tls.Config, handshake time.Duration) (*web.Listener, *logBuffer) {
 	t.Helper()
 	inner, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	log := new(journal)
-	l := web.NewListener(inner, config, handshake, logTo(slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))), unobserved{})
+	log := new(logBuffer)
+	l := web.NewListener(inner, config, handshake, logTo(slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))), noObserver{})
 	t.Cleanup(func() { _ = l.Close() })
 	return l, log
 }
@@ -220,14 +219,14 @@ func dial(t *testing.T, l net.Listener) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(testTimeout)); err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
-// A client that does not finish its handshake is let go when its time is over;
-// one that does not even begin one, at once.
+// A client that does not finish its handshake is disconnected when its time is
+// over. One that does not begin a handshake is disconnected at once.
 func TestHandshakeThatNeverEnds(t *testing.T) {
 	const bound = 5 * time.Second
 	for name, tc := range map[string]struct {
@@ -245,7 +244,7 @@ func TestHandshakeThatNeverEnds(t *testing.T) {
 		"another method": {"BREW / HTTP/1.1\r\n\r\n", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, lasted, log := lonely(t, bound, tc.start)
+			got, lasted, log := runHandshake(t, bound, tc.start)
 			if lasted != tc.lasts || bytes.Contains(got, []byte("HTTP")) {
 				t.Errorf("got %q after %v, want the end after %v", got, lasted, tc.lasts)
 			}
@@ -261,7 +260,7 @@ func TestHandshakeThatNeverEnds(t *testing.T) {
 func TestPlainHTTPThatNeverEnds(t *testing.T) {
 	const bound = 10 * time.Second
 	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"} {
-		got, lasted, log := lonely(t, bound, method+" / HTTP/1.1\r\n")
+		got, lasted, log := runHandshake(t, bound, method+" / HTTP/1.1\r\n")
 		if !bytes.HasPrefix(got, []byte("HTTP/1.1 400 Bad Request\r\n")) || lasted != bound {
 			t.Errorf("%s: got %.60q after %v, want a 400, and the end after %v", method, got, lasted, bound)
 		}
@@ -271,15 +270,15 @@ func TestPlainHTTPThatNeverEnds(t *testing.T) {
 	}
 }
 
-// lonely starts a handshake in a bubble of its own time, and returns what comes
-// back, and after how long it ends.
-func lonely(t *testing.T, bound time.Duration, start string) (got []byte, lasted time.Duration, log *journal) {
+// runHandshake starts a handshake in a synctest bubble. It returns what the server
+// sends, and after how long it closes the connection.
+func runHandshake(t *testing.T, bound time.Duration, start string) (got []byte, lasted time.Duration, log *logBuffer) {
 	certificate, _ := certificates(t)
 	synctest.Test(t, func(t *testing.T) {
-		log = new(journal)
+		log = new(logBuffer)
 		client, server := net.Pipe()
 		inner := &pipeListener{conns: make(chan net.Conn)}
-		l := web.NewListener(inner, certificate, bound, logTo(slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))), unobserved{})
+		l := web.NewListener(inner, certificate, bound, logTo(slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug}))), noObserver{})
 		begin := time.Now()
 		inner.conns <- server
 		go func() { _, _ = io.WriteString(client, start) }()
@@ -314,10 +313,10 @@ func (l *pipeListener) Close() error {
 	return nil
 }
 
-// A handshake that does not end holds nobody else up.
+// A handshake that does not end delays no other client.
 func TestHandshakesDoNotWaitForEachOther(t *testing.T) {
 	certificate, client := certificates(t)
-	l, log := bare(t, certificate, patience)
+	l, log := newListener(t, certificate, testTimeout)
 	stuck := dial(t, l)
 	if _, err := io.WriteString(stuck, "\x16\x03\x01"); err != nil {
 		t.Fatal(err)
@@ -335,7 +334,7 @@ func TestHandshakesDoNotWaitForEachOther(t *testing.T) {
 	log.await(t, "a TLS handshake failed", "level", "DEBUG")
 }
 
-// handshake starts a client's handshake, and returns where its end is told.
+// handshake starts a client's handshake, and returns the channel of its result.
 func handshake(t *testing.T, l net.Listener, config *tls.Config) <-chan error {
 	t.Helper()
 	c := tls.Client(dial(t, l), config)
@@ -370,7 +369,7 @@ func TestConnectionsThatCloseAtOnce(t *testing.T) {
 func TestPanicInAHandshake(t *testing.T) {
 	certificate, client := certificates(t)
 	first := true
-	l, log := bare(t, &tls.Config{
+	l, log := newListener(t, &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			if first {
@@ -379,7 +378,7 @@ func TestPanicInAHandshake(t *testing.T) {
 			}
 			return &certificate.Certificates[0], nil
 		},
-	}, patience)
+	}, testTimeout)
 	if err := tls.Client(dial(t, l), client).HandshakeContext(t.Context()); err == nil {
 		t.Error("the first handshake succeeded")
 	}
@@ -400,14 +399,14 @@ func TestPanicInAHandshake(t *testing.T) {
 func TestCloseWhileHandshakesRun(t *testing.T) {
 	certificate, client := certificates(t)
 	hold, entered := make(chan struct{}), make(chan struct{})
-	l, _ := bare(t, &tls.Config{
+	l, _ := newListener(t, &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			close(entered)
 			<-hold
 			return &certificate.Certificates[0], nil
 		},
-	}, patience)
+	}, testTimeout)
 	done := handshake(t, l, client)
 	<-entered
 	if err := l.Close(); err != nil {
@@ -430,7 +429,7 @@ func TestCloseWhileHandshakesRun(t *testing.T) {
 
 // A connection that nobody accepts any more is closed, not kept.
 func TestCloseWithoutAccept(t *testing.T) {
-	l, _ := bare(t, nil, 100*time.Millisecond)
+	l, _ := newListener(t, nil, 100*time.Millisecond)
 	c := dial(t, l)
 	if _, err := io.ReadAll(c); err != nil && !isReset(err) {
 		t.Errorf("got %v, want the end", err)
@@ -452,8 +451,8 @@ func expectNoGoroutines(t *testing.T) {
 	})
 }
 
-// A whole life: many clients at once in both protocols, good and bad, then the
-// end; nothing is left.
+// Many clients at once, good and bad, in both protocols. When the server has
+// stopped, no goroutine is left.
 func TestServiceLeavesNoGoroutines(t *testing.T) {
 	t.Run("life", func(t *testing.T) {
 		w := newService(limits).listen(t)
@@ -482,10 +481,10 @@ func TestServiceLeavesNoGoroutines(t *testing.T) {
 	expectNoGoroutines(t)
 }
 
-// An Accept that fails is the server's to judge: it waits and tries again.
+// Accept returns the inner listener's errors: the server waits and tries again.
 func TestAcceptPassesErrorsOn(t *testing.T) {
 	inner := &failingListener{fail: errBroken}
-	l := web.NewListener(inner, nil, patience, logTo(slog.New(slog.DiscardHandler)), unobserved{})
+	l := web.NewListener(inner, nil, testTimeout, logTo(slog.New(slog.DiscardHandler)), noObserver{})
 	for range 3 {
 		if _, err := l.Accept(); !errors.Is(err, errBroken) {
 			t.Errorf("Accept: got %v, want %v", err, errBroken)

@@ -19,7 +19,7 @@ import (
 // secrets are what must not be found in any log.
 type secrets struct{ all []string }
 
-// fresh returns a new one, made so that it fits wherever a name does.
+// fresh returns a new one that is valid as a name.
 func (s *secrets) fresh() string {
 	word := "S" + strings.ReplaceAll(message.NewID().Reveal(), "-", "")
 	s.all = append(s.all, word)
@@ -42,9 +42,8 @@ func (s *secrets) expectNone(t *testing.T, log string) {
 	}
 }
 
-// No line of the log, at whatever level, holds anything of what clients send or
-// read but the User-Agent: texts, ids, paths, queries, fields, methods that they
-// invent.
+// No log line, at any level, holds what clients send or read, except the
+// User-Agent: no text, id, path, query, field or invented method.
 func TestLogShowsNothing(t *testing.T) {
 	w := newService(limits).listen(t)
 	var secret secrets
@@ -155,7 +154,7 @@ type fault struct{ text string }
 
 func (f fault) Error() string { return f.text }
 
-// A line says what an operator needs, in values that clients cannot choose.
+// A line has what an operator needs, in values that clients cannot choose.
 func TestLogLine(t *testing.T) {
 	s := newService(limits, "example.com")
 	path := s.post(t, "hello")
@@ -204,7 +203,7 @@ func TestLogLine(t *testing.T) {
 	}
 }
 
-// A line says who asked and over what, also where net/http refuses by itself.
+// A line names the client and its TLS, also where net/http refuses by itself.
 func TestLogLineOfConnection(t *testing.T) {
 	w := newService(limits, "example.com").listen(t)
 	w.tls.ClientSessionCache = tls.NewLRUClientSessionCache(1)
@@ -226,8 +225,8 @@ func TestLogLineOfConnection(t *testing.T) {
 	expect(plainOnTLS(t, w), map[string]any{"client": "127.0.0.1", "tls": nil, "resumed": nil, "status": 400.0})
 }
 
-// What no budget lets through has a line only where it is not spared, what one
-// does and what is our fault always.
+// A request that was charged to no budget has a line unless that is suppressed. One
+// that was charged, or failed because of us, always has a line.
 func TestLogSuppressesLines(t *testing.T) {
 	s := newService(limits, "example.com")
 	type spared struct {
@@ -241,7 +240,7 @@ func TestLogSuppressesLines(t *testing.T) {
 		return status != http.StatusMethodNotAllowed
 	}
 	handler := web.Hosts([]string{"example.com"}, web.Routes(message.NewBox(s.store), limits, s.limiter, testPage))
-	s.handler = web.Serve(s.lines(), unobserved{}, roomy(), handler)
+	s.handler = web.Serve(s.lines(), noObserver{}, largeInFlight(), handler)
 	sender := netip.MustParseAddr("192.0.2.1")
 	ask := func(method, target, host string, line bool, want ...spared) {
 		t.Helper()
@@ -267,13 +266,13 @@ func TestLogSuppressesLines(t *testing.T) {
 	ask("GET", path, "example.com", false, spared{sender, 429, "read"})
 	s.limiter.set("")
 	full := web.NewInFlight(0, 0, limits.MaxBytes, oneClient)
-	s.handler = web.Serve(s.lines(), unobserved{}, full, handler)
+	s.handler = web.Serve(s.lines(), noObserver{}, full, handler)
 	ask("GET", path, "example.com", false, spared{sender, 503, web.LimitInFlight})
-	s.handler = web.Serve(s.lines(), unobserved{}, roomy(), broken(-1, "before any budget"))
+	s.handler = web.Serve(s.lines(), noObserver{}, largeInFlight(), broken(-1, "before any budget"))
 	ask("GET", "/", "example.com", true)
 }
 
-// So has what net/http refuses before it is a request.
+// The same holds for what net/http refuses.
 func TestLogSuppressesLinesOfNoRequests(t *testing.T) {
 	s := newService(limits)
 	s.suppress = func(_ netip.Addr, status int, _ string) bool { return status != http.StatusHTTPVersionNotSupported }
@@ -286,7 +285,7 @@ func TestLogSuppressesLinesOfNoRequests(t *testing.T) {
 	}
 }
 
-// What was changed in the store is an event of its own, and to the client a 404.
+// A record that was changed in the store is an event of its own. The client gets a 404.
 func TestLogLineOfTampering(t *testing.T) {
 	s := newService(limits)
 	path := s.post(t, "hello")
@@ -302,7 +301,7 @@ func TestLogLineOfTampering(t *testing.T) {
 func TestLogLevel(t *testing.T) {
 	s := newStack(nil)
 	log := slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelError}))
-	s.handler = web.Serve(logTo(log), unobserved{}, roomy(), web.Hosts(nil, web.Routes(message.NewBox(s.store), limits, s.limiter, testPage)))
+	s.handler = web.Serve(logTo(log), noObserver{}, largeInFlight(), web.Hosts(nil, web.Routes(message.NewBox(s.store), limits, s.limiter, testPage)))
 	path := s.post(t, "x")
 	s.ask("GET", path, nil, nil)
 	if s.log.String() != "" {

@@ -18,7 +18,7 @@ func (s *routes) create(x *Exchange, r *http.Request) error {
 		return err
 	}
 	id := stored.ID.Reveal()
-	link := x.link(id)
+	link := x.base() + messagePath + id
 	x.w.Header()["Location"] = []string{link}
 	if x.as == asText {
 		x.send(r, http.StatusOK, textType, []byte(link+"\n"))
@@ -49,22 +49,14 @@ func (s *routes) store(x *Exchange, r *http.Request) (stored message.Created, er
 	if denial := s.limiter.Fits(x.client, size, answer); denial != nil {
 		return stored, x.tooMany(denial)
 	}
-	err = x.load.withSlot(x, r, func() (err error) {
-		stored, err = s.messages.Create(storeContext(), draft, time.Now())
-		return err
+	stored, err = ask(s, x, r, func(ctx context.Context) (message.Created, error) {
+		return s.messages.Create(ctx, draft, time.Now())
 	})
-	if err != nil {
-		x.charged = false // an outage must not flood the log
-		return stored, err
+	if err == nil {
+		s.limiter.Stored(x.client, size, answer)
 	}
-	s.limiter.Stored(x.client, size, answer)
-	return stored, nil
+	return stored, err
 }
-
-// storeContext is the context of store calls, which have their own deadline. They
-// ignore the client's cancellation: a client that hangs up has to pay for a message
-// that is stored, and one that closes only its own side still gets its answer.
-func storeContext() context.Context { return context.Background() }
 
 // read answers with a message, or with the state of a limited one.
 func (s *routes) read(x *Exchange, r *http.Request, id string) error {
@@ -74,8 +66,8 @@ func (s *routes) read(x *Exchange, r *http.Request, id string) error {
 	if err := x.accepted(r); err != nil {
 		return err
 	}
-	m, err := s.ask(x, r, func() (message.Message, error) {
-		return s.messages.Read(storeContext(), id, time.Now())
+	m, err := ask(s, x, r, func(ctx context.Context) (message.Message, error) {
+		return s.messages.Read(ctx, id, time.Now())
 	})
 	if err != nil {
 		return err
@@ -123,14 +115,20 @@ var misses = []error{message.ErrNotFound, message.ErrTampered, message.ErrProof,
 // ask asks the store, in a slot. A miss is charged after the answer is known. When
 // that budget is spent, requests are refused before the store is asked, which stops
 // guessing.
-func (s *routes) ask(x *Exchange, r *http.Request, f func() (message.Message, error)) (m message.Message, err error) {
-	err = x.load.withSlot(x, r, func() (err error) {
-		m, err = f()
-		return err
-	})
+//
+// The store has its own deadline and ignores the client's cancellation: a client
+// that hangs up has to pay for a message that is stored, and one that closes only
+// its own side still gets its answer.
+func ask[T any](s *routes, x *Exchange, r *http.Request, f func(context.Context) (T, error)) (answer T, err error) {
+	if err = x.load.acquire(x, r); err == nil {
+		answer, err = func() (T, error) {
+			defer x.load.leave()
+			return f(context.Background())
+		}()
+	}
 	if slices.ContainsFunc(misses, func(miss error) bool { return errors.Is(err, miss) }) {
 		s.limiter.Missed(x.client, x.w.Header())
 	}
 	x.charged = err == nil || refusalOf(err).status < http.StatusInternalServerError // an outage must not flood the log
-	return m, err
+	return answer, err
 }

@@ -13,41 +13,45 @@ import (
 	"messaging_api/internal/web"
 )
 
-// unobserved is an Observer that counts nothing.
-type unobserved struct{}
+// noObserver is an Observer that counts nothing.
+type noObserver struct{}
 
-func (unobserved) Request(string, string, int, time.Duration) {}
-func (unobserved) Refused(string)                             {}
-func (unobserved) Message(string)                             {}
-func (unobserved) Handshake(uint16, bool)                     {}
-func (unobserved) HandshakeFailed(string)                     {}
+func (noObserver) Request(string, string, int, time.Duration) {}
+func (noObserver) Refused(string)                             {}
+func (noObserver) Message(string)                             {}
+func (noObserver) Handshake(uint16, bool)                     {}
+func (noObserver) HandshakeFailed(string)                     {}
 
-// A tally is an Observer that can be asked.
-type tally struct {
+// A countingObserver is an Observer that keeps counts.
+type countingObserver struct {
 	mu   sync.Mutex // guards seen
 	seen map[string]int
 }
 
-func newTally() *tally { return &tally{seen: make(map[string]int)} }
+func newCountingObserver() *countingObserver { return &countingObserver{seen: make(map[string]int)} }
 
-func (o *tally) add(what ...any) {
+func (o *countingObserver) add(what ...any) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.seen[strings.TrimSuffix(fmt.Sprintln(what...), "\n")]++
 }
 
-func (o *tally) Request(route, protocol string, status int, took time.Duration) {
+func (o *countingObserver) Request(route, protocol string, status int, took time.Duration) {
 	if took < 0 {
 		o.add("a negative time")
 	}
 	o.add("request", route, protocol, status)
 }
-func (o *tally) Message(event string) { o.add("message", event) }
+func (o *countingObserver) Message(event string) { o.add("message", event) }
 
-func (o *tally) Refused(limit string)                   { o.add("refused", limit) }
-func (o *tally) Handshake(version uint16, resumed bool) { o.add(tls.VersionName(version), resumed) }
-func (o *tally) HandshakeFailed(text string)            { o.add("failed", strings.Contains(text, "EOF")) }
-func (o *tally) expect(t *testing.T, want map[string]int) {
+func (o *countingObserver) Refused(limit string) { o.add("refused", limit) }
+func (o *countingObserver) Handshake(version uint16, resumed bool) {
+	o.add(tls.VersionName(version), resumed)
+}
+func (o *countingObserver) HandshakeFailed(text string) {
+	o.add("failed", strings.Contains(text, "EOF"))
+}
+func (o *countingObserver) expect(t *testing.T, want map[string]int) {
 	t.Helper()
 	var got map[string]int
 	defer func() {
@@ -66,10 +70,10 @@ func (o *tally) expect(t *testing.T, want map[string]int) {
 // Every answer is counted once, under names that are known in advance, whoever
 // made it; and so is every handshake.
 func TestObserverCounts(t *testing.T) {
-	o := newTally()
+	o := newCountingObserver()
 	s := newStack(nil)
 	s.observer = o
-	s.handler = web.Serve(s.lines(), o, roomy(), web.Hosts([]string{"example.com"},
+	s.handler = web.Serve(s.lines(), o, largeInFlight(), web.Hosts([]string{"example.com"},
 		web.Routes(message.NewBox(s.store), limits, s.limiter, testPage)))
 	w := s.listen(t)
 	want := make(map[string]int)
@@ -103,14 +107,14 @@ func TestObserverCounts(t *testing.T) {
 	want["request other HTTP/1.1 400"]++
 	o.expect(t, want)
 
-	conn := (&wire{service: s, address: w.address}).dial(t)
+	conn := (&testServer{service: s, address: w.address}).dial(t)
 	_ = conn.Close()
 	want["failed true"] = 1
 	o.expect(t, want)
 }
 
 func TestObserverSeesResumption(t *testing.T) {
-	o := newTally()
+	o := newCountingObserver()
 	s := newService(limits)
 	s.observer = o
 	w := s.listen(t)
@@ -123,7 +127,7 @@ func TestObserverSeesResumption(t *testing.T) {
 
 // A refusal names its limit, to the observer and in the log.
 func TestRefusalsNameTheirLimit(t *testing.T) {
-	o := newTally()
+	o := newCountingObserver()
 	s := newStack(nil)
 	load := web.NewInFlight(1, 0, limits.MaxBytes, oneClient)
 	s.handler = web.Serve(s.lines(), o, load, web.Routes(message.NewBox(s.store), limits, s.limiter, testPage))

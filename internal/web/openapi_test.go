@@ -93,7 +93,7 @@ func (d *document) operation(item *openapi3.PathItem, method string) *openapi3.O
 
 // route finds the operation of a request. Any path but the two is described by
 // the 404 of an unknown message.
-func (d *document) route(e emission) (*routers.Route, map[string]string) {
+func (d *document) route(e statusCase) (*routers.Route, map[string]string) {
 	path, params := "/", map[string]string(nil)
 	if target, _, _ := strings.Cut(e.target, "?"); target != "/" {
 		path, params = "/msg/{id}", map[string]string{"id": strings.TrimPrefix(target, "/msg/")}
@@ -103,7 +103,7 @@ func (d *document) route(e emission) (*routers.Route, map[string]string) {
 }
 
 // check holds a request and its answer against the document.
-func (d *document) check(t *testing.T, e emission, body string, a answer) {
+func (d *document) check(t *testing.T, e statusCase, body string, a answer) {
 	t.Helper()
 	route, params := d.route(e)
 	r := httptest.NewRequestWithContext(t.Context(), e.method, e.target, strings.NewReader(body))
@@ -116,7 +116,7 @@ func (d *document) check(t *testing.T, e emission, body string, a answer) {
 	}
 	if err := openapi3filter.ValidateRequest(context.Background(), in); err != nil && e.status == http.StatusOK {
 		t.Errorf("the document does not allow the request: %v", err)
-	} else if err == nil && e.outlaw {
+	} else if err == nil && e.undocumented {
 		t.Error("the document allows the request")
 	}
 	out := &openapi3filter.ResponseValidationInput{
@@ -150,52 +150,51 @@ func (d *document) checkFields(t *testing.T, response *openapi3.Response, a answ
 	}
 }
 
-// everywhere are requests for the statuses that each operation can have, and for
+// documentedCases are requests for the statuses that each operation can have, and for
 // those that the document forbids by what it says of bodies.
-func everywhere(w *wire, t testing.TB) []emission {
-	var list []emission
+func documentedCases(w *testServer, t testing.TB) []statusCase {
+	var list []statusCase
 	for target, allow := range map[string]string{"/": "GET, HEAD, POST", w.post(t, "hello"): "GET, HEAD"} {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"} {
 			head := method + " " + target + " HTTP/1.1\r\nHost: example.com\r\n"
 			list = append(list,
-				emission{name: "malformed", status: 400, method: method, target: target, raw: head + "x\r\n\r\n"},
-				emission{name: "expectation", status: 417, method: method, target: target, raw: head + "Expect: x\r\n\r\n"},
-				emission{name: "other host", status: 421, method: method, target: target, header: fields("Host", "example.org")},
-				emission{name: "large headers", status: 431, method: method, target: target, raw: head + "X: " + strings.Repeat("x", 32<<10) + "\r\n\r\n"},
-				emission{name: "transfer coding", status: 501, method: method, target: target, raw: head + "Transfer-Encoding: x\r\n\r\n"},
-				emission{name: "version", status: 505, method: method, target: target, raw: strings.Replace(head, "/1.1", "/9.9", 1) + "\r\n"},
+				statusCase{name: "malformed", status: 400, method: method, target: target, raw: head + "x\r\n\r\n"},
+				statusCase{name: "expectation", status: 417, method: method, target: target, raw: head + "Expect: x\r\n\r\n"},
+				statusCase{name: "other host", status: 421, method: method, target: target, header: fields("Host", "example.org")},
+				statusCase{name: "large headers", status: 431, method: method, target: target, raw: head + "X: " + strings.Repeat("x", 32<<10) + "\r\n\r\n"},
+				statusCase{name: "transfer coding", status: 501, method: method, target: target, raw: head + "Transfer-Encoding: x\r\n\r\n"},
+				statusCase{name: "version", status: 505, method: method, target: target, raw: strings.Replace(head, "/1.1", "/9.9", 1) + "\r\n"},
 			)
 			if !strings.Contains(allow, method) {
-				list = append(list, emission{name: "method", status: 405, method: method, target: target})
+				list = append(list, statusCase{name: "method", status: 405, method: method, target: target})
 			}
 		}
-		list = append(list, emission{name: "Accept", status: 406, method: "HEAD", target: target, header: fields("Accept", "image/png")})
+		list = append(list, statusCase{name: "Accept", status: 406, method: "HEAD", target: target, header: fields("Accept", "image/png")})
 		if target != "/" {
 			list = append(list,
-				emission{name: "broken", status: 500, method: "HEAD", target: target, fault: func() error { return errBroken }},
-				emission{name: "unavailable", status: 503, method: "HEAD", target: target, fault: func() error { return message.ErrUnavailable }},
+				statusCase{name: "broken", status: 500, method: "HEAD", target: target, fault: func() error { return errBroken }},
+				statusCase{name: "unavailable", status: 503, method: "HEAD", target: target, fault: func() error { return message.ErrUnavailable }},
 			)
 		}
 	}
 	for _, body := range []string{"null", "[]", "{}", `{"ttl":1}`, `{"message":""}`, `{"message":1}`, `{"message":null}`, `{"message":"x","tll":1}`,
 		`{"message":"x","ttl":0}`, `{"message":"x","ttl":1.5}`, `{"message":"x","ttl":"1"}`, `{"message":"x","ttl":null}`} {
-		list = append(list, emission{name: body, status: 400, method: "POST", target: "/", outlaw: true,
+		list = append(list, statusCase{name: body, status: 400, method: "POST", target: "/", undocumented: true,
 			header: fields("Content-Type", typeJSON), body: strings.NewReader(body)})
 	}
 	for _, body := range []string{"message=", "ttl=1", "message=x&ttl=0", "message=x&ttl=x"} {
-		list = append(list, emission{name: body, status: 400, method: "POST", target: "/", outlaw: true,
+		list = append(list, statusCase{name: body, status: 400, method: "POST", target: "/", undocumented: true,
 			header: fields("Content-Type", typeForm), body: strings.NewReader(body)})
 	}
 	for _, query := range []string{"ttl=0", "ttl=-1", "ttl=x", "ttl=1.5"} {
-		list = append(list, emission{name: query, status: 400, method: "POST", target: "/?" + query, outlaw: true,
+		list = append(list, statusCase{name: query, status: 400, method: "POST", target: "/?" + query, undocumented: true,
 			header: fields("Content-Type", typeText), body: strings.NewReader("x")})
 	}
 	return list
 }
 
-// taken returns what a body holds, as far as it goes, and leaves the body as it
-// was.
-func taken(t *testing.T, e *emission) string {
+// taken returns what a body holds, and leaves the body as it was.
+func taken(t *testing.T, e *statusCase) string {
 	t.Helper()
 	switch body := e.body.(type) {
 	case nil:
@@ -214,16 +213,16 @@ func taken(t *testing.T, e *emission) string {
 	}
 }
 
-// Real requests and answers of every status fit the document, and every status
-// that the document gives to an operation comes to be.
+// Real requests and answers of every status fit the document, and each status that
+// the document lists for an operation occurs.
 func TestDocumentFitsTheService(t *testing.T) {
 	doc := loadDocument(t)
 	w := newService(limits, "example.com").listen(t)
 	c := w.client(t, "HTTP/1.1")
-	for _, e := range append(emissions(w, t), everywhere(w, t)...) {
+	for _, e := range append(statusCases(w, t), documentedCases(w, t)...) {
 		t.Run(e.method+" "+e.name, func(t *testing.T) {
 			body := taken(t, &e)
-			a := w.emit(t, c, e)
+			a := w.sendCase(t, c, e)
 			if a.StatusCode != e.status {
 				t.Errorf("got %s, want %d", a.Status, e.status)
 			}
@@ -232,12 +231,12 @@ func TestDocumentFitsTheService(t *testing.T) {
 	}
 	t.Run("slow body", func(t *testing.T) {
 		w, e := slow(t)
-		doc.check(t, e, "{}", w.emit(t, w.client(t, "HTTP/1.1"), e))
+		doc.check(t, e, "{}", w.sendCase(t, w.client(t, "HTTP/1.1"), e))
 	})
 	t.Run("slow opening", func(t *testing.T) {
 		w, e := slow(t)
 		e.target, _ = w.createLimited(t, `{"message":"hello","reads":1}`)
-		doc.check(t, e, "{}", w.emit(t, w.client(t, "HTTP/1.1"), e))
+		doc.check(t, e, "{}", w.sendCase(t, w.client(t, "HTTP/1.1"), e))
 	})
 	for path, item := range doc.Paths.Map() {
 		for method, operation := range item.Operations() {

@@ -10,7 +10,7 @@ import (
 )
 
 // What a page of another site makes a browser send is refused before anything is
-// charged or stored; what a person opens, and what programs send, is not.
+// charged or stored. What a person opens and what programs send is not.
 func TestForeignPages(t *testing.T) {
 	w := newService(limits, "example.com").listen(t)
 	path := w.post(t, "hello")
@@ -115,12 +115,12 @@ func TestOrderOfJudgement(t *testing.T) {
 	}
 }
 
-// Links begin with the public URL, and its origin is ours though the proxy asks
-// for another host.
+// Links begin with the public URL, and its origin is ours even if the proxy asks for
+// another host.
 func TestPublicURL(t *testing.T) {
 	const public = "https://msg.example:8443/notes"
 	s := newService(limits)
-	s.handler = web.Serve(s.lines(), unobserved{}, roomy(), web.Hosts(nil, web.Origin(public,
+	s.handler = web.Serve(s.lines(), noObserver{}, largeInFlight(), web.Hosts(nil, web.Origin(public,
 		web.Routes(message.NewBox(s.store), limits, s.limiter, testPage))))
 	for origin, want := range map[string]int{"https://msg.example:8443": 200, "https://msg.example": 403, "http://msg.example:8443": 403} {
 		a := s.ask("POST", "/", fields("Origin", origin, "Content-Type", typeText), strings.NewReader("x"), func(r *http.Request) { r.Host = "backend" })

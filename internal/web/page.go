@@ -32,7 +32,7 @@ func codedPages(p *Page) (pages []codedPage) {
 	for _, c := range []codedPage{{coding: "identity", body: p.HTML}, {coding: "gzip", body: p.Gzip}, {coding: "br", body: p.Brotli}} {
 		headers := pageHeaders(p)
 		if c.coding != "identity" {
-			headers = append(headers, header{"Content-Encoding", []string{c.coding}})
+			headers.Set("Content-Encoding", c.coding)
 		}
 		c.headers = newHeaderBlock(headers)
 		pages = append(pages, c)
@@ -41,21 +41,16 @@ func codedPages(p *Page) (pages []codedPage) {
 }
 
 // pageHeaders are the security headers with the page's own policies.
-func pageHeaders(p *Page) []header {
+func pageHeaders(p *Page) http.Header {
 	headers := securityHeaders()
-	for i, h := range headers {
-		switch h.name {
-		case "Content-Security-Policy":
-			headers[i].value = []string{p.ContentSecurityPolicy}
-		case "Permissions-Policy":
-			policy := h.value[0]
-			for _, feature := range p.Permissions {
-				policy = strings.Replace(policy, feature+"=()", feature+"=(self)", 1)
-			}
-			headers[i].value = []string{policy}
-		}
+	policy := headers.Get("Permissions-Policy")
+	for _, feature := range p.Permissions {
+		policy = strings.Replace(policy, feature+"=()", feature+"=(self)", 1)
 	}
-	return append(headers, header{"Vary", []string{"Accept, Accept-Encoding"}})
+	headers.Set("Permissions-Policy", policy)
+	headers.Set("Content-Security-Policy", p.ContentSecurityPolicy)
+	headers.Set("Vary", "Accept, Accept-Encoding")
+	return headers
 }
 
 // wantsPage reports whether a GET or HEAD is answered with the page.

@@ -10,7 +10,7 @@ import (
 	"messaging_api/internal/web"
 )
 
-// testPage is a page whose forms are told apart by their text.
+// testPage is a page with a different text in each coding.
 var testPage = &web.Page{
 	HTML:                  []byte("<!doctype html><p>" + strings.Repeat("page ", 20_000)),
 	Gzip:                  []byte(strings.Repeat("gzip", 10_000)),
@@ -30,7 +30,7 @@ func isPage(a answer) bool {
 }
 
 // Browsers get the page for every path of a link, the same bytes for each, and the
-// store is not asked. Whatever else they send gets what it always got.
+// store is not asked. Their other requests get the same answers as without a page.
 func TestPage(t *testing.T) {
 	w := newService(limits).listen(t)
 	path := w.post(t, "hello")
@@ -82,7 +82,7 @@ func TestPageCostsARead(t *testing.T) {
 	}
 }
 
-// Who gets the page: those who rank HTML above all else that we have.
+// Clients get the page if they rank HTML above JSON and text.
 func TestAcceptPage(t *testing.T) {
 	s := newService(limits)
 	for _, tc := range []struct {
@@ -140,7 +140,7 @@ func TestPageCodings(t *testing.T) {
 // Without a page the service is an API alone.
 func TestNoPage(t *testing.T) {
 	s := newStack(nil)
-	s.handler = web.Serve(s.lines(), unobserved{}, roomy(), web.Routes(message.NewBox(s.store), limits, s.limiter, nil))
+	s.handler = web.Serve(s.lines(), noObserver{}, largeInFlight(), web.Routes(message.NewBox(s.store), limits, s.limiter, nil))
 	if a := s.ask("GET", "/", fields("Accept", asBrowser), nil); a.Header.Get("Content-Type") != typeJSON {
 		t.Errorf("a browser: got %d %s, want JSON", a.StatusCode, a.Header.Get("Content-Type"))
 	}

@@ -3,7 +3,6 @@ package web
 import (
 	"net"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 )
@@ -30,7 +29,9 @@ func NewPlainListener(inner net.Listener, log Log, observer Observer) *Listener 
 
 // plainHeaders are the security headers without Strict-Transport-Security.
 func plainHeaders() *headerBlock {
-	return newHeaderBlock(slices.DeleteFunc(securityHeaders(), func(h header) bool { return h.name == "Strict-Transport-Security" }))
+	headers := securityHeaders()
+	headers.Del("Strict-Transport-Security")
+	return newHeaderBlock(headers)
 }
 
 // A recorder lets an http.Handler answer through an exchange.
@@ -54,11 +55,9 @@ func (r recorder) Write(p []byte) (int, error) {
 
 // Redirect returns the handler of plain HTTP. It answers GET and HEAD with a 308
 // to the same path and query on https: below publicURL (checked, without a final
-// slash), or without one at the first of hosts (as [ParseHost] returns them), or
-// without hosts at the host that the request names. Other methods get a 405; a
-// request without a path or a valid host gets a 400. Without a publicURL the port
-// is the default one, because clients may connect to another port than the
-// listener's.
+// slash), else at the first of hosts (as [ParseHost] returns them), else at the host
+// that the request names. Without a publicURL the port is the default one, because
+// clients may connect to another port than the listener's.
 //
 // The server must have DisableGeneralOptionsHandler set, or net/http answers
 // OPTIONS * by itself.

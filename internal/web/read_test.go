@@ -39,7 +39,7 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// What chat programs glue to a link is not a part of it.
+// Punctuation that chat programs append to a link is ignored.
 func TestPunctuationBehindALink(t *testing.T) {
 	w := newService(limits).listen(t)
 	path := w.post(t, "hello")
@@ -89,7 +89,7 @@ func TestHead(t *testing.T) {
 				if want := int64(len(get.body)); head.ContentLength != want || get.ContentLength != want {
 					t.Errorf("%s %s %s: lengths %d and %d, want %d", protocol, target, accept, head.ContentLength, get.ContentLength, want)
 				}
-				if got, want := lasting(head), lasting(get); !maps.Equal(got, want) {
+				if got, want := stableFields(head), stableFields(get); !maps.Equal(got, want) {
 					t.Errorf("%s HEAD %s: got %v, want %v", protocol, target, got, want)
 				}
 			}
@@ -100,9 +100,9 @@ func TestHead(t *testing.T) {
 	}
 }
 
-// lasting are an answer's fields without those that differ from one answer
+// stableFields are an answer's fields without those that differ from one answer
 // to the next.
-func lasting(a answer) map[string]string {
+func stableFields(a answer) map[string]string {
 	h := make(map[string]string)
 	for name, values := range a.Header {
 		if name != "Date" && name != "X-Request-Id" {
@@ -112,8 +112,7 @@ func lasting(a answer) map[string]string {
 	return h
 }
 
-// Whoever guesses learns nothing from the answer: neither from its status line,
-// nor its fields, nor its body.
+// A client that guesses learns nothing from the status line, the fields or the body.
 func TestNotFoundIsOneAnswer(t *testing.T) {
 	w := newService(limits).listen(t)
 	tampered := w.post(t, "x")
@@ -153,9 +152,9 @@ func TestNotFoundIsOneAnswer(t *testing.T) {
 			}
 			for name, target := range targets {
 				got := send(t, c, "GET", target, h, nil)
-				if got.Status != want.Status || got.Proto != want.Proto || got.body != want.body || !maps.Equal(lasting(got), lasting(want)) {
+				if got.Status != want.Status || got.Proto != want.Proto || got.body != want.body || !maps.Equal(stableFields(got), stableFields(want)) {
 					t.Errorf("%s %s: got %s %v %q, want %s %v %q", protocol, name,
-						got.Status, lasting(got), got.body, want.Status, lasting(want), want.body)
+						got.Status, stableFields(got), got.body, want.Status, stableFields(want), want.body)
 				}
 			}
 		}
@@ -172,8 +171,8 @@ func TestNotFoundIsOneAnswer(t *testing.T) {
 	})
 }
 
-// Byte for byte, below net/http's client: the order of the fields, their
-// spelling and the length of everything.
+// Byte for byte, without net/http's client: the order, spelling and length of the
+// fields.
 func TestNotFoundIsOneAnswerInBytes(t *testing.T) {
 	w := newService(limits).listen(t)
 	path := w.post(t, "x")
@@ -190,7 +189,7 @@ func TestNotFoundIsOneAnswerInBytes(t *testing.T) {
 	}
 }
 
-// masked blots out the values that differ from one answer to the next.
+// masked replaces the values that differ from one answer to the next.
 func masked(raw string) string {
 	lines := strings.Split(raw, "\r\n")
 	for i, line := range lines {
@@ -203,7 +202,7 @@ func masked(raw string) string {
 	return strings.Join(lines, "\r\n")
 }
 
-// Two URLs, nothing else, however a path is written.
+// There are two URLs and no others, however a path is written.
 func TestOtherPaths(t *testing.T) {
 	w := newService(limits).listen(t)
 	path := w.post(t, "x")
@@ -288,7 +287,7 @@ func TestMethods(t *testing.T) {
 	}
 }
 
-// What a store cannot do is told apart from what is not there.
+// A failure of the store is not confused with a message that does not exist.
 func TestStoreFailures(t *testing.T) {
 	s := newService(limits)
 	path := s.post(t, "x")

@@ -45,8 +45,8 @@ var errInternal = constant(http.StatusInternalServerError, "Something went wrong
 
 // The refusals of methods that are not in the allow list.
 var (
-	errRootMethod    = notAllowed(rootMethods)
-	errMessageMethod = notAllowed(messageMethods)
+	errRootMethod    = notAllowed("GET, HEAD, POST")
+	errMessageMethod = notAllowed("GET, HEAD")
 )
 
 func notAllowed(methods string) refusal {

@@ -12,17 +12,17 @@ import (
 	"messaging_api/internal/message"
 )
 
-// The two URLs, as patterns for log lines, and their methods.
+// The two URLs, as patterns for log lines.
 const (
 	rootRoute    = "/"
 	messageRoute = "/msg/{id}"
 	otherRoute   = "other"
 
 	messagePath = "/msg/"
-
-	rootMethods    = "GET, HEAD, POST"
-	messageMethods = "GET, HEAD"
 )
+
+// RouteNames are the routes of log lines and metrics: patterns, never a path.
+func RouteNames() []string { return []string{rootRoute, messageRoute, plainRoute, otherRoute} }
 
 // Routes returns the handler of the service's two URLs. Every other path is a 404.
 // Browsers get the page, unless it is nil. net/http's ServeMux is not used because
@@ -141,9 +141,6 @@ func describe(l Limits) (asJSON, asText []byte) {
 		"A message that is stored counts as its text and %d bytes in the budget \"bytes\".\n", l.MaxBytes, ttl, ttlMax, MessageOverhead)
 	return append(asJSON, '\n'), asText
 }
-
-// link is the URL of a message.
-func (x *Exchange) link(id string) string { return x.base() + messagePath + id }
 
 // base is the beginning of the service's URLs: --public-url, or the host that this
 // client used. It is always https: without TLS of our own a proxy terminates it.

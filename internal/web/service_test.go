@@ -25,13 +25,13 @@ import (
 	"messaging_api/internal/web"
 )
 
-// patience bounds every wait for something that should come at once.
-const patience = time.Minute
+// testTimeout bounds every wait for something that should come at once.
+const testTimeout = time.Minute
 
 var limits = web.Limits{MaxBytes: 256 << 10, TTL: 168 * time.Hour, TTLMax: 168 * time.Hour}
 
-// memory is a Store that can be told to misbehave.
-type memory struct {
+// memoryStore is a Store that can be told to misbehave.
+type memoryStore struct {
 	mu     sync.Mutex
 	values map[message.Key][]byte
 	texts  map[message.Key][]byte
@@ -39,18 +39,18 @@ type memory struct {
 	calls  int
 }
 
-func newMemory() *memory {
-	return &memory{values: make(map[message.Key][]byte), texts: make(map[message.Key][]byte)}
+func newMemoryStore() *memoryStore {
+	return &memoryStore{values: make(map[message.Key][]byte), texts: make(map[message.Key][]byte)}
 }
 
 // failWith makes the store fail, until it is called with nil.
-func (s *memory) failWith(fault func() error) {
+func (s *memoryStore) failWith(fault func() error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.fault = fault
 }
 
-func (s *memory) enter() error {
+func (s *memoryStore) enter() error {
 	s.calls++
 	if s.fault != nil {
 		return s.fault()
@@ -58,7 +58,7 @@ func (s *memory) enter() error {
 	return nil
 }
 
-func (s *memory) Put(_ context.Context, key message.Key, record, text []byte, ttl time.Duration) error {
+func (s *memoryStore) Put(_ context.Context, key message.Key, record, text []byte, ttl time.Duration) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.enter(); err != nil {
@@ -74,7 +74,7 @@ func (s *memory) Put(_ context.Context, key message.Key, record, text []byte, tt
 	return nil
 }
 
-func (s *memory) Get(_ context.Context, key message.Key) ([]byte, error) {
+func (s *memoryStore) Get(_ context.Context, key message.Key) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.enter(); err != nil {
@@ -87,7 +87,7 @@ func (s *memory) Get(_ context.Context, key message.Key) ([]byte, error) {
 	return bytes.Clone(record), nil
 }
 
-func (s *memory) Swap(_ context.Context, key message.Key, old, record []byte, life message.TextLife) (text []byte, err error) {
+func (s *memoryStore) Swap(_ context.Context, key message.Key, old, record []byte, life message.TextLife) (text []byte, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.enter(); err != nil {
@@ -105,7 +105,7 @@ func (s *memory) Swap(_ context.Context, key message.Key, old, record []byte, li
 }
 
 // tamper flips a bit of everything that is stored.
-func (s *memory) tamper() {
+func (s *memoryStore) tamper() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, value := range s.values {
@@ -114,32 +114,32 @@ func (s *memory) tamper() {
 }
 
 // count returns how many calls there were and how many values there are.
-func (s *memory) count() (calls, values int) {
+func (s *memoryStore) count() (calls, values int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.calls, len(s.values)
 }
 
-// A journal keeps the log, at debug level, as JSON lines.
-type journal struct {
+// A logBuffer keeps the log, at debug level, as JSON lines.
+type logBuffer struct {
 	mu   sync.Mutex
 	text bytes.Buffer
 }
 
-func (j *journal) Write(p []byte) (int, error) {
+func (j *logBuffer) Write(p []byte) (int, error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.text.Write(p)
 }
 
-func (j *journal) String() string {
+func (j *logBuffer) String() string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	return j.text.String()
 }
 
 // lines returns the lines with a message.
-func (j *journal) lines(t testing.TB, msg string) []map[string]any {
+func (j *logBuffer) lines(t testing.TB, msg string) []map[string]any {
 	t.Helper()
 	var found []map[string]any
 	for text := range strings.Lines(j.String()) {
@@ -156,7 +156,7 @@ func (j *journal) lines(t testing.TB, msg string) []map[string]any {
 
 // await returns the lines with a message and a value, once there is one: a line
 // is written after its answer has gone out.
-func (j *journal) await(t testing.TB, msg, name string, value any) []map[string]any {
+func (j *logBuffer) await(t testing.TB, msg, name string, value any) []map[string]any {
 	t.Helper()
 	var found []map[string]any
 	eventually(t, "a log line "+msg, func() bool {
@@ -176,21 +176,21 @@ func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	late := time.After(patience)
+	late := time.After(testTimeout)
 	for !ok() {
 		select {
 		case <-tick.C:
 		case <-late:
-			t.Fatalf("waited %v in vain for %s", patience, what)
+			t.Fatalf("waited %v without %s", testTimeout, what)
 		}
 	}
 }
 
-// A service is the whole handler stack on a memory store.
+// A service is the whole handler stack on a memoryStore.
 type service struct {
-	store   *memory
-	limiter *bouncer
-	log     *journal
+	store   *memoryStore
+	limiter *fakeLimiter
+	log     *logBuffer
 	logger  *slog.Logger
 	handler http.Handler
 
@@ -200,33 +200,35 @@ type service struct {
 
 // lines is the log as the package wants it.
 func (s *service) lines() web.Log {
-	return web.Log{Logger: s.logger, Sender: named, Suppress: s.suppress}
+	return web.Log{Logger: s.logger, Sender: senderOf, Suppress: s.suppress}
 }
 
 // logTo has a line for each request.
 func logTo(log *slog.Logger) web.Log {
-	return web.Log{Logger: log, Sender: named, Suppress: allLines}
+	return web.Log{Logger: log, Sender: senderOf, Suppress: allLines}
 }
 
 func allLines(netip.Addr, int, string) bool { return false }
 
-// roomy is a bound that these tests do not reach.
-func roomy() *web.InFlight { return web.NewInFlight(512, time.Second, limits.MaxBytes, oneClient) }
+// largeInFlight is a bound that these tests do not reach.
+func largeInFlight() *web.InFlight {
+	return web.NewInFlight(512, time.Second, limits.MaxBytes, oneClient)
+}
 
 func oneClient(netip.Addr) web.Client { return web.Client{} }
 
 // newService returns a service for these hosts, or any.
 func newService(limits web.Limits, hosts ...string) *service {
 	s := newStack(nil)
-	s.handler = web.Serve(s.lines(), unobserved{}, roomy(), web.Hosts(hosts, web.Origin("", web.Routes(message.NewBox(s.store), limits, s.limiter, testPage))))
+	s.handler = web.Serve(s.lines(), noObserver{}, largeInFlight(), web.Hosts(hosts, web.Origin("", web.Routes(message.NewBox(s.store), limits, s.limiter, testPage))))
 	return s
 }
 
 // newStack returns a service that answers with any handler.
 func newStack(handler web.Handler) *service {
-	s := &service{store: newMemory(), limiter: new(bouncer), log: new(journal), observer: unobserved{}, suppress: allLines}
+	s := &service{store: newMemoryStore(), limiter: new(fakeLimiter), log: new(logBuffer), observer: noObserver{}, suppress: allLines}
 	s.logger = slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	s.handler = web.Serve(s.lines(), unobserved{}, roomy(), handler)
+	s.handler = web.Serve(s.lines(), noObserver{}, largeInFlight(), handler)
 	return s
 }
 
@@ -276,8 +278,8 @@ func (s *service) post(t testing.TB, text string) string {
 	return link.Path
 }
 
-// A wire is a service on a loopback port, served as cmd does it.
-type wire struct {
+// A testServer is a service on a loopback port, served as cmd does it.
+type testServer struct {
 	*service
 	address string
 	tls     *tls.Config // for clients; nil: plain
@@ -299,7 +301,7 @@ func certificates(t testing.TB) (server, client *tls.Config) {
 
 // listen serves over TLS until the test ends. It is told how to change the
 // server, if at all.
-func (s *service) listen(t testing.TB, change ...func(*http.Server)) *wire {
+func (s *service) listen(t testing.TB, change ...func(*http.Server)) *testServer {
 	t.Helper()
 	server, client := certificates(t)
 	w := s.listenTLS(t, server, change...)
@@ -308,21 +310,21 @@ func (s *service) listen(t testing.TB, change ...func(*http.Server)) *wire {
 }
 
 // listenTLS serves with any TLS configuration, or none.
-func (s *service) listenTLS(t testing.TB, config *tls.Config, change ...func(*http.Server)) *wire {
+func (s *service) listenTLS(t testing.TB, config *tls.Config, change ...func(*http.Server)) *testServer {
 	t.Helper()
 	inner, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &wire{service: s, address: inner.Addr().String()}
-	listener := web.NewListener(inner, config, patience, s.lines(), s.observer)
+	w := &testServer{service: s, address: inner.Addr().String()}
+	listener := web.NewListener(inner, config, testTimeout, s.lines(), s.observer)
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	server := &http.Server{
 		Handler:                      s.handler,
 		DisableGeneralOptionsHandler: true,
-		ReadHeaderTimeout:            patience,
+		ReadHeaderTimeout:            testTimeout,
 		MaxHeaderBytes:               16 << 10,
 		Protocols:                    &protocols,
 		ConnContext:                  listener.ConnContext,
@@ -353,7 +355,7 @@ func (s *service) listenTLS(t testing.TB, config *tls.Config, change ...func(*ht
 var protocols = []string{"HTTP/1.1", "HTTP/2.0"}
 
 // client returns a client that speaks one protocol and follows nothing.
-func (w *wire) client(t testing.TB, protocol string) *http.Client {
+func (w *testServer) client(t testing.TB, protocol string) *http.Client {
 	t.Helper()
 	transport := &http.Transport{
 		TLSClientConfig:    w.tls.Clone(),
@@ -368,7 +370,7 @@ func (w *wire) client(t testing.TB, protocol string) *http.Client {
 	t.Cleanup(transport.CloseIdleConnections)
 	return &http.Client{
 		Transport:     transport,
-		Timeout:       patience,
+		Timeout:       testTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }
@@ -399,7 +401,7 @@ func send(t testing.TB, c *http.Client, method, target string, h http.Header, bo
 }
 
 // dial opens a connection for HTTP/1.
-func (w *wire) dial(t testing.TB) net.Conn {
+func (w *testServer) dial(t testing.TB) net.Conn {
 	t.Helper()
 	var c net.Conn
 	c, err := new(net.Dialer).DialContext(t.Context(), "tcp", w.address)
@@ -407,7 +409,7 @@ func (w *wire) dial(t testing.TB) net.Conn {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = c.Close() })
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(testTimeout)); err != nil {
 		t.Fatal(err)
 	}
 	if w.tls != nil {
@@ -418,7 +420,7 @@ func (w *wire) dial(t testing.TB) net.Conn {
 
 // raw sends bytes as they are and returns all answers until the server closes.
 // The methods are those of the requests, GET where none are given.
-func (w *wire) raw(t testing.TB, input string, methods ...string) []answer {
+func (w *testServer) raw(t testing.TB, input string, methods ...string) []answer {
 	t.Helper()
 	c := w.dial(t)
 	if _, err := io.WriteString(c, input); err != nil {
@@ -471,7 +473,7 @@ func readAnswer(r *bufio.Reader, request *http.Request) (answer, error) {
 var errBroken = errors.New("the store is broken")
 
 // bytes sends a request and returns all that comes back, as it is.
-func (w *wire) bytes(t testing.TB, input string) string {
+func (w *testServer) bytes(t testing.TB, input string) string {
 	t.Helper()
 	c := w.dial(t)
 	if _, err := io.WriteString(c, input); err != nil {

@@ -149,7 +149,9 @@ func (x *Exchange) send(r *http.Request, status int, contentType []string, body 
 	start := time.Now()
 	for size := len(body); x.bytes < size; {
 		if size > largeAnswer {
-			x.paceAnswer(start)
+			// At most the grace away: the kernel may have taken much that the client has not.
+			wait := min(time.Until(paced(start, answerGrace, x.bytes)), answerGrace)
+			_ = http.NewResponseController(x.w).SetWriteDeadline(time.Now().Add(wait))
 			if x.cut.Load() { // the new deadline has replaced that of the cut
 				return
 			}
@@ -160,16 +162,6 @@ func (x *Exchange) send(r *http.Request, status int, contentType []string, body 
 			return
 		}
 	}
-}
-
-// paceAnswer sets the deadline for the next piece of an answer. The kernel may have
-// taken much that the client has not, so the deadline is at most the grace away.
-func (x *Exchange) paceAnswer(start time.Time) {
-	until := paced(start, answerGrace, x.bytes)
-	if latest := time.Now().Add(answerGrace); latest.Before(until) {
-		until = latest
-	}
-	_ = http.NewResponseController(x.w).SetWriteDeadline(until)
 }
 
 // The media types that we send, as header values.

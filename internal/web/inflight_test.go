@@ -10,21 +10,21 @@ import (
 	"messaging_api/internal/message"
 )
 
-// A waiter is a request whose wait for its client can be cut.
-type waiter struct {
+// A deadlineWriter is a request whose wait for its client can be cut.
+type deadlineWriter struct {
 	http.ResponseWriter
 	cut bool
 }
 
-func (w *waiter) SetReadDeadline(time.Time) error  { w.cut = true; return nil }
-func (w *waiter) SetWriteDeadline(time.Time) error { w.cut = true; return nil }
+func (w *deadlineWriter) SetReadDeadline(time.Time) error  { w.cut = true; return nil }
+func (w *deadlineWriter) SetWriteDeadline(time.Time) error { w.cut = true; return nil }
 
-func request(client byte) (*Exchange, *waiter) {
-	w := new(waiter)
+func request(client byte) (*Exchange, *deadlineWriter) {
+	w := new(deadlineWriter)
 	return &Exchange{w: w, start: time.Now(), client: Client{client}}, w
 }
 
-// One client holds its part at most, and all clients the limit.
+// One client holds at most its part, and all clients at most the limit.
 func TestMemoryBoundsAllAndEachClient(t *testing.T) {
 	m := newMemory(256 << 10)
 	const size = 1 << 20
@@ -61,21 +61,21 @@ func TestMemoryBoundsAllAndEachClient(t *testing.T) {
 func TestMemoryMakesRoom(t *testing.T) {
 	m := newMemory(256 << 10)
 	const size = 1 << 20
-	fill := func(client byte, n int, w wait) (waiters []*waiter) {
+	fill := func(client byte, n int, w wait) (writers []*deadlineWriter) {
 		for range n {
 			x, one := request(client)
 			if !m.reserve(x, size) {
 				t.Fatalf("client %d: no room", client)
 			}
 			m.setWait(x, w)
-			waiters = append(waiters, one)
+			writers = append(writers, one)
 		}
-		return waiters
+		return writers
 	}
 	most := m.clientLimit / size
 	busy := fill(1, most-1, forNothing)
 	stalled := fill(2, most-1, forBody)
-	var fewer []*waiter
+	var fewer []*deadlineWriter
 	for client := byte(3); m.held+size <= m.limit; client++ {
 		fewer = append(fewer, fill(client, min(most-2, (m.limit-m.held)/size), forReader)...)
 	}
@@ -85,7 +85,7 @@ func TestMemoryMakesRoom(t *testing.T) {
 			t.Fatal("a client that holds less is refused")
 		}
 	}
-	cut := func(all []*waiter) (n int) {
+	cut := func(all []*deadlineWriter) (n int) {
 		for _, w := range all {
 			if w.cut {
 				n++
