@@ -17,9 +17,6 @@ import (
 	"time"
 )
 
-// pollInterval is how often Run looks at the files.
-const pollInterval = 30 * time.Second
-
 // ErrNotValidNow says that a certificate has expired or is not valid yet. A
 // renewal, or a clock that is set, ends that without the operator.
 var ErrNotValidNow = errors.New("not valid now")
@@ -48,12 +45,10 @@ func NewFiles(pairs []Pair, hosts []string, now time.Time, log *slog.Logger) (*F
 		if first[i] = p.refresh(served{}, now); first[i].err != nil {
 			return nil, fmt.Errorf("tlscert: %w", first[i].err)
 		}
+		f.warn(p, first[i])
 	}
 	if lost := f.uncovered(first); len(lost) > 0 {
 		return nil, fmt.Errorf("tlscert: no certificate covers the host %s", strings.Join(lost, ", "))
-	}
-	for i, p := range pairs {
-		f.warn(p, first[i])
 	}
 	f.current.Store(&first)
 	return f, nil
@@ -104,7 +99,7 @@ func (f *Files) Certificates() []Info {
 // compares contents: a watch on the files would see nothing after Kubernetes
 // replaces the symbolic link in front of them.
 func (f *Files) Run(ctx context.Context) {
-	ticker := time.NewTicker(pollInterval)
+	ticker := time.NewTicker(30 * time.Second)
 	defer ticker.Stop()
 	for {
 		select {

@@ -78,14 +78,13 @@ type transport struct {
 }
 
 const (
-	requestTimeout = 30 * time.Second
-	maxAnswer      = 1 << 20 // bytes: more than any answer of ACME, certificate chains included
-	maxPollWait    = 5       // seconds between two looks at an order
+	maxAnswer   = 1 << 20 // bytes: more than any answer of ACME, certificate chains included
+	maxPollWait = 5       // seconds between two looks at an order
 )
 
 // RoundTrip makes the request and reads the whole answer.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	ctx, cancel := context.WithTimeout(t.ctx, requestTimeout)
+	ctx, cancel := context.WithTimeout(t.ctx, 30*time.Second)
 	defer cancel()
 	resp, err := t.base.RoundTrip(req.WithContext(ctx))
 	if err != nil {
