@@ -72,7 +72,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 		}
 		if victim != nil {
 			l.turned(Displaced, victim.holder.client)
-			_ = victim.Close() // it is gone either way
+			_ = victim.Close() // it is closed either way
 		}
 		if refused == "" {
 			return c, nil
@@ -90,8 +90,8 @@ func (l *Listener) turned(admission string, client Client) {
 }
 
 // admit decides about c, a connection of this client or of a proxy. It returns the
-// limit that refused it, or lets it in and returns the connection that has to go for
-// it, if one has to.
+// limit that refused it, or lets it in and returns the connection that makes room
+// for it, if one has to.
 func (l *Listener) admit(c *conn, client Client, proxy bool, now time.Time) (refused string, victim *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -124,7 +124,7 @@ func refuse(raw net.Conn) {
 	if tcp, ok := raw.(*net.TCPConn); ok {
 		_ = tcp.SetLinger(0) // the worst is an orderly close
 	}
-	_ = raw.Close() // it is gone either way
+	_ = raw.Close() // it is closed either way
 }
 
 // ConnState is for http.Server.ConnState. It tells the listener what each of its

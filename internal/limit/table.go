@@ -78,7 +78,7 @@ func allowed(decisions []Decision) bool {
 // Charge takes n tokens in any case, for what has happened already. What is
 // missing becomes a debt: the client gets no token before it is paid off. So
 // when many requests pass a Take that peeks, each of them is paid in the end. A
-// shared bucket makes no debts, because strangers would have to pay them.
+// shared bucket makes no debts, because other clients would have to pay them.
 // Allowed is always true.
 func (t *Table) Charge(c Client, b Budget, n int64, now time.Time) Decision {
 	r := t.limits[b]

@@ -14,13 +14,10 @@ import (
 // lower case without a final dot, and an address as netip writes it. The port has
 // its colon, or is empty. An international name has to be in its xn-- form.
 func ParseHost(s string) (name, port string, ok bool) {
-	if len(s) > 260 { // 253 characters, a final dot and a port
-		return "", "", false
-	}
 	name = s
 	if i := strings.LastIndexByte(s, ':'); i >= 0 && !strings.HasSuffix(s, "]") {
 		name, port = s[:i], s[i:]
-		if n, err := strconv.ParseUint(port[1:], 10, 16); err != nil || n == 0 {
+		if n, err := strconv.ParseUint(port[1:], 10, 16); err != nil || n == 0 || len(port) > len(":65535") {
 			return "", "", false
 		}
 	}

@@ -58,11 +58,7 @@ func (f *InFlight) flush(x *Exchange) {
 	}
 	f.setWait(x, forReader)
 	control := http.NewResponseController(x.w)
-	grace := smallGrace
-	if x.bytes > largeAnswer {
-		grace = answerGrace
-	}
-	_ = control.SetWriteDeadline(time.Now().Add(grace))
+	_ = control.SetWriteDeadline(time.Now().Add(answerGrace))
 	if !x.cut.Load() {
 		_ = control.Flush() // an error means that the client has gone
 	}

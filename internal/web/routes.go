@@ -44,7 +44,7 @@ type routes struct {
 // route is the allow list of paths and methods. A plain message can only be read:
 // a POST to it is a 405 once that is known, and so is a DELETE without credentials.
 func (s *routes) route(x *Exchange, r *http.Request) error {
-	path := sentPath(r) // with a percent-encoded slash it is not the path of a link
+	path := r.URL.EscapedPath() // with a percent-encoded slash it is not the path of a link
 	id, ofMessage := strings.CutPrefix(path, messagePath)
 	id = withoutPunctuation(id)
 	switch {
@@ -73,16 +73,6 @@ func (s *routes) route(x *Exchange, r *http.Request) error {
 		return s.create(x, r)
 	}
 	return errRootMethod
-}
-
-// sentPath returns the path as it was sent. It cuts one that is longer than any
-// link's, before anything looks at it.
-func sentPath(r *http.Request) string {
-	const longest = 256
-	if len(r.URL.Path) > longest {
-		return r.URL.Path[:longest]
-	}
-	return r.URL.EscapedPath()
 }
 
 // withoutPunctuation returns the id without a trailing run of punctuation,

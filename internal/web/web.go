@@ -130,7 +130,6 @@ const (
 	paceRate    = 1 << 10 // bytes a second
 	bodyGrace   = 15 * time.Second
 	answerGrace = 30 * time.Second
-	smallGrace  = 10 * time.Second // for an HTTP/2 answer that is not large
 
 	smallAnswer = 4 << 10 // is counted with its request
 	largeAnswer = 16 << 10
@@ -150,15 +149,15 @@ func (x *Exchange) send(r *http.Request, status int, contentType []string, body 
 	for size := len(body); x.bytes < size; {
 		if size > largeAnswer {
 			// At most the grace away: the kernel may have taken much that the client has not.
-			wait := min(time.Until(paced(start, answerGrace, x.bytes)), answerGrace)
-			_ = http.NewResponseController(x.w).SetWriteDeadline(time.Now().Add(wait))
+			left := min(time.Until(paced(start, answerGrace, x.bytes)), answerGrace)
+			_ = http.NewResponseController(x.w).SetWriteDeadline(time.Now().Add(left))
 			if x.cut.Load() { // the new deadline has replaced that of the cut
 				return
 			}
 		}
 		n, err := x.w.Write(body[x.bytes:min(size, x.bytes+answerPiece)]) //nolint:gosec // never HTML
 		x.bytes += n
-		if err != nil { // the client has gone, or stands still
+		if err != nil { // the client has gone, or has stopped reading
 			return
 		}
 	}
