@@ -26,7 +26,7 @@ func SetHeaders(header http.Header, decisions ...Decision) {
 // (section 4.1) ends when there is one more token: until then the client can spend
 // what remains, and no more.
 func AddHeaders(header http.Header, decisions ...Decision) {
-	var room [2][256]byte
+	var room [2][192]byte
 	policies, limits := room[0][:0], room[1][:0]
 	if set := header[policyField]; len(set) > 0 {
 		policies, limits = append(policies, set[0]...), append(limits, header[limitField][0]...)
