@@ -53,7 +53,7 @@ func TestEachAlertIsExplained(t *testing.T) {
 func TestOperationsReadsLogs(t *testing.T) {
 	need(t, "jq")
 	dir := t.TempDir()
-	s := startLimited(t, "--log-dir="+dir, "--limit-create=1/h:1", "--handshakes-per-client=1/h:1")
+	s := startLimited(t, "--log-dir="+dir, "--limit-create=1/h:1", "--handshakes-per-client=1/h:4")
 	c := client(1)
 	if _, err := s.post(c, "x"); err != nil {
 		t.Fatal(err)
@@ -61,12 +61,12 @@ func TestOperationsReadsLogs(t *testing.T) {
 	if status := s.status(c, http.MethodPost, "/", strings.NewReader("x")); status != http.StatusTooManyRequests {
 		t.Fatalf("a creation too many: got %d", status)
 	}
-	_, _ = s.post(client(1), "a connection too many")
 	for _, event := range []string{"admission", "requests"} {
 		eventually(t, time.Minute, "the event "+event, func() bool {
 			for range floodLines {
 				s.status(c, http.MethodPut, "/", nil)
 			}
+			_, _ = s.post(client(1), "in the end a connection too many")
 			return strings.Contains(s.stdout.String(), `"`+event+`"`)
 		})
 	}
