@@ -13,6 +13,7 @@ export type Reason =
   | "busy" // 503
   | "full" // 507
   | "offline" // no answer
+  | "token" // 401, a creation needs an access token
   | "other";
 
 export class Failure extends Error {
@@ -32,6 +33,8 @@ export class Failure extends Error {
 export interface Limits {
   maxBytes: number;
   ttlMax: number;
+  /** Creating a message needs an access token. */
+  token: boolean;
 }
 
 export interface Created {
@@ -58,6 +61,7 @@ interface Answer {
   expires_at?: string;
   withdrawn_at?: string;
   taken_down_at?: string;
+  create_token?: boolean;
   limits?: { max_bytes: number; ttl_max: number };
 }
 
@@ -67,15 +71,15 @@ export class API {
   constructor(private readonly root: string) {}
 
   async limits(): Promise<Limits> {
-    const { limits } = await this.call("GET", "");
+    const { limits, create_token } = await this.call("GET", "");
     if (!limits) throw new Failure("other");
-    return { maxBytes: limits.max_bytes, ttlMax: limits.ttl_max };
+    return { maxBytes: limits.max_bytes, ttlMax: limits.ttl_max, token: create_token === true };
   }
 
-  /** create stores a sealed text. reads is null for any number. */
-  async create(message: string, ttl: number, reads: number | null, proofHash: string): Promise<Created> {
+  /** create stores a sealed text. reads is null for any number, token empty for none. */
+  async create(message: string, ttl: number, reads: number | null, proofHash: string, token: string): Promise<Created> {
     const limited = reads === null ? {} : { reads, proof_hash: proofHash };
-    const answer = await this.call("POST", "", { message, ttl, ...limited });
+    const answer = await this.call("POST", "", { message, ttl, ...limited }, token);
     return { id: answer.message_id ?? "", expires: answer.expires_at ?? "", ownerToken: answer.owner_token ?? "" };
   }
 
@@ -140,6 +144,8 @@ function toMessage(answer: Answer): Message {
 function failure(response: Response, answer: Answer): Failure {
   const retryAfter = Number(response.headers.get("Retry-After") ?? 0) || 0;
   switch (response.status) {
+    case 401:
+      return new Failure("token");
     case 403:
       return new Failure("proof");
     case 404:

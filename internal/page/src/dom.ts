@@ -41,6 +41,23 @@ export function phrase(name: Name, values: Values = {}): Phrase {
   return { node, set };
 }
 
+/** What happens now. A screen reader reads each set text once, and not the figures that tick in it meanwhile. */
+export interface Status {
+  node: HTMLElement;
+  set: Phrase["set"];
+  tick: Phrase["set"];
+}
+
+export function status(name: Name): Status {
+  const spoken = phrase(name);
+  const shown = phrase(name);
+  return {
+    node: h("span", {}, h("span", { class: "spoken" }, spoken.node), h("span", { "aria-hidden": "true" }, shown.node)),
+    set: (next, values) => { spoken.set(next, values); shown.set(next, values); },
+    tick: shown.set,
+  };
+}
+
 /** t is the text of a phrase that does not change. */
 export const t = (name: Name, values?: Values): Text => phrase(name, values).node;
 

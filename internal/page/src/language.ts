@@ -63,6 +63,12 @@ export const time = (moment: string) => (): string =>
 export const times = (moments: string[]) => (): string =>
   new Intl.ListFormat(current, { type: "conjunction" }).format(moments.map((moment) => time(moment)()));
 
+/** duration is a wait of so many seconds, in the largest unit that tells enough. */
+export const duration = (seconds: number) => (): string => {
+  const [size, unit] = seconds < 120 ? [1, "second"] : seconds < 7200 ? [60, "minute"] : [3600, "hour"];
+  return new Intl.NumberFormat(current, { style: "unit", unit, unitDisplay: "long" }).format(Math.ceil(seconds / size));
+};
+
 function stored(): string | null {
   try {
     return localStorage.getItem(storageKey);

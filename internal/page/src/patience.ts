@@ -1,8 +1,8 @@
 // Waiting: what the service refuses for now is asked again by itself.
 
 import { Failure } from "./api.ts";
-import type { Phrase } from "./dom.ts";
-import type { Name } from "./language.ts";
+import type { Status } from "./dom.ts";
+import { duration, type Name } from "./language.ts";
 
 const mostTries = 20;
 
@@ -14,25 +14,26 @@ export const failureName = (error: unknown): Name =>
 
 /**
  * patiently makes a call, and makes it again for as long as the service says that it is busy or that this client
- * asks too often. Meanwhile status counts the seconds down, and goes back to what it said.
+ * asks too often. Meanwhile the line counts the seconds down; then it says resting again.
  */
-export async function patiently<T>(status: Phrase, resting: Name, call: () => Promise<T>): Promise<T> {
+export async function patiently<T>(line: Status, resting: Name, call: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++) {
-    status.set(resting);
+    line.set(resting);
     try {
       return await call();
     } catch (error) {
       const wait = error instanceof Failure && (error.reason === "limited" || error.reason === "busy");
       if (!wait || tries === mostTries) throw error;
-      await countDown(status, error.reason === "limited" ? "limited" : "busy", error.retryAfter);
+      await countDown(line, error.reason === "limited" ? "limited" : "busy", error.retryAfter);
     }
   }
 }
 
-async function countDown(status: Phrase, name: Name, seconds: number): Promise<void> {
+async function countDown(line: Status, name: Name, seconds: number): Promise<void> {
   const end = performance.now() + seconds * 1000; // a page in the background is woken late
+  line.set(name, { wait: duration(seconds) });
   for (let left = seconds; left > 0; left = Math.ceil((end - performance.now()) / 1000)) {
-    status.set(name, { n: left });
+    line.tick(name, { wait: duration(left) });
     await new Promise((wake) => setTimeout(wake, 1000));
   }
 }

@@ -1,14 +1,14 @@
 // Reading a message: judge the link, ask for the passphrase, open, decrypt, show.
 
 import { type API, Failure, type Message } from "./api.ts";
-import { randomBytes, toBase64url } from "./bytes.ts";
-import { button, field, h, heading, note, phrase, type Phrase, show, t } from "./dom.ts";
+import { button, field, h, heading, note, show, status, type Status, t } from "./dom.ts";
 import { derive, type Keys } from "./keys.ts";
 import { type Name, time, times, type Values } from "./language.ts";
 import type { Key, Link } from "./link.ts";
 import { failureName, patiently } from "./patience.ts";
 import { isSealed, open } from "./seal.ts";
-import { copyText } from "./sent.ts";
+import { copyButton } from "./copy.ts";
+import { Claim } from "./session.ts";
 
 /** A Reader takes one link from the address bar to the text, or to the words for why not. */
 export class Reader {
@@ -36,14 +36,14 @@ export class Reader {
   /** askPassphrase comes first for a link that needs one. */
   private askPassphrase(wrong = false): void {
     const input = h("input", { type: "text", "data-focus": true, autocomplete: "off", autocapitalize: "off", spellcheck: "false", required: true });
-    const status = phrase(wrong ? "passphraseWrong" : "opening");
-    const state = h("p", { role: "alert", class: "problem" }, wrong ? status.node : null);
+    const line = status(wrong ? "passphraseWrong" : "opening");
+    const state = h("p", { role: "alert", class: "problem" }, wrong ? line.node : null);
     const submit = h("button", { class: "primary" }, t("continue"));
     const form = h("form", { onsubmit: (event) => {
       event.preventDefault();
       submit.disabled = true;
-      status.set("opening");
-      state.replaceChildren(status.node);
+      line.set("opening");
+      state.replaceChildren(line.node);
       void this.look(input.value);
     } }, field("passphrase", input), h("div", { class: "actions" }, submit), state);
     show(heading("readTitle"), h("p", {}, t("passphraseNeeded")), form);
@@ -51,41 +51,42 @@ export class Reader {
 
   /** look asks what there is at the link. A tab that has opened the message before goes on with its claim. */
   private async look(passphrase?: string): Promise<void> {
-    const status = phrase("looking");
-    if (passphrase === undefined) show(heading("readTitle"), note(status.node));
+    const line = status("looking");
+    if (passphrase === undefined) show(heading("readTitle"), note(line.node));
+    const again = (): void => void this.look(passphrase);
     try {
       if (this.key.kind === "secret") this.keys = await derive(this.key.secret, passphrase);
-      if (this.claim.held || this.asked) return await this.open(status);
-      const message = await patiently(status, "looking", () => this.api.look(this.id));
-      if (message.text === null) this.offer(message);
+      if (this.claim.held || this.asked) return await this.open(line);
+      const message = await patiently(line, "looking", () => this.api.look(this.id));
+      if (message.text === null) this.offer(message, again);
       else await this.decrypt(message, message.text);
     } catch (error) {
-      this.failed(error, () => void this.look(passphrase));
+      this.failed(error, again);
     }
   }
 
-  /** offer waits for the person: opening uses up a read. */
-  private offer(state: Message): void {
-    const status = phrase("opening");
-    const line = note();
+  /** offer waits for the person: opening uses up a read. again is what to do where no answer came. */
+  private offer(state: Message, again: () => void): void {
+    const line = status("opening");
+    const place = note();
     const press = h("button", { class: "primary", type: "button", onclick: () => {
       this.asked = true;
       press.disabled = true;
-      line.replaceChildren(status.node);
-      void this.open(status).catch((error: unknown) => this.failed(error, () => void this.look()));
+      place.replaceChildren(line.node);
+      void this.open(line).catch((error: unknown) => this.failed(error, again));
     } }, t("open"));
     show(
       heading("readTitle"),
       state.opened.length > 0 ? h("p", { class: "warning" }, t("openedBefore", { times: times(state.opened) })) : null,
       h("p", {}, state.readsLeft === 1 ? t("canOpenOnce") : t("canOpenMore", { n: state.readsLeft ?? 0 })),
       h("div", { class: "actions" }, press),
-      line);
+      place);
   }
 
   /** open uses up a read, under a claim that was stored before: after a lost answer it gets the same one again. */
-  private async open(status: Phrase): Promise<void> {
+  private async open(line: Status): Promise<void> {
     const claim = this.claim.take();
-    const message = await patiently(status, "opening", () => this.api.open(this.id, claim, this.keys?.proof));
+    const message = await patiently(line, "opening", () => this.api.open(this.id, claim, this.keys?.proof));
     await this.decrypt(message, message.text ?? "");
   }
 
@@ -95,6 +96,7 @@ export class Reader {
     try {
       plain = await open(text, this.keys.identity);
     } catch {
+      if (message.readsLeft !== null) return fail("damaged"); // the proof was right, so the key is
       if (this.key.kind === "secret" && this.key.passphrase) return this.askPassphrase(true);
       return fail("keyWrong");
     }
@@ -104,36 +106,34 @@ export class Reader {
   /** reveal shows the text, as text. The key leaves the address bar. */
   private reveal(message: Message, text: string, plain: boolean): void {
     history.replaceState(null, "", location.pathname);
-    const copied = phrase("copy");
-    const last = phrase("lastRead");
-    const status = note();
-    const remove = button("deleteNow", () => void this.remove(remove, status));
+    const place = note();
+    const remove = button("deleteNow", () => void this.remove(remove, place));
     remove.hidden = !this.claim.held || message.readsLeft !== 0; // for others it is not ours to delete
     show(
       heading("message"),
       message.opened.length > 0 ? h("p", { class: "warning" }, t("openedBefore", { times: times(message.opened) })) : null,
       h("pre", { tabindex: "0" }, text),
       h("div", { class: "actions" },
-        h("button", { type: "button", class: "primary", onclick: () => void copyText(text, copied) }, copied.node),
+        copyButton(text),
         button("save", () => save(text)),
         remove),
       plain ? h("p", { class: "hint" }, t("notEncrypted")) : null,
-      h("p", { class: "hint" }, message.readsLeft === 0 ? last.node : t("keptUntil", { time: time(message.expires) })),
-      status);
+      h("p", { class: "hint" }, message.readsLeft === 0 ? t("lastRead") : t("keptUntil", { time: time(message.expires) })),
+      place);
   }
 
   /** remove ends the claim: the text is deleted where no read is left. */
-  private async remove(press: HTMLButtonElement, line: HTMLElement): Promise<void> {
+  private async remove(press: HTMLButtonElement, place: HTMLElement): Promise<void> {
     press.disabled = true;
-    const status = phrase("deleteNow");
-    line.replaceChildren(status.node);
+    const line = status("deleting");
+    place.replaceChildren(line.node);
     try {
-      await patiently(status, "deleteNow", () => this.api.remove(this.id, this.claim.take()));
+      await patiently(line, "deleting", () => this.api.remove(this.id, this.claim.take()));
       this.claim.end();
       show(heading("message"), note(t("deleted")));
     } catch (error) {
       press.disabled = false;
-      status.set(failureName(error));
+      line.set(failureName(error));
     }
   }
 
@@ -152,8 +152,8 @@ export class Reader {
       case "removed":
         return fail("wasRemoved", { time: time(failure.since) });
       case "proof":
-        if (this.key.kind === "none") return fail("keyMissing"); // the claim may have been used with the key
-        this.claim.end();
+        // The claim stays: it may have been used with the right key, and its answer lost.
+        if (this.key.kind === "none") return fail("keyMissing");
         return this.key.kind === "secret" && this.key.passphrase ? this.askPassphrase(true) : fail("keyWrong");
       default:
         show(heading("failedTitle"), h("p", { role: "alert", class: "problem" }, t(failureName(failure))),
@@ -172,56 +172,4 @@ function save(text: string): void {
   const url = URL.createObjectURL(new Blob([text], { type: "text/plain;charset=utf-8" }));
   h("a", { href: url, download: "message.txt" }).click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
-}
-
-/** How long the service keeps a claim, in milliseconds. */
-const claimLife = 10 * 60_000;
-
-/**
- * A Claim is the name under which this tab opens a message. It is kept in the tab's session, so that a reload after
- * a lost answer asks for the same answer instead of using up another read.
- */
-class Claim {
-  private readonly key: string;
-  private value = "";
-
-  constructor(id: string) {
-    this.key = "claim " + id;
-    const [value, since] = stored(this.key).split(" ");
-    if (value && Date.now() - Number(since) < claimLife) this.value = value;
-  }
-
-  get held(): boolean {
-    return this.value !== "";
-  }
-
-  /** take returns the claim, a fresh random one at first. */
-  take(): string {
-    if (this.value === "") {
-      this.value = toBase64url(randomBytes(16));
-      store(this.key, `${this.value} ${Date.now()}`);
-    }
-    return this.value;
-  }
-
-  end(): void {
-    this.value = "";
-    store(this.key, "");
-  }
-}
-
-function stored(key: string): string {
-  try {
-    return sessionStorage.getItem(key) ?? "";
-  } catch {
-    return ""; // storage is off
-  }
-}
-
-function store(key: string, value: string): void {
-  try {
-    sessionStorage.setItem(key, value);
-  } catch {
-    // Storage is off: a reload cannot repeat the claim.
-  }
 }

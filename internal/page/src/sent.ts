@@ -2,7 +2,8 @@
 
 import { generate } from "lean-qr/nano";
 import { type API, Failure } from "./api.ts";
-import { button, field, h, heading, labelled, note, phrase, type Phrase, show, t } from "./dom.ts";
+import { copyButton } from "./copy.ts";
+import { button, field, h, heading, labelled, note, phrase, show, status, t } from "./dom.ts";
 import { time, times } from "./language.ts";
 import { format } from "./link.ts";
 import { failureName, patiently } from "./patience.ts";
@@ -16,43 +17,56 @@ export function sent(api: API, root: string, message: Sent, another: () => void)
   const link = format(location.origin, root, message.id, message.secret, message.passphrase);
   const output = h("textarea", { readonly: true, rows: "4", class: "link", autocomplete: "off", spellcheck: "false", onfocus: () => output.select() });
   output.value = link;
-  const copied = phrase("copy");
-  const copy = h("button", { type: "button", class: "primary", onclick: () => void copyText(link, copied) }, copied.node);
   const share = button("share", () => void navigator.share({ url: link }).catch(() => undefined)); // the person changed their mind
   share.hidden = !navigator.share;
 
   const opened = phrase(message.reads === null ? "notCounted" : "notOpened");
   const left = phrase("opensLeft", { n: message.reads ?? 0 });
   const leftLine = h("p", { hidden: true }, left.node);
-  const failed = phrase("other");
-  const failedLine = h("p", { role: "alert", class: "problem", hidden: true }, failed.node);
+  const line = status("takingBack");
+  const place = h("p", { role: "alert", class: "problem" });
   const takeBack = button("takeBack", () => void withdraw());
+  const next = button("another", () => { watch?.stop(); another(); });
 
-  const watch = message.reads === null ? null : new Watch(api, message.id, (state) => {
-    if (state === "gone") return end("gone");
-    if (state.opened.length > 0) opened.set("openedOn", { times: times(state.opened) });
-    if (state.opened.length > 0 && state.readsLeft > 0) {
-      left.set(state.readsLeft === 1 ? "opensLeftOne" : "opensLeft", { n: state.readsLeft });
-    }
-    leftLine.hidden = state.opened.length === 0 || state.readsLeft === 0;
-  });
-  const end = (name: "takenBack" | "tooLate" | "gone", openings: string[] = []): void => {
+  const tell = (readsLeft: number, openings: string[]): void => {
+    if (openings.length > 0) opened.set("openedOn", { times: times(openings) });
+    if (readsLeft > 0) left.set(readsLeft === 1 ? "opensLeftOne" : "opensLeft", { n: readsLeft });
+    leftLine.hidden = openings.length === 0 || readsLeft === 0;
+  };
+  const end = (why: Text, openings: string[] = []): void => {
     watch?.stop();
-    show(heading("message"), note(t(name)), openings.length > 0 ? h("p", {}, t("openedOn", { times: times(openings) })) : null,
+    show(heading("message"), note(why), openings.length > 0 ? h("p", {}, t("openedOn", { times: times(openings) })) : null,
       h("div", { class: "actions" }, button("another", another)));
   };
+  /** over tells that there is no message any more, if that is what the failure means. */
+  const over = ({ reason, opened, since }: Failure): boolean => {
+    if (reason === "gone") end(t("gone"));
+    else if (reason === "withdrawn") end(t("wasWithdrawn", { time: time(since) }), opened);
+    else if (reason === "removed") end(t("wasRemoved", { time: time(since) }), opened);
+    else return false;
+    return true;
+  };
+  const watch = message.reads === null ? null : new Watch(
+    async () => {
+      const { readsLeft, opened } = await api.look(message.id);
+      return () => tell(readsLeft ?? 0, opened);
+    },
+    (failure) => {
+      if (failure.reason !== "opened") return over(failure);
+      tell(0, failure.opened);
+      return true;
+    });
   const withdraw = async (): Promise<void> => {
-    takeBack.disabled = true;
-    failedLine.hidden = false;
+    takeBack.disabled = next.disabled = true; // or the answer would replace what is written next
+    place.replaceChildren(line.node);
     try {
-      await patiently(failed, "takeBack", () => api.remove(message.id, message.ownerToken));
-      end("takenBack", await openings(api, message.id));
+      await patiently(line, "takingBack", () => api.remove(message.id, message.ownerToken));
+      end(t("takenBack"), await openings(api, message.id));
     } catch (error) {
-      const reason = error instanceof Failure ? error.reason : "other";
-      if (reason === "opened") end("tooLate");
-      else if (reason === "gone") end("gone");
-      else failed.set(failureName(error));
-      takeBack.disabled = false;
+      const failure = error instanceof Failure ? error : new Failure("other");
+      if (failure.reason === "opened") end(t("tooLate"));
+      else if (!over(failure)) line.set(failureName(failure));
+      takeBack.disabled = next.disabled = false;
     }
   };
 
@@ -61,25 +75,14 @@ export function sent(api: API, root: string, message: Sent, another: () => void)
     h("p", {}, t("linkLead")),
     message.passphrase ? h("p", {}, t("linkPassphrase")) : null,
     field("link", output),
-    h("div", { class: "actions" }, copy, share),
+    h("div", { class: "actions" }, copyButton(link), share),
     code(link),
     h("section", {},
       note(opened.node),
       leftLine,
       h("p", { class: "hint" }, t("until", { time: time(message.expires) })),
-      failedLine),
-    h("div", { class: "actions" }, takeBack, button("another", () => { watch?.stop(); another(); })));
-}
-
-/** copyText copies, and says for a moment whether it worked. */
-export async function copyText(text: string, said: Phrase): Promise<void> {
-  try {
-    await navigator.clipboard.writeText(text);
-    said.set("copied");
-  } catch {
-    said.set("copyFailed");
-  }
-  setTimeout(() => said.set("copy"), 3000);
+      place),
+    h("div", { class: "actions" }, takeBack, next));
 }
 
 /** code draws the link as a QR code, dark on light in both color schemes, as readers expect. */
@@ -98,42 +101,31 @@ async function openings(api: API, id: string): Promise<string[]> {
   }
 }
 
-interface State {
-  readsLeft: number;
-  opened: string[];
-}
-
-/** A Watch asks for the state of a limited message while the page is visible, until there is nothing left to ask. */
+/** A Watch asks for the state of a message while the page is visible, until there is nothing left to ask. */
 class Watch {
   private readonly timer: number;
+  private stopped = false;
 
   constructor(
-    private readonly api: API,
-    private readonly id: string,
-    private readonly tell: (state: State | "gone") => void,
+    /** ask returns how to tell the answer. */
+    private readonly ask: () => Promise<() => void>,
+    /** ends tells whether a failure is the end. */
+    private readonly ends: (failure: Failure) => boolean,
   ) {
     this.timer = window.setInterval(this.look, pollInterval);
     document.addEventListener("visibilitychange", this.look); // a person who comes back wants to know now
   }
 
   stop(): void {
+    this.stopped = true;
     clearInterval(this.timer);
     document.removeEventListener("visibilitychange", this.look);
   }
 
   private readonly look = (): void => {
-    if (document.visibilityState === "visible") void this.ask();
+    if (document.visibilityState !== "visible") return;
+    void this.ask().then(
+      (tell) => { if (!this.stopped) tell(); },
+      (error: unknown) => { if (!this.stopped && error instanceof Failure && this.ends(error)) this.stop(); });
   };
-
-  private async ask(): Promise<void> {
-    try {
-      const { readsLeft, opened } = await this.api.look(this.id);
-      this.tell({ readsLeft: readsLeft ?? 0, opened });
-    } catch (error) {
-      const reason = error instanceof Failure ? error.reason : "other";
-      if (reason === "opened" && error instanceof Failure) this.tell({ readsLeft: 0, opened: error.opened });
-      if (reason === "gone") this.tell("gone");
-      if (reason === "opened" || reason === "withdrawn" || reason === "removed") this.stop();
-    }
-  }
 }

@@ -1,12 +1,13 @@
 // Writing a message: the form, its encryption, and what is sent.
 
-import { type API, type Created, type Limits } from "./api.ts";
+import { type API, type Created, Failure, type Limits } from "./api.ts";
 import { type Bytes, randomBytes, utf8 } from "./bytes.ts";
-import { button, field, h, heading, list, note, phrase, show, t } from "./dom.ts";
+import { button, field, h, heading, list, note, phrase, show, status, t } from "./dom.ts";
 import { derive, secretSize } from "./keys.ts";
 import type { Name } from "./language.ts";
 import { failureName, patiently } from "./patience.ts";
 import { seal, sealedSize } from "./seal.ts";
+import { forget, keep, recall } from "./session.ts";
 import { passphrase as suggestion } from "./words.ts";
 
 /** A message that was created, with what its sender needs. */
@@ -19,20 +20,27 @@ export interface Sent extends Created {
 /** What the members around the text take of a request's body, at most, in bytes. */
 const membersSize = 160;
 
+/** The name under which the tab keeps its access token. */
+const tokenKey = "access token";
+
 /** unsent asks before the page is left with a text that was not sent. */
 const unsent = (event: BeforeUnloadEvent): void => event.preventDefault();
 
 /** write shows the form. sent is called with what was created. */
 export function write(api: API, sent: (message: Sent) => void): void {
-  const text = h("textarea", { rows: "8", "data-focus": true, autocomplete: "off", spellcheck: "true", required: true });
+  const text = h("textarea", { rows: "8", "data-focus": true, dir: "auto", autocomplete: "off", spellcheck: "true", required: true });
   const ttl = list(lifetimes(Infinity), "86400");
   const reads = list([["1", "once"], ["5", "fiveTimes"], ["", "anyTimes"]], "1");
   const passphrase = h("input", { type: "text", autocomplete: "off", autocapitalize: "off", spellcheck: "false", "aria-describedby": "hint" });
+  const token = h("input", { type: "password", autocomplete: "off" });
+  token.value = recall(tokenKey);
+  const tokenField = field("accessToken", token);
+  tokenField.hidden = true;
   const submit = h("button", { class: "primary" }, t("create"));
   const counter = phrase("bytesLeft", { n: 0 });
   const count = h("p", { class: "count blank" }, counter.node);
-  const status = phrase("encrypting");
-  const state = note();
+  const line = status("encrypting");
+  const place = note();
   let limits: Limits | null = null;
 
   const measure = (): void => {
@@ -48,16 +56,27 @@ export function write(api: API, sent: (message: Sent) => void): void {
   const send = async (): Promise<void> => {
     if (text.value === "" || submit.disabled) return;
     submit.disabled = true;
-    state.replaceChildren(status.node);
+    text.readOnly = true; // what is written now would not be in the message
+    place.replaceChildren(line.node);
     try {
-      const message = await patiently(status, "encrypting", () =>
-        create(api, text.value, Number(ttl.value), reads.value === "" ? null : Number(reads.value), passphrase.value));
+      const message = await patiently(line, "encrypting", () =>
+        create(api, text.value, Number(ttl.value), reads.value === "" ? null : Number(reads.value), passphrase.value, token.value));
       removeEventListener("beforeunload", unsent);
+      if (token.value !== "") keep(tokenKey, token.value);
       sent(message);
     } catch (error) {
-      status.set(failureName(error));
-      submit.disabled = false;
+      submit.disabled = text.readOnly = false;
+      if (error instanceof Failure && error.reason === "token") refused();
+      else line.set(failureName(error));
     }
+  };
+  /** refused asks for an access token, or for another one. */
+  const refused = (): void => {
+    line.set(token.value === "" ? "tokenNeeded" : "tokenWrong");
+    forget(tokenKey);
+    token.value = "";
+    tokenField.hidden = false;
+    token.focus();
   };
 
   const form = h("form", { onsubmit: (event) => { event.preventDefault(); void send(); } },
@@ -67,8 +86,9 @@ export function write(api: API, sent: (message: Sent) => void): void {
     field("passphraseOptional", passphrase),
     h("p", { id: "hint", class: "hint" }, t("passphraseHint"), " ",
       button("suggest", () => { passphrase.value = suggestion(); passphrase.focus(); }, "plain")),
+    tokenField,
     h("div", { class: "actions" }, submit),
-    state);
+    place);
   form.addEventListener("input", measure);
   form.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
@@ -77,6 +97,7 @@ export function write(api: API, sent: (message: Sent) => void): void {
 
   void api.limits().then((answer) => {
     limits = answer;
+    if (limits.token && token.value === "") tokenField.hidden = false;
     const chosen = ttl.value;
     const options = lifetimes(limits.ttlMax);
     ttl.replaceChildren(...list(options, "").children);
@@ -106,9 +127,9 @@ function bytesLeft(size: number, limits: Limits): number {
 }
 
 /** create encrypts a text under a fresh secret and stores it. */
-async function create(api: API, text: string, ttl: number, reads: number | null, passphrase: string): Promise<Sent> {
+async function create(api: API, text: string, ttl: number, reads: number | null, passphrase: string, token: string): Promise<Sent> {
   const secret = randomBytes(secretSize);
   const keys = await derive(secret, passphrase === "" ? undefined : passphrase);
-  const created = await api.create(await seal(text, keys.identity), ttl, reads, keys.proofHash);
+  const created = await api.create(await seal(text, keys.identity), ttl, reads, keys.proofHash, token);
   return { ...created, secret, passphrase: passphrase !== "", reads };
 }
