@@ -14,6 +14,7 @@ const (
 	asNothing           // the client takes none of ours
 	asJSON
 	asText
+	asPage // of refusals: a person asked for the page
 )
 
 // A ranking is what a client's Accept fields say of each of our types.

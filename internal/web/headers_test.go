@@ -36,7 +36,7 @@ var security = map[string]string{
 // securityOf are the same for the answer that is given: the page has two policies
 // of its own.
 func securityOf(a answer) map[string]string {
-	if a.Header.Get("Content-Type") != typeHTML {
+	if !isPage(a) {
 		return security
 	}
 	own := maps.Clone(security)

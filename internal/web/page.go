@@ -62,6 +62,7 @@ func (s *routes) wantsPage(x *Exchange, r *http.Request) bool {
 // sendPage answers with the page, which costs a read and asks no store.
 func (s *routes) sendPage(x *Exchange, r *http.Request) error {
 	if err := s.charge(x); err != nil {
+		x.as = asPage
 		return err
 	}
 	page := choosePage(s.pages, r.Header["Accept-Encoding"])

@@ -67,7 +67,7 @@ func TestPage(t *testing.T) {
 	}
 }
 
-// The page costs a read, and no page is sent without one.
+// The page costs a read. Without one a person gets a refusal to read, not JSON.
 func TestPageCostsARead(t *testing.T) {
 	s := newService(limits)
 	for _, target := range []string{"/", "/msg/x"} {
@@ -76,9 +76,11 @@ func TestPageCostsARead(t *testing.T) {
 			t.Errorf("%s: got %d and charged %v, want the page for a read", target, a.StatusCode, s.limiter.asked())
 		}
 		s.limiter.set("read")
-		if a := s.ask("GET", target, fields("Accept", asBrowser), nil); a.StatusCode != http.StatusTooManyRequests || a.Header.Get("Vary") != "" {
-			t.Errorf("%s without a read: got %d with Vary %q, want 429 without", target, a.StatusCode, a.Header.Get("Vary"))
+		if a := s.ask("GET", target, fields("Accept", asBrowser), nil); a.StatusCode != http.StatusTooManyRequests ||
+			a.Header.Get("Content-Type") != typeHTML || !strings.Contains(a.body, "load this page again") || a.Header.Get("Retry-After") == "" || a.Header.Get("Vary") != "" {
+			t.Errorf("%s without a read: got %d %v %q, want a 429 for people with Retry-After and without Vary", target, a.StatusCode, a.Header, a.body)
 		}
+		expectProblem(t, s.ask("GET", "/msg/x", nil, nil), http.StatusTooManyRequests, "Retry-After") // programs
 	}
 }
 

@@ -17,6 +17,7 @@ type refusal struct {
 	header header // one more field, if it has a name
 	cause  error  // for the log: never shown to the client
 	json   []byte // the body; nil: made from status and detail
+	html   []byte // the body for a person who asked for the page, or nil
 }
 
 func (e refusal) Error() string { return e.detail }
@@ -24,6 +25,13 @@ func (e refusal) Error() string { return e.detail }
 // constant returns a refusal with its body made once.
 func constant(status int, detail string) refusal {
 	return refusal{status: status, detail: detail, json: problem(status, detail)}
+}
+
+// forPeople returns the refusal with what a person sees instead of the page.
+func (e refusal) forPeople(text string) refusal {
+	e.html = []byte("<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<meta name=\"viewport\" content=\"width=device-width\">\n" +
+		"<meta name=\"color-scheme\" content=\"light dark\">\n<title>" + http.StatusText(e.status) + "</title>\n<main>\n<h1>" + http.StatusText(e.status) + "</h1>\n<p>" + text + "</p>\n</main>\n")
+	return e
 }
 
 // with returns the refusal with one more field.
@@ -108,7 +116,8 @@ func (x *Exchange) withHint(r *http.Request, err error) refusal {
 	return e
 }
 
-// refuse answers with err, as problem+json or as text, as the client prefers.
+// refuse answers with err, as problem+json or as text, as the client prefers, and as
+// HTML where a person asked for the page.
 func (x *Exchange) refuse(r *http.Request, err error) {
 	e := refusalOf(err)
 	if r.Method == http.MethodPut && (e.status == http.StatusNotFound || e.status == http.StatusMethodNotAllowed) {
@@ -119,8 +128,12 @@ func (x *Exchange) refuse(r *http.Request, err error) {
 	if e.header.name != "" {
 		x.w.Header()[e.header.name] = e.header.value
 	}
-	if x.negotiated(r) == asText {
+	switch as := x.negotiated(r); {
+	case as == asText:
 		x.send(r, e.status, textType, []byte(e.detail+"\n"))
+		return
+	case as == asPage && e.html != nil:
+		x.send(r, e.status, htmlType, e.html)
 		return
 	}
 	if e.json == nil {
