@@ -142,6 +142,17 @@ func BenchmarkPageWholeProcess(b *testing.B) {
 	compare(b, page, bare(b, sameAnswer(b, page), http.StatusOK))
 }
 
+// BenchmarkReadNextToThePage measures what the page costs programs: reads that accept
+// anything, in turn from a service with the page and from one without.
+func BenchmarkReadNextToThePage(b *testing.B) {
+	var loads []*load
+	for _, page := range []string{"--page", "--page=false"} {
+		address, pid := ours(b, "--log-level=error", "--store=file:messages.db", page)
+		loads = append(loads, newLoad(b, pid, address, posted(b, address), http.StatusOK, "Accept: */*"))
+	}
+	compare(b, loads[0], loads[1])
+}
+
 // sameAnswer is what a bare server does to answer like a load's server.
 func sameAnswer(b *testing.B, l *load) string {
 	b.Helper()
@@ -186,12 +197,18 @@ func oursReads(b *testing.B, store string, args ...string) *load {
 // reads is a load of reads of one message.
 func reads(b *testing.B, address string, pid int) *load {
 	b.Helper()
+	return newLoad(b, pid, address, posted(b, address), http.StatusOK)
+}
+
+// posted posts a message and returns the path of its link.
+func posted(b *testing.B, address string) string {
+	b.Helper()
 	link, err := (&service{t: b, address: address}).post(client(1), benchText)
 	if err != nil {
 		b.Fatal(err)
 	}
 	_, path, _ := strings.Cut(link, address)
-	return newLoad(b, pid, address, path, http.StatusOK)
+	return path
 }
 
 // bare is a load on the bare server.
