@@ -1,13 +1,14 @@
 // The page's encryption next to Go's.
 
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFile, execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { readFileSync, writeFileSync } from "node:fs";
-import { test } from "node:test";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { connect } from "node:tls";
-import { launch, Person } from "./people.mjs";
-import { ask, post, start } from "./service.mjs";
+import { journey } from "./journey.mjs";
+import { ask, post } from "./service.mjs";
 
 const { AGEFILE, KEYS_BUNDLE, MSG, VECTORS } = process.env;
 
@@ -27,19 +28,20 @@ function pin({ origin }) {
   });
 }
 
-test("exchanges links with msg, with and without a passphrase", async (t) => {
-  const service = await start(t);
-  const person = await Person.meet(t, await launch(t), service);
-  const secret = service.home + "/passphrase";
+journey("exchanges links with msg, with and without a passphrase", {}, async ({ service, meet }) => {
+  const person = await meet();
+  const secret = join(mkdtempSync(join(tmpdir(), "secret-")), "passphrase");
   const env = { PATH: process.env.PATH, HOME: service.home, MSG_SERVER: service.origin, MSG_PIN: await pin(service) };
-  const msg = (args, input) => execFileSync(MSG, args, { input, env, stdio: ["pipe", "pipe", "ignore"] }).toString();
+  const msg = (args, input = "") => new Promise((resolve, reject) => { // without waiting for it: the recorder runs here
+    execFile(MSG, args, { env }, (error, stdout) => error ? reject(error) : resolve(stdout)).stdin.end(input);
+  });
   const text = "Grüße an 🌾,\r\nzwei Zeilen.";
-  for (const passphrase of ["", "Paßwort 日本"]) {
+  for (const passphrase of ["", "Paßwort in 日本"]) {
     writeFileSync(secret, passphrase);
     const flags = passphrase ? ["--passphrase-file", secret] : [];
     const ours = await person.send(text, { passphrase });
-    assert.equal(msg(["read", ...flags, ours]), text.replaceAll("\r\n", "\n"), "msg reads what the page sent");
-    const theirs = msg(["send", ...flags], text).trim();
+    assert.equal(await msg(["read", ...flags, ours]), text.replaceAll("\r\n", "\n"), "msg reads what the page sent");
+    const theirs = (await msg(["send", ...flags], text)).trim();
     await person.visit(theirs);
     if (passphrase) {
       await person.write("Passphrase", passphrase);
@@ -50,11 +52,11 @@ test("exchanges links with msg, with and without a passphrase", async (t) => {
   }
 });
 
-for (const name of ["Chromium", "Firefox"]) {
-  test(`${name}: derives what the vectors say`, async (t) => {
-    const service = await start(t);
-    const person = await Person.meet(t, await launch(t, name), service);
+for (const browser of ["Chromium", "Firefox"]) {
+  journey(`${browser}: derives what the vectors say`, { browser, direct: true }, async ({ service, meet }) => {
+    const person = await meet();
     await person.visit(service.origin + "/");
+    assert.equal(await person.page.evaluate(() => performance.getEntriesByType("navigation")[0].nextHopProtocol), "h2");
     await person.page.evaluate(readFileSync(KEYS_BUNDLE, "utf8"));
     for (const vector of JSON.parse(readFileSync(VECTORS, "utf8"))) {
       const got = await person.page.evaluate(async (fragment, passphrase) => {
@@ -67,11 +69,10 @@ for (const name of ["Chromium", "Firefox"]) {
     }
   });
 
-  test(`${name}: exchanges age files with Go, of every size`, async (t) => {
-    const service = await start(t);
-    const person = await Person.meet(t, await launch(t, name), service);
+  journey(`${browser}: exchanges age files with Go, of every size`, { browser }, async ({ service, meet }) => {
+    const person = await meet();
     for (const size of [1, 65_535, 65_536, 65_537, 190_000]) {
-      const text = "0123456789".repeat(19_000).slice(0, size);
+      const text = "mulberries".repeat(19_000).slice(0, size);
       const link = await person.send(text, { reads: "" });
       const { message } = JSON.parse((await ask(link.split("#")[0])).body);
       assert.equal(age("open", link, message), text, `Go opens ${size} bytes of the page`);

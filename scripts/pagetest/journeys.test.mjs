@@ -1,53 +1,40 @@
 // What people do with the page, in a real browser, on the real service.
 
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { test } from "node:test";
-import { launch, Person } from "./people.mjs";
-import { ask, post, start, stores, until } from "./service.mjs";
+import { journey } from "./journey.mjs";
+import { ask, post, until } from "./service.mjs";
 
 const text = "Meet me at the old mill, at seven. 🌾";
 
-/** opensOnce is the main journey: write, copy, open once and only once. */
-async function opensOnce(t, name, store) {
-  const service = await start(t, store);
-  const browser = await launch(t, name);
-  const sender = await Person.meet(t, browser, service);
+/** opensOnce is the main journey: write, open in another browser once and only once. */
+async function opensOnce({ service, meet, meetElsewhere }) {
+  const sender = await meet();
   const link = await sender.send(text);
   assert.match(link, new RegExp(`^${service.origin}/msg/[0-9a-f-]{36}#1[A-Za-z0-9_-]{22}$`));
   await sender.reads("Not opened yet.");
-  await sender.check();
 
-  const reader = await Person.meet(t, browser, service);
+  const reader = await meetElsewhere();
   await reader.visit(link);
   await reader.reads("It can be opened once, and is then deleted.");
-  await reader.check();
   assert.ok(!reader.requests.some(({ method }) => method === "POST"), "opened before anybody asked for it");
   await reader.press("Open message");
   assert.equal(await reader.message(), text);
-  await reader.check();
   assert.equal(await reader.page.evaluate(() => location.hash), "", "the key stays in the address bar");
 
-  const second = await Person.meet(t, browser, service);
+  const second = await meet();
   await second.visit(link);
   await second.reads("The message was opened on");
-  await second.check();
-  await sender.page.bringToFront();
   await sender.reads("Opened on");
-
-  await reader.page.bringToFront();
   await reader.press("Delete now");
   await reader.reads("Deleted.");
-  await reader.check();
-  for (const person of [sender, reader, second]) person.kept(text, link.split("#1")[1]);
 }
 
 /** takesPassphrase: a wrong passphrase uses nothing up, the right one opens. */
-async function takesPassphrase(t, name, store) {
-  const service = await start(t, store);
-  const browser = await launch(t, name);
-  const sender = await Person.meet(t, browser, service);
+async function takesPassphrase({ service, meet }) {
+  const sender = await meet();
   await sender.visit(service.origin + "/");
   await sender.press("Suggest one");
   const passphrase = await (await sender.find("input", "Passphrase (optional)")).evaluate((element) => element.value);
@@ -55,80 +42,66 @@ async function takesPassphrase(t, name, store) {
   await sender.write("Message", text);
   await sender.press("Create link");
   await sender.reads("The passphrase is not in the link.");
-  await sender.check();
   const link = await sender.link();
   assert.match(link, /#2[A-Za-z0-9_-]{22}$/);
 
-  const reader = await Person.meet(t, browser, service);
+  const reader = await meet();
   await reader.visit(link);
   await reader.reads("protected it with a passphrase");
-  await reader.check();
   assert.equal(reader.requests.filter(({ url }) => url.includes("/msg/")).length, 1, "something was asked of the service before the passphrase");
-  await reader.write("Passphrase", "wrong");
+  await reader.write("Passphrase", "another passphrase");
   await reader.press("Continue");
   await reader.press("Open message");
   await reader.reads("The passphrase is wrong. Nothing was used up");
-  await reader.check();
   await reader.write("Passphrase", passphrase);
   await reader.press("Continue");
   assert.equal(await reader.message(), text);
-  await reader.check();
-  for (const person of [sender, reader]) person.kept(text, passphrase, link.split("#2")[1]);
 }
 
-async function takesBack(t, name, store) {
-  const service = await start(t, store);
-  const browser = await launch(t, name);
-  const sender = await Person.meet(t, browser, service);
+async function takesBack({ meet }) {
+  const sender = await meet();
   const link = await sender.send(text);
   await sender.press("Take back");
   await sender.reads("Taken back. The link no longer works.");
-  await sender.check();
-  const reader = await Person.meet(t, browser, service);
+  const reader = await meet();
   await reader.visit(link);
   await reader.reads("The sender took the message back on");
-  await reader.check();
 
   // While the reader could ask again there is a text to take back; the sender learns that it was read.
   const read = async () => {
     const late = await sender.send(text);
-    await reader.page.bringToFront();
     await reader.visit(late);
     await reader.press("Open message");
     await reader.message();
   };
   await read();
-  await sender.page.bringToFront();
   await sender.press("Take back");
   await sender.reads("Taken back. The link no longer works.");
   await sender.reads("Opened on");
-  await sender.check();
 
   await read();
   await reader.press("Delete now");
   await reader.reads("Deleted.");
-  await sender.page.bringToFront();
   await sender.press("Take back");
   await sender.reads("There is nothing left to take back.");
-  await sender.check();
 }
 
-for (const [name, store] of [["Chromium", "file"], ["Chromium", "Redis"], ["Firefox", "file"]]) {
-  test(`${name}, ${store}: opens once and only once`, (t) => opensOnce(t, name, store));
-  test(`${name}, ${store}: takes a passphrase`, (t) => takesPassphrase(t, name, store));
-  test(`${name}, ${store}: takes a message back`, (t) => takesBack(t, name, store));
+// With Redis there is no recorder between browser and service: they speak HTTP/2, and Chromium's own protocol tells what it sends.
+for (const options of [{ browser: "Chromium" }, { browser: "Chromium", store: "Redis", direct: true }, { browser: "Firefox" }]) {
+  const name = [options.browser, options.store ?? "file"].join(", ");
+  journey(`${name}: opens once and only once`, options, opensOnce);
+  journey(`${name}: takes a passphrase`, options, takesPassphrase);
+  journey(`${name}: takes a message back`, options, takesBack);
 }
+
+journey("WebKit, file: opens once and only once", { browser: "WebKit" }, opensOnce);
 
 /** each is a journey in Chromium on the embedded store. */
-const each = (what, journey, flags) => test(what, async (t) => {
-  const service = await start(t, "file", flags);
-  const browser = await launch(t);
-  await journey(t, service, (profile) => Person.meet(t, browser, service, profile));
-});
+const each = (what, run, flags) => journey(what, { flags }, run);
 
-each("copies the link and the text", async (_, service, meet) => {
+each("copies the link and the text", async ({ service, meet, browser }) => {
   const sender = await meet();
-  await sender.context.overridePermissions(service.origin, ["clipboard-read", "clipboard-write", "clipboard-sanitized-write"]);
+  await browser.defaultBrowserContext().overridePermissions(service.origin, ["clipboard-read", "clipboard-write", "clipboard-sanitized-write"]);
   const link = await sender.send(text);
   await sender.press("Copy");
   await sender.reads("Copied");
@@ -139,22 +112,23 @@ each("copies the link and the text", async (_, service, meet) => {
   await sender.page.keyboard.press("KeyV");
   await sender.page.keyboard.up("Control");
   assert.equal(await field.evaluate((element) => element.value), link, "what was copied");
+  await sender.write("Message", "");
   await sender.visit(link);
   await sender.press("Open message");
   await sender.press("Copy");
   await sender.reads("Copied");
-  await sender.check();
 });
 
-each("saves the text as a file", async (t, service, meet) => {
+each("saves the text as a file", async ({ service, meet }) => {
   const reader = await meet();
+  const downloads = mkdtempSync(join(tmpdir(), "downloads-"));
   const client = await reader.page.createCDPSession();
-  await client.send("Browser.setDownloadBehavior", { behavior: "allow", downloadPath: service.home, browserContextId: reader.context.id });
+  await client.send("Browser.setDownloadBehavior", { behavior: "allow", downloadPath: downloads });
   await reader.visit(await post(service, { message: "a\r\nb" }));
   await reader.press("Save");
   const saved = await until("the file", () => {
     try {
-      return readFileSync(join(service.home, "message.txt"), "utf8");
+      return readFileSync(join(downloads, "message.txt"), "utf8");
     } catch {
       return "";
     }
@@ -162,45 +136,74 @@ each("saves the text as a file", async (t, service, meet) => {
   assert.equal(saved, "a\r\nb");
 });
 
-each("goes on after a dropped answer and a reload", async (_, service, meet) => {
-  const link = await (await meet()).send(text);
-  const reader = await meet();
-  await reader.visit(link);
-  await reader.page.setRequestInterception(true);
+/** dropAnswers lets the requests of openings through, and their answers not, for the time of a visit. */
+async function dropAnswers({ page }, visit) {
   const drop = async (request) => {
     if (request.method() !== "POST") return request.continue();
     const answer = await ask(request.url(), { method: "POST", headers: { "Content-Type": "application/json" }, body: request.postData() });
     assert.equal(answer.status, 200);
     return request.abort("connectionreset");
   };
-  reader.page.on("request", drop);
-  await reader.press("Open message");
-  await reader.reads("The service cannot be reached. Nothing was lost.");
-  await reader.check();
-  reader.page.off("request", drop);
-  await reader.page.setRequestInterception(false);
-  await reader.page.reload();
+  await page.setRequestInterception(true);
+  page.on("request", drop);
+  await visit();
+  page.off("request", drop);
+  await page.setRequestInterception(false);
+}
+
+each("goes on after a dropped answer and a reload", async ({ meet }) => {
+  const link = await (await meet()).send(text);
+  const reader = await meet();
+  await reader.visit(link);
+  await dropAnswers(reader, async () => {
+    await reader.press("Open message");
+    await reader.reads("The service cannot be reached. Nothing was lost.");
+  });
+  await reader.reload();
   assert.equal(await reader.message(), text);
-  await reader.check();
 });
 
-each("tells a damaged link before it asks for the message", async (_, service, meet) => {
+each("goes on after a dropped answer to a message with a passphrase", async ({ meet }) => {
+  const passphrase = "seven red balloons";
+  const link = await (await meet()).send(text, { passphrase });
+  const reader = await meet();
+  const enter = async (passphrase) => {
+    await reader.write("Passphrase", passphrase);
+    await reader.press("Continue");
+  };
+  await reader.visit(link);
+  await enter(passphrase);
+  await reader.find("button", "Open message");
+  await dropAnswers(reader, async () => {
+    await reader.press("Open message");
+    await reader.reads("The service cannot be reached. Nothing was lost.");
+    await reader.press("Try again");
+    await reader.reads("The service cannot be reached. Nothing was lost.");
+  });
+  // A wrong passphrase does not lose the claim to the answer.
+  await reader.reload();
+  await enter("six red balloons");
+  await reader.reads("The passphrase is wrong.");
+  await enter(passphrase);
+  assert.equal(await reader.message(), text);
+});
+
+each("tells a damaged link before it asks for the message", async ({ service, meet }) => {
   const link = await (await meet()).send(text);
   for (const damaged of [link.slice(0, -1), link.replace("#1", "#3"), link + "A", link.replace(/.$/, (c) => c === "B" ? "C" : "B"), link.replace("#1", "#")]) {
     const reader = await meet();
     await reader.visit(damaged);
     await reader.reads("The link is incomplete or was altered");
-    await reader.check();
     assert.equal(reader.requests.filter(({ url }) => url.includes("/msg/")).length, 1, `something was asked of the service for ${damaged}`);
   }
   const reader = await meet();
   await reader.visit(link.replace(/#(.)./, (_, digit) => `#${digit}${link.split("#1")[1][0] === "A" ? "B" : "A"}`));
   await reader.press("Open message");
   await reader.reads("The key in this link does not fit the message.");
-  await reader.check();
-  await reader.visit(link.split("#")[0]);
-  await reader.press("Open message");
-  await reader.reads("this link lacks its key");
+  const keyless = await meet();
+  await keyless.visit(link.split("#")[0]);
+  await keyless.press("Open message");
+  await keyless.reads("this link lacks its key");
   await reader.visit(link.replace("/msg/", "/msg/x"));
   await reader.reads("There is no message at this link.");
   const late = await meet();
@@ -209,7 +212,7 @@ each("tells a damaged link before it asks for the message", async (_, service, m
   assert.equal(await late.message(), text);
 });
 
-each("waits where it asked too often, and goes on by itself", async (_, service, meet) => {
+each("waits where it asked too often, and goes on by itself", async ({ service, meet }) => {
   const sender = await meet();
   await sender.send(text);
   await sender.press("Write another");
@@ -220,20 +223,117 @@ each("waits where it asked too often, and goes on by itself", async (_, service,
   await sender.reads("Your link is ready");
 }, ["--limit-create=20/m:1"]);
 
-each("keeps the text where the service cannot be reached", async (_, service, meet) => {
+each("tells a person who asks too often for the page", async ({ service, meet }) => {
+  const reader = await meet();
+  await reader.visit(service.origin + "/");
+  await reader.visit(service.origin + "/");
+  await reader.reads("Wait a minute, then load this page again.");
+}, ["--limit-read=1/h:1"]);
+
+each("keeps the text where the service cannot be reached", async ({ service, meet }) => {
   const sender = await meet();
   await sender.visit(service.origin + "/");
   await sender.write("Message", text);
   await sender.page.setOfflineMode(true);
   await sender.press("Create link");
   await sender.reads("The service cannot be reached. Nothing was lost.");
-  await sender.check();
   await sender.page.setOfflineMode(false);
   await sender.press("Create link");
   await sender.reads("Your link is ready");
 });
 
-each("shows a message from a program as it is", async (_, service, meet) => {
+journey("waits while the store is down, and goes on by itself", { store: "own Redis" }, async ({ service, meet }) => {
+  const sender = await meet();
+  await sender.visit(service.origin + "/");
+  await sender.write("Message", text);
+  await service.redis.kill();
+  await sender.press("Create link");
+  await sender.reads("The service is busy. The page tries again in");
+  await sender.check();
+  await service.redis.launch();
+  await sender.reads("Your link is ready");
+  const link = await sender.link();
+
+  const reader = await meet();
+  await service.redis.kill();
+  await reader.visit(link);
+  await reader.reads("The service is busy. The page tries again in");
+  await reader.check();
+  await service.redis.launch();
+  await reader.press("Open message");
+  assert.equal(await reader.message(), text);
+});
+
+journey("keeps the text where the store is full", { store: "own Redis" }, async ({ service, meet }) => {
+  await service.redis.fill();
+  const sender = await meet();
+  await sender.visit(service.origin + "/");
+  await sender.write("Message", text);
+  await sender.press("Create link");
+  await sender.reads("The service has no room for new messages. Try again later.");
+  assert.equal(await (await sender.find("textarea", "Message")).evaluate((element) => element.value), text);
+  await sender.find("button", "Create link");
+});
+
+each("tells the sender what became of the message", async ({ service, meet }) => {
+  const sender = await meet();
+  const link = await sender.send(text);
+  assert.equal((await ask(link.split("#")[0].replace(service.origin, service.operations), { method: "DELETE" })).status, 204);
+  await meet(); // another tab: the sender comes back to this one
+  await sender.reads("The operator of this service removed the message on");
+  await sender.press("Write another");
+  await sender.find("textarea", "Message");
+});
+
+each("asks for an access token where the service wants one", async ({ meet, service }) => {
+  // What a service that wants a token answers; each other request goes through to the real one.
+  const token = "an access token";
+  const sender = await meet();
+  const sent = [];
+  await sender.page.setRequestInterception(true);
+  sender.page.on("request", async (request) => {
+    const { authorization, accept } = request.headers();
+    if (request.method() === "GET" && accept === "application/json") {
+      const answer = JSON.parse((await ask(request.url())).body);
+      return request.respond({ status: 200, contentType: "application/json", body: JSON.stringify({ ...answer, create_token: announced }) });
+    }
+    if (request.method() !== "POST") return request.continue();
+    sent.push(authorization);
+    if (authorization === `Bearer ${token}`) return request.continue();
+    return request.respond({ status: 401, headers: { "WWW-Authenticate": "Bearer" }, contentType: "application/problem+json", body: "{}" });
+  });
+  const typed = async () => (await sender.find("textarea", "Message")).evaluate((element) => element.value);
+
+  // A service that does not say so before.
+  let announced;
+  await sender.visit(service.origin + "/");
+  await sender.write("Message", text);
+  await sender.press("Create link");
+  await sender.reads("This service asks for an access token");
+  await sender.write("Access token", "another one");
+  await sender.press("Create link");
+  await sender.reads("The access token was not accepted.");
+  assert.equal(await typed(), text);
+  await sender.write("Access token", token);
+  await sender.press("Create link");
+  await sender.reads("Your link is ready");
+  assert.deepEqual(sent, [undefined, "Bearer another one", `Bearer ${token}`]);
+
+  // The tab keeps it, another tab does not.
+  announced = true;
+  await sender.visit(service.origin + "/");
+  await sender.write("Message", text);
+  assert.equal(await (await sender.find("button", "Create link")).evaluate(() => document.querySelector("[type=password]").checkVisibility()), false);
+  await sender.press("Create link");
+  await sender.reads("Your link is ready");
+  assert.equal(sent.at(-1), `Bearer ${token}`);
+  await sender.page.evaluate(() => sessionStorage.clear());
+  await sender.visit(service.origin + "/");
+  await sender.find("input", "Access token");
+  assert.equal(await sender.page.evaluate(() => JSON.stringify({ ...localStorage })), "{}");
+});
+
+each("shows a message from a program as it is", async ({ service, meet }) => {
   const reader = await meet();
   const hostile = [
     "<script>document.title = 'hacked'</script>", "<img src=x onerror=\"document.title='hacked'\">", "javascript:document.title='hacked'", "</pre><h1>x</h1>",
@@ -248,27 +348,26 @@ each("shows a message from a program as it is", async (_, service, meet) => {
     assert.equal(await reader.message(), message);
     await reader.reads("This message was not encrypted by its sender.");
     assert.equal(await reader.page.title(), "Private message");
-    await reader.check();
   }
   await reader.visit(await post(service, { message: "once", reads: 1 }));
   await reader.press("Open message");
   assert.equal(await reader.message(), "once");
-  await reader.page.reload();
+  await reader.reload();
   assert.equal(await reader.message(), "once", "after a reload");
 });
 
-each("keeps each byte of what it encrypts", async (_, service, meet) => {
+each("keeps each byte of what it encrypts", async ({ service, meet }) => {
   const sender = await meet();
-  for (const message of ["<script>alert(1)</script>", "a\u0000b", "tab\tline\n\nend\n", "שלום, עולם", "👩‍👩‍👧‍👦 e\u0301", "\ufeffx"]) {
+  for (const strange of ["<script>alert(1)</script>", "a\u0000b", "tab\tline\n\nend\n", "שלום, עולם", "👩‍👩‍👧‍👦 e\u0301", "\ufeffx"]) {
+    const message = `${strange} at the beginning and at the end ${strange}`;
     const link = await sender.send(message);
     await sender.visit(link);
     await sender.press("Open message");
     assert.equal(await sender.message(), message);
   }
-  await sender.check();
 });
 
-each("opens five times", async (_, service, meet) => {
+each("opens five times", async ({ service, meet }) => {
   const sender = await meet();
   const link = await sender.send(text, { reads: "5" });
   for (let left = 5; left > 0; left--) {
@@ -278,19 +377,17 @@ each("opens five times", async (_, service, meet) => {
     if (left < 5) await reader.reads("It was opened before");
     await reader.press("Open message");
     assert.equal(await reader.message(), text);
-    await reader.check();
   }
   const late = await meet();
   await late.visit(link);
   await late.reads("and was then deleted. If that was not you");
-  await late.check();
 });
 
-each("opens any number of times", async (_, service, meet) => {
+each("opens any number of times", async ({ service, meet }) => {
   const sender = await meet();
-  const link = await sender.send(text, { reads: "", passphrase: "ｐａｓｓ" });
+  const link = await sender.send(text, { reads: "", passphrase: "ｐａｓｓ ｐｈｒａｓｅ" });
   await sender.reads("It can be opened any number of times.");
-  for (const passphrase of ["pass", "ｐａｓｓ"]) { // the same in NFKC
+  for (const passphrase of ["pass phrase", "ｐａｓｓ ｐｈｒａｓｅ"]) { // the same in NFKC
     const reader = await meet();
     await reader.visit(link);
     await reader.write("Passphrase", passphrase + "x");
@@ -299,11 +396,10 @@ each("opens any number of times", async (_, service, meet) => {
     await reader.write("Passphrase", passphrase);
     await reader.press("Continue");
     assert.equal(await reader.message(), text);
-    await reader.check();
   }
 });
 
-each("tells what has expired, and what the operator removed", async (_, service, meet) => {
+each("tells what has expired, and what the operator removed", async ({ service, meet }) => {
   const sender = await meet();
   await sender.visit(service.origin + "/");
   await sender.find("select", "Delete after");
@@ -315,21 +411,18 @@ each("tells what has expired, and what the operator removed", async (_, service,
   const reader = await meet();
   await reader.visit(removed);
   await reader.reads("The operator of this service removed the message on");
-  await reader.check();
   await until("the expiry", async () => (await ask(short.split("#")[0])).status === 404);
   await reader.visit(short);
   await reader.reads("There is no message at this link.");
-  await reader.check();
 }, ["--ttl-max=10s"]);
 
-each("takes 190,000 bytes and refuses 200,000 before sending", async (_, service, meet) => {
+each("takes 190,000 bytes and refuses 200,000 before sending", async ({ service, meet }) => {
   const sender = await meet();
   await sender.visit(service.origin + "/");
-  await sender.write("Message", "é".repeat(100_000));
+  await sender.write("Message", "Pfützenüberquerung ".repeat(10_000));
   await sender.reads("bytes too long");
   assert.ok(await sender.page.evaluate(() => document.querySelector("button.primary").disabled));
-  await sender.check();
-  const long = "é".repeat(95_000);
+  const long = "Pfützenüberquerung".repeat(9_500); // 20 bytes each
   await sender.write("Message", long);
   await sender.reads("bytes left");
   const most = await sender.page.evaluate(() => Number(document.querySelector(".count").innerText.replace(/\D/g, "")));
@@ -341,14 +434,14 @@ each("takes 190,000 bytes and refuses 200,000 before sending", async (_, service
   assert.equal(await sender.message(), long);
 
   // The counter is right to the byte: the longest text that it allows is not refused.
-  const longest = "x".repeat(190_000 + most);
+  const longest = "blackberry".repeat(20_000).slice(0, 190_000 + most);
   const last = await sender.send(longest);
   await sender.visit(last);
   await sender.press("Open message");
   assert.equal((await sender.message()).length, longest.length);
 });
 
-each("works with the keyboard alone", async (_, service, meet) => {
+each("works with the keyboard alone", async ({ service, meet }) => {
   const sender = await meet();
   await sender.visit(service.origin + "/");
   await sender.find("textarea", "Message");
@@ -377,23 +470,23 @@ each("works with the keyboard alone", async (_, service, meet) => {
   }
 });
 
-each("asks before an unsent text is lost", async (_, service, meet) => {
+each("asks before an unsent text is lost", async ({ service, meet }) => {
   const sender = await meet();
   const asked = [];
   sender.page.on("dialog", (dialog) => asked.push(dialog.type()));
   await sender.visit(service.origin + "/");
-  await (await sender.find("textarea", "Message")).type("unsent");
-  await sender.page.reload();
+  await (await sender.find("textarea", "Message")).type("an unsent text");
+  await sender.reload();
   await until("the question", () => asked.includes("beforeunload"));
 });
 
-each("works behind a prefix", async (_, service, meet) => {
+each("works behind a prefix", async ({ service, meet }) => {
   // A proxy in front would strip the prefix; here the requests are rewritten on their way.
   const reader = await meet();
   await reader.page.setRequestInterception(true);
   reader.page.on("request", async (request) => {
     const answer = await ask(request.url().replace("/notes/", "/").split("#")[0], { method: request.method(), headers: request.headers(), body: request.postData() });
-        assert.ok(request.url().startsWith(service.origin + "/notes/"), request.url());
+    assert.ok(request.url().startsWith(service.origin + "/notes/"), request.url());
     await request.respond({ status: answer.status, headers: { "Content-Type": answer.headers["content-type"], "Content-Security-Policy": answer.headers["content-security-policy"] }, body: answer.body });
   });
   await reader.visit(service.origin + "/notes/");

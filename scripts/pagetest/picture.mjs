@@ -6,7 +6,7 @@ const file = process.argv[2];
 const ends = [];
 const t = { after: (end) => ends.push(end) };
 const text = "The keys are under the third flowerpot from the left.\n\nCome in by the back door, please: the front one creaks.";
-const size = { width: 420, height: 890, deviceScaleFactor: 1 };
+const size = { width: 420, height: 910, deviceScaleFactor: 1 };
 
 try {
   const service = await start(t);
@@ -15,7 +15,7 @@ try {
   const browser = await launch(t, "Chromium", undefined, [`--host-resolver-rules=MAP msg.example.org ${address}`]);
   const pictures = [];
   for (const scheme of ["light", "dark"]) {
-    const person = await Person.meet(t, browser, service);
+    const person = await Person.meet(browser, service);
     await person.page.setViewport(size);
     await person.page.emulateMediaFeatures([{ name: "prefers-color-scheme", value: scheme }]);
     const take = async () => {
@@ -35,7 +35,7 @@ try {
     await take();
   }
   // One picture of all six, put together by the browser.
-  const { page } = await Person.meet(t, browser, service);
+  const { page } = await Person.meet(browser, service);
   await page.setViewport({ width: 3 * size.width, height: 2 * size.height });
   await page.setContent(`<body style="margin:0;display:grid;grid-template-columns:repeat(3,1fr)">${pictures.map((picture) => `<img style="display:block" src="data:image/png;base64,${picture}">`).join("")}`);
   await page.screenshot({ path: file });
