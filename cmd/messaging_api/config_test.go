@@ -46,7 +46,7 @@ func TestBadConfiguration(t *testing.T) {
 	damaged := filepath.Join(dir, "damaged.pem")
 	whole := bytes.ReplaceAll(bytes.TrimSpace(c.blocks[0]), []byte("\n"), []byte("\r")) // one line
 	writeFile(t, damaged, slices.Concat(whole, []byte("\n-----BEGIN PRIVATE KEY-----\n-----BEGIN CERTIFICATE-----\nMIIB")))
-	// An address that is taken: whoever listens first fails in another way.
+	// An address that is taken: a program that listens before it checks fails in another way.
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -40,7 +40,7 @@ func records(t *testing.T, out string) []map[string]any {
 	return all
 }
 
-// However many connections are closed, there is a line a second for each limit,
+// For any number of closed connections there is a line a second for each limit,
 // with their number; and a stop loses none of them.
 func TestFloodLogTellsOnceASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -96,7 +96,7 @@ func TestFloodLogTellsOnceASecond(t *testing.T) {
 }
 
 // Of the requests without a budget, some have a line of their own, and the rest is
-// counted by status and limit: none is lost, however many clients there are.
+// counted by status and limit: none is lost, with any number of clients.
 func TestFloodLogCountsWhatHasNoLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		out := new(lines)
@@ -117,8 +117,8 @@ func TestFloodLogCountsWhatHasNoLine(t *testing.T) {
 		}
 		time.Sleep(time.Hour) //nolint:forbidigo // in a bubble
 		counted := make(map[string]int)
-		told := records(t, out.String())
-		for _, line := range told {
+		written := records(t, out.String())
+		for _, line := range written {
 			status, _ := line["status"].(float64)
 			limit, _ := line["limit"].(string)
 			n, _ := line["count"].(float64)
@@ -134,8 +134,8 @@ func TestFloodLogCountsWhatHasNoLine(t *testing.T) {
 			}
 			sum += own[what]
 		}
-		if sum < 2*floodLines || sum > 3*floodLines || len(told) > 9 {
-			t.Errorf("%d requests have lines and %d lines tell of the others, want a burst of %d, as many a second, and 9", sum, len(told), floodLines)
+		if sum < 2*floodLines || sum > 3*floodLines || len(written) > 9 {
+			t.Errorf("%d requests have lines and %d lines tell of the others, want a burst of %d, as many a second, and 9", sum, len(written), floodLines)
 		}
 	})
 }

@@ -64,7 +64,7 @@ func TestRefusalsNameWhatWorks(t *testing.T) {
 	}
 }
 
-// Node's fetch of a JSON string without a type is told what is missing, and works
+// Node's fetch of a JSON string without a type gets an answer that names what is missing, and works
 // with it.
 func TestFetchedJSON(t *testing.T) {
 	need(t, "node")

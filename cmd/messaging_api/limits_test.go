@@ -191,7 +191,7 @@ func TestBytesAreJudgedBeforeTheBody(t *testing.T) {
 }
 
 // A client that does not say how long its body is, is refused after the body was read.
-// What it is told to wait is enough.
+// The wait in the answer is long enough.
 func TestRetryAfterIsEnoughForABody(t *testing.T) {
 	s := startLimited(t, "--limit-bytes=50kB/s:263kB")
 	c := from("127.0.4.9", 1)
@@ -265,7 +265,7 @@ func TestReadsArePaidByTheByte(t *testing.T) {
 	s.stop()
 }
 
-// A client that lacks two budgets is told the longer wait: obeying the shorter one
+// A client that lacks two budgets gets the longer wait: obeying the shorter one
 // would lead to the next refusal.
 func TestRetryAfterIsTheLongestWait(t *testing.T) {
 	for name, test := range map[string]struct {

@@ -97,7 +97,7 @@ func TestStalledBodies(t *testing.T) {
 	}
 }
 
-// refusesBody sends a body of a size and reports whether it was told that the
+// refusesBody sends a body of a size and reports whether the answer says that the
 // service is too busy.
 func (s *service) refusesBody(c *http.Client, body io.Reader, size int64) bool {
 	r, err := http.NewRequest(http.MethodPost, "https://"+s.address+"/", body)
@@ -114,7 +114,7 @@ func (s *service) refusesBody(c *http.Client, body io.Reader, size int64) bool {
 	return answer.StatusCode == http.StatusServiceUnavailable
 }
 
-// Answers that nobody takes are bounded too, however small they are: per client
+// Answers that nobody takes are bounded too, also small ones: per client
 // and in all. The streams of a client over its bound are refused, and connections
 // of clients that hold most are closed for an honest one.
 func TestParkedAnswers(t *testing.T) {

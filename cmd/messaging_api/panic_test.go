@@ -21,7 +21,7 @@ import (
 	"messaging_api/internal/web"
 )
 
-// A panicking store does what it is told to before it answers.
+// A panicking store runs a fault before it answers.
 type panicking struct {
 	messageStore
 	faults chan func()
@@ -47,9 +47,8 @@ func (p panicking) Get(ctx context.Context, key message.Key) ([]byte, error) {
 	return p.messageStore.Get(ctx, key)
 }
 
-// A panic tells where it came from and nothing of what it came with, whatever
-// that is. No request makes the program panic, so what serve puts together
-// stands here on a store that does, and on certificates that do.
+// The log of a panic says where it came from, and has no value that it came with. No
+// request makes the program panic, so this service has a store and certificates that do.
 func TestPanicsHoldNoSecrets(t *testing.T) {
 	logs, stdout := t.TempDir(), new(lines)
 	o, _, err := parse(append(noLimits(), "--log-level=debug", "--log-dir="+logs, "--host=msg.example"), nil, nil)

@@ -333,7 +333,7 @@ func killUnderLoad(t *testing.T, args []string, killStore func()) {
 	s.stop()
 }
 
-// A stop under load drops no request: whoever gets a connection gets an answer.
+// A stop under load drops no request: each client with a connection gets an answer.
 func TestStopDropsNothing(t *testing.T) {
 	for _, protocol := range []int{1, 2} {
 		t.Run(fmt.Sprint("HTTP/", protocol), func(t *testing.T) {

@@ -429,8 +429,8 @@ func keepsSecrets(t *testing.T, store trial) {
 	v.knock()
 	v.exceed()
 	v.crowd()
-	for _, trouble := range store.troubles(&v.secrets) {
-		v.suffer(trouble)
+	for _, storeFault := range store.storeFaults(&v.secrets) {
+		v.askDuring(storeFault)
 	}
 	slow.Wait()
 	for _, status := range documented(t) {
@@ -498,8 +498,8 @@ func (v *visitor) overcrowd() {
 	v.expectEvent("admission", 1)
 }
 
-// suffer asks while the store is in trouble, and until it is out of it.
-func (v *visitor) suffer(what trouble) {
+// askDuring asks while the store has a fault, and until the fault is over.
+func (v *visitor) askDuring(what storeFault) {
 	v.t.Helper()
 	c := from("127.0.6.1", 1)
 	path := v.create(c)

@@ -266,7 +266,7 @@ func (b trickle) send(s *service, protocol int) (int, error) {
 	return got.StatusCode, err
 }
 
-// sendsTooLittle is told so, if it listens before the connection ends.
+// sendsTooLittle gets that answer, if it listens before the connection ends.
 func sendsTooLittle(t *testing.T, s *service, protocol int) {
 	start := time.Now()
 	status, err := trickle{left: slowSize, perBit: 100, pace: pace{between: time.Second}}.send(s, protocol)

@@ -43,7 +43,7 @@ func (s *service) stoppedIn() (took time.Duration, requests, connections int) {
 }
 
 // A stop takes no longer than --drain and a second, exits 0, and says what it cut
-// off, be that a request or a connection that never finished its handshake.
+// off: requests, and connections that never finished their handshake.
 func TestDrainIsABound(t *testing.T) {
 	for name, test := range map[string]struct {
 		open                  func(t *testing.T, s *service)
@@ -108,7 +108,7 @@ func TestStopWithAHungStore(t *testing.T) {
 	}
 }
 
-// A SIGHUP does not end the process, however early it comes: here while the
+// A SIGHUP does not end the process, also not very early: here while the
 // service still reads its files. What it asks for is done once the service runs.
 func TestEarlyHangup(t *testing.T) {
 	redis := startRedis(t)

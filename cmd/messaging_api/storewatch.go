@@ -119,7 +119,7 @@ func storeOutcomes() []string {
 const outageEnd = time.Second
 
 // An outageLog logs once that the store stopped answering, and once that it answers again.
-// Requests and readiness checks tell it.
+// Requests and readiness checks report to it.
 type outageLog struct {
 	log     *slog.Logger
 	explain func(error) error // adds the flag to check

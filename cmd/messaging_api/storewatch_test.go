@@ -31,7 +31,7 @@ func TestMetricsOfRedisSpace(t *testing.T) {
 		}
 		return got["store_used_bytes"] / room
 	}
-	eventually(t, time.Minute, "an empty Redis tells", func() bool { s := share(); return s > 0 && s < .5 })
+	eventually(t, time.Minute, "an empty Redis reports", func() bool { s := share(); return s > 0 && s < .5 })
 	c := client(1)
 	text := strings.Repeat("x", 200_000)
 	for n, status := 0, 0; status != http.StatusInsufficientStorage; n++ {
@@ -40,7 +40,7 @@ func TestMetricsOfRedisSpace(t *testing.T) {
 		}
 		status = s.must(c, http.MethodPost, "/", text).status
 	}
-	eventually(t, time.Minute, "a full Redis tells", func() bool { return share() > .85 })
+	eventually(t, time.Minute, "a full Redis reports", func() bool { return share() > .85 })
 	s.stop()
 }
 
@@ -94,7 +94,7 @@ func TestStoreMonitor(t *testing.T) {
 		{grant("+info"), "", true, false, ""},
 		{policy("allkeys-lru"), "store_unsafe", true, false, "allkeys-lru"},
 		{policy("allkeys-lru"), "", true, false, "allkeys-lru"},
-		{grant("-ping"), "", true, true, ""}, // as good as lost
+		{grant("-ping"), "", true, true, ""}, // counts as lost
 		{grant("+ping"), "store_unsafe", true, false, "allkeys-lru"},
 		{policy("volatile-ttl"), "store_unsafe", true, false, "volatile-ttl"},
 		{policy("noeviction"), "", true, false, ""},
@@ -124,7 +124,7 @@ func TestStoreMonitor(t *testing.T) {
 
 // A Redis that may lose messages, and one that refuses the service, cannot be
 // missed: the log, readiness and the command check say so, without a request.
-func TestRedisTroubleShowsAtTheStart(t *testing.T) {
+func TestRedisFaultsShowAtTheStart(t *testing.T) {
 	t.Parallel()
 	unsafe := startRedis(t, "--appendonly", "no", "--maxmemory-policy", "allkeys-lfu")
 	password := filepath.Join(t.TempDir(), "password")
@@ -174,13 +174,13 @@ func TestRedisTroubleShowsAtTheStart(t *testing.T) {
 				}
 				return false
 			})
-			eventually(t, time.Minute, "readiness tells", func() bool {
+			eventually(t, time.Minute, "readiness says it", func() bool {
 				status, report := s.ready()
 				return status == test.status && all(report)
 			})
 			s.stop()
 			check := program(t, nil, append([]string{"check"}, test.args...)...)
-			out, _ := check.CombinedOutput() // the exit code tells
+			out, _ := check.CombinedOutput() // the exit code says it
 			if code := check.ProcessState.ExitCode(); code != test.exit || !all(string(out)) {
 				t.Errorf("check: exit %d, want %d, and the words %q: %s", code, test.exit, test.words, out)
 			}

@@ -165,7 +165,7 @@ func TestTour(t *testing.T) {
 	}
 }
 
-// A trusting service is one whose certificate programs trust that run is told to run.
+// The programs that run starts trust the certificate of a trusting service.
 type trusting struct {
 	*service
 	cert string

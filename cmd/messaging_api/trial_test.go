@@ -15,15 +15,15 @@ import (
 
 // A trial is a store under a service, with what can befall it.
 type trial struct {
-	args     []string // the service's
-	roomy    bool     // it cannot be filled
-	troubles func(*secrets) []trouble
-	// rewrite changes the envelopes in the store, whose service does not run.
+	args        []string // the service's
+	roomy       bool     // it cannot be filled
+	storeFaults func(*secrets) []storeFault
+	// rewrite changes the envelopes in the store while the service does not run.
 	rewrite func(change func(envelopes [][]byte))
 }
 
-// A trouble is one that a store gets into and out of while the service runs.
-type trouble struct {
+// A storeFault begins and ends while the service runs.
+type storeFault struct {
 	name         string // follows "while"
 	read, create int    // the statuses meanwhile; 0: not asked
 	begin, end   func()
@@ -45,7 +45,7 @@ func fileTrial(t *testing.T) trial {
 	dir, small := ownDisk(t, "64m")
 	path, ballast := filepath.Join(dir, "messages.db"), filepath.Join(dir, "ballast")
 	var good []byte
-	damaged := trouble{
+	damaged := storeFault{
 		name: "the file is damaged", read: http.StatusServiceUnavailable,
 		begin: func() {
 			good = readFile(t, path)
@@ -57,7 +57,7 @@ func fileTrial(t *testing.T) trial {
 		},
 		end: func() { overwrite(t, path, good) },
 	}
-	full := trouble{
+	full := storeFault{
 		name: "the disk is full", read: http.StatusOK, create: http.StatusInsufficientStorage,
 		begin: func() {
 			if err := os.WriteFile(ballast, make([]byte, 64<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
@@ -70,15 +70,15 @@ func fileTrial(t *testing.T) trial {
 			}
 		},
 	}
-	troubles := []trouble{damaged}
+	storeFaults := []storeFault{damaged}
 	if small {
-		troubles = []trouble{full, damaged}
+		storeFaults = []storeFault{full, damaged}
 	}
 	return trial{
-		args:     []string{"--store=file:" + path},
-		roomy:    !small,
-		troubles: func(*secrets) []trouble { return troubles },
-		rewrite:  func(change func([][]byte)) { rewriteFile(t, path, change) },
+		args:        []string{"--store=file:" + path},
+		roomy:       !small,
+		storeFaults: func(*secrets) []storeFault { return storeFaults },
+		rewrite:     func(change func([][]byte)) { rewriteFile(t, path, change) },
 	}
 }
 
@@ -91,7 +91,7 @@ func readFile(t *testing.T, path string) []byte {
 	return content
 }
 
-// overwrite changes a file in place: whoever has it open or mapped sees it.
+// overwrite changes a file in place: programs that have it open or mapped see it.
 func overwrite(t *testing.T, path string, content []byte) {
 	t.Helper()
 	file, err := os.OpenFile(path, os.O_WRONLY, 0)
@@ -147,8 +147,8 @@ func redisTrial(t *testing.T) trial {
 	rules := do("ACL", "LOAD") // the shipped ones
 	return trial{
 		args: []string{"--store=" + server.URL(true), "--limit-scope=shared"},
-		troubles: func(s *secrets) []trouble {
-			return []trouble{
+		storeFaults: func(s *secrets) []storeFault {
+			return []storeFault{
 				{"Redis is gone", gone, gone, server.Kill, server.Start},
 				{"Redis hangs", gone, gone, server.Freeze, server.Thaw},
 				{"Redis is full", http.StatusOK, http.StatusInsufficientStorage, do("CONFIG", "SET", "maxmemory", "1"), do("CONFIG", "SET", "maxmemory", "0")},
