@@ -121,10 +121,17 @@ func check(ctx context.Context, o *options, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
+	tokens, err := o.openTokens(log)
+	if err != nil {
+		return err
+	}
 	if err := o.checkStore(ctx, stdout); err != nil {
 		return err
 	}
 	var lines []string
+	if tokens != nil {
+		lines = append(lines, fmt.Sprintf("tokens %s: %d, that may create messages", tokens.path, len(tokens.current.Load().names)))
+	}
 	if source != nil {
 		for _, c := range source.Certificates() {
 			lines = append(lines, "certificate "+describeCertificate(c, now))

@@ -124,6 +124,8 @@ func (o *options) validateLimits() error {
 	}
 	_, isFile := o.filePath()
 	switch {
+	case o.CreateTokenFile == "" && !o.Rates[limit.TokenCreate].Off():
+		return errors.New("--limit-token-create: needs --create-token-file")
 	case isFile && o.LimitScope == "shared":
 		return errors.New("--limit-scope shared: needs a Redis store, where replicas meet")
 	case !o.Rates[limit.Bytes].Off() && o.Rates[limit.Bytes].Burst() < int64(o.MaxBytes)+web.MessageOverhead:

@@ -39,6 +39,9 @@ type options struct {
 	TLSMin  string
 	ACME    tlscert.ACMEConfig
 
+	CreateTokenFile string
+	CreateFrom      prefixes
+
 	MaxBytes        limit.Size
 	TTL             time.Duration
 	TTLMax          time.Duration
@@ -82,6 +85,8 @@ func (o *options) addressFlags(f *pflag.FlagSet) {
 	f.StringSliceVar(&o.Host, "host", nil, "Name that the service answers to; repeatable. Other names get a 421. Without it, every name is served.")
 	f.StringVar(&o.PublicURL, "public-url", "", "Start of every link, https://HOST[:PORT][/PREFIX], if a proxy changes it; implies --host HOST.")
 	f.BoolVar(&o.Page, "page", true, "Answer browsers with a page to write and read messages. If false, there is only the API.")
+	f.StringVar(&o.CreateTokenFile, "create-token-file", "", "File with a line NAME:TOKEN for each client that may create messages; without it and --create-from, everybody may. SIGHUP reads it again.")
+	f.Var(&o.CreateFrom, "create-from", "Address or range (10.0.0.0/8) of clients that may create messages without a token; repeatable.")
 	f.Var(&o.TrustedProxy, "trusted-proxy", "Address or range (10.0.0.0/8) of proxies whose X-Forwarded-For is used; repeatable. Required with --tls off, unless --listen is loopback.")
 }
 
@@ -115,6 +120,7 @@ func (o *options) limitFlags(f *pflag.FlagSet) {
 	f.Var(flags.Duration(&o.TTL), "ttl", "Lifetime of a message without a ttl, such as 90s, 12h or 7d; at most --ttl-max.")
 	f.Var(flags.Duration(&o.TTLMax), "ttl-max", "Longest lifetime of a message.")
 	f.TextVar(&o.Rates[limit.Create], "limit-create", rate("1/s:30"), "Limit of the messages that one client creates: RATE/UNIT:BURST with the unit s, m, h or d, or off.")
+	f.TextVar(&o.Rates[limit.TokenCreate], "limit-token-create", rate("off"), "Limit of the messages created with one token of --create-token-file, which then do not count for --limit-create.")
 	f.TextVar(&o.Rates[limit.Read], "limit-read", rate("50/s:100"), "Limit of the reads of one client.")
 	f.TextVar(&o.Rates[limit.Miss], "limit-miss", rate("12/m:30"), "Limit of the reads of one client that find no message. Over it, all its reads are refused.")
 	f.TextVar(&o.Rates[limit.Bytes], "limit-bytes", rate("256KiB/h:8MiB"), "Limit of the bytes that one client stores. A message counts as its text and 512 bytes.")

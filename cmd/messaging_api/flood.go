@@ -45,7 +45,7 @@ type flood struct {
 // A floodCount is what has come of a flood since it was last logged.
 type floodCount struct {
 	n     uint64
-	first any // the first client's address, nil if it is not known
+	first netip.Addr // of the first client; the zero Addr: not known
 }
 
 func newFloodLog(log *slog.Logger, metrics *ops.Metrics) *floodLog {
@@ -69,7 +69,7 @@ func (f *floodLog) suppress(sender netip.Addr, status int, by string) bool {
 	return true
 }
 
-func (f *floodLog) count(what flood, client any) {
+func (f *floodLog) count(what flood, client netip.Addr) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	count, ok := f.counts[what]
@@ -106,7 +106,7 @@ func (f *floodLog) flush() {
 			attrs = append(attrs, "status", what.status)
 		}
 		attrs = append(attrs, "count", count.n)
-		if count.first != nil {
+		if count.first.IsValid() {
 			attrs = append(attrs, "client", count.first)
 		}
 		f.log.Warn(what.text, attrs...)
@@ -118,7 +118,8 @@ func (f *floodLog) countUnknownNames(get func(*tls.ClientHelloInfo) (*tls.Certif
 	return func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 		certificate, err := get(hello)
 		if certificate == nil && err == nil {
-			f.count(flood{event: "name", text: "TLS handshakes for a name that is not served"}, hello.Conn.RemoteAddr())
+			peer, _ := netip.ParseAddrPort(hello.Conn.RemoteAddr().String()) // the zero AddrPort if it has no address
+			f.count(flood{event: "name", text: "TLS handshakes for a name that is not served"}, peer.Addr())
 		}
 		return certificate, err
 	}
@@ -143,7 +144,7 @@ func (f *floodLog) Write(text []byte) (int, error) {
 			break
 		}
 	}
-	f.count(what, nil)
+	f.count(what, netip.Addr{})
 	return len(text), nil
 }
 

@@ -40,6 +40,14 @@ func records(t *testing.T, out string) []map[string]any {
 	return all
 }
 
+// A connFrom is a connection from an address.
+type connFrom struct {
+	net.Conn
+	addr net.Addr
+}
+
+func (c connFrom) RemoteAddr() net.Addr { return c.addr }
+
 // For any number of closed connections there is a line a second for each limit,
 // with their number; and a stop loses none of them.
 func TestFloodLogTellsOnceASecond(t *testing.T) {
@@ -52,7 +60,7 @@ func TestFloodLogTellsOnceASecond(t *testing.T) {
 			defer close(done)
 			f.run(ctx)
 		}()
-		conn, _ := net.Pipe()
+		conn := connFrom{addr: &net.TCPAddr{IP: net.ParseIP("2001:db8::7"), Port: 4711}}
 		unknown := f.countUnknownNames(func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, nil })
 		one := newResolver(t).Of(netip.MustParseAddr("192.0.2.1"))
 		other := newResolver(t).Of(netip.MustParseAddr("2001:db8::7"))

@@ -21,6 +21,7 @@ type budgets interface {
 type limiter struct {
 	budgets budgets
 	missed  func() // counts a read that found nothing
+	tokens  bool   // each token has a budget of creations
 }
 
 // Read implements [web.Limiter].
@@ -43,23 +44,38 @@ func (l limiter) Sent(c web.Client, n int, answer http.Header) {
 	limit.AddHeaders(answer, l.budgets.Charge(limit.Client(c), limit.ReadBytes, int64(n), time.Now()))
 }
 
+// Guess implements [web.Limiter].
+func (l limiter) Guess(c web.Client, answer http.Header) *web.Denial {
+	decisions := l.budgets.Take(limit.Client(c), time.Now(), limit.Cost{Budget: limit.Miss, N: 1, Peek: true})
+	return judge(answer, decisions, 0)
+}
+
 // Create implements [web.Limiter].
-func (l limiter) Create(c web.Client, n int, answer http.Header) *web.Denial {
-	decisions := l.budgets.Take(limit.Client(c), time.Now(),
-		limit.Cost{Budget: limit.Create, N: 1},
-		limit.Cost{Budget: limit.Bytes, N: int64(n), Peek: true})
-	return judge(answer, decisions, 1)
+func (l limiter) Create(c web.Client, token string, n int, answer http.Header) *web.Denial {
+	return judge(answer, l.creation(c, token, n, false), 1)
 }
 
 // Fits implements [web.Limiter].
-func (l limiter) Fits(c web.Client, n int, answer http.Header) *web.Denial {
-	decisions := l.budgets.Take(limit.Client(c), time.Now(),
-		limit.Cost{Budget: limit.Bytes, N: int64(n), Peek: true},
-		limit.Cost{Budget: limit.Create, N: 1, Peek: true})
-	if decisions[0].Allowed {
+func (l limiter) Fits(c web.Client, token string, n int, answer http.Header) *web.Denial {
+	decisions := l.creation(c, token, n, true)
+	if decisions[1].Allowed {
 		return nil
 	}
 	return judge(answer, decisions, 0)
+}
+
+// creation asks for one creation, of the token if that has a budget, and for n bytes of
+// the client, which it only peeks at. If peek, it takes nothing.
+func (l limiter) creation(c web.Client, token string, n int, peek bool) []limit.Decision {
+	now := time.Now()
+	room := limit.Cost{Budget: limit.Bytes, N: int64(n), Peek: true}
+	if token == "" || !l.tokens {
+		return l.budgets.Take(limit.Client(c), now, limit.Cost{Budget: limit.Create, N: 1, Peek: peek}, room)
+	}
+	bytes := l.budgets.Take(limit.Client(c), now, room)[0]
+	peek = peek || !bytes.Allowed // a refused creation costs nothing
+	creation := l.budgets.Take(limit.TokenClient(token), now, limit.Cost{Budget: limit.TokenCreate, N: 1, Peek: peek})[0]
+	return []limit.Decision{creation, bytes}
 }
 
 // Stored implements [web.Limiter].

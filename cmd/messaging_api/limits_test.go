@@ -277,14 +277,14 @@ func TestRetryAfterIsTheLongestWait(t *testing.T) {
 	}{
 		"creations": {
 			[]string{"--limit-create=1/m:1", "--limit-bytes=1MiB/s:1MiB"},
-			func(l limiter, c web.Client, h http.Header) { l.Create(c, 1, h); l.Stored(c, 1<<20, h) },
-			func(l limiter, c web.Client, h http.Header) *web.Denial { return l.Create(c, 1<<20, h) },
+			func(l limiter, c web.Client, h http.Header) { l.Create(c, "", 1, h); l.Stored(c, 1<<20, h) },
+			func(l limiter, c web.Client, h http.Header) *web.Denial { return l.Create(c, "", 1<<20, h) },
 			"create", 60,
 		},
 		"bytes": {
 			[]string{"--limit-create=1/s:1", "--limit-bytes=1MiB/m:1MiB"},
-			func(l limiter, c web.Client, h http.Header) { l.Create(c, 1, h); l.Stored(c, 1<<20, h) },
-			func(l limiter, c web.Client, h http.Header) *web.Denial { return l.Create(c, 1<<20, h) },
+			func(l limiter, c web.Client, h http.Header) { l.Create(c, "", 1, h); l.Stored(c, 1<<20, h) },
+			func(l limiter, c web.Client, h http.Header) *web.Denial { return l.Create(c, "", 1<<20, h) },
 			"bytes", 60,
 		},
 		"reads": {
@@ -298,7 +298,7 @@ func TestRetryAfterIsTheLongestWait(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l := limiter{limit.NewTable(o.Rates, 1), func() {}}
+		l := limiter{limit.NewTable(o.Rates, 1), func() {}, false}
 		header := make(http.Header)
 		test.spend(l, web.Client{}, header)
 		got := test.ask(l, web.Client{}, header)

@@ -18,7 +18,7 @@ func newMetrics() *ops.Metrics {
 		Revision: revision,
 		Routes:   web.RouteNames(),
 		Limits: []string{
-			limit.Create.String(), limit.Read.String(), limit.Miss.String(),
+			limit.Create.String(), limit.TokenCreate.String(), limit.Read.String(), limit.Miss.String(),
 			limit.Bytes.String(), limit.ReadBytes.String(),
 		},
 		Shed:          web.LimitInFlight,
@@ -50,6 +50,9 @@ func (s *servers) state() ops.State {
 	}
 	if shared, ok := s.budgets.(*limit.Shared); ok {
 		state.Fallbacks = shared.Fallbacks()
+	}
+	if s.tokens != nil {
+		state.Creations = s.tokens.counts()
 	}
 	if s.source != nil {
 		state.Certificates = make(map[string]time.Time)

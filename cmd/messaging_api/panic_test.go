@@ -82,7 +82,7 @@ func TestPanicsHoldNoSecrets(t *testing.T) {
 	load := web.NewInFlight(o.InFlight, inFlightWait, int64(o.MaxBytes), func(a netip.Addr) web.Client { return web.Client(resolver.Of(a)) })
 	handler := web.Serve(requests, metrics, load, web.Hosts(o.Host, web.Routes(
 		message.NewBox(countedStore{panicking{kept, faults}, metrics, &outageLog{log: log, explain: o.explainStore}}), o.limits(),
-		limiter{table, metrics.Missed}, o.page())))
+		limiter{table, metrics.Missed, false}, web.Creators{}, o.page())))
 	config := o.tlsConfig(source, floods)
 	certificate := config.GetCertificate
 	config.GetCertificate = func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {

@@ -49,6 +49,7 @@ type resources struct {
 	log       *slog.Logger
 	logs      []*logfile.Queue
 	source    certificateSource // nil: TLS is off
+	tokens    *tokenFile        // nil: there is none
 	messages  messageStore
 	resolver  *limit.Resolver
 	listeners listeners
@@ -73,6 +74,9 @@ func (o *options) open(ctx context.Context, stdout io.Writer) (_ *resources, err
 		if err := acme.Prepare(); err != nil {
 			return nil, startError(err)
 		}
+	}
+	if r.tokens, err = o.openTokens(r.log); err != nil {
+		return nil, err
 	}
 	if r.resolver, err = limit.NewResolver(o.TrustedProxy, o.LimitIPv4Prefix, o.LimitIPv6Prefix); err != nil {
 		return nil, usageError{err}
@@ -137,12 +141,16 @@ func (o *options) wire(r *resources) *servers {
 	}
 	counted := countedStore{r.messages, metrics, &outageLog{log: r.log, explain: o.explainStore}}
 	messages := message.NewBox(counted)
+	creators := web.Creators{From: o.CreateFrom}
+	if r.tokens != nil {
+		creators.Tokens = r.tokens
+	}
 
 	handler := web.Serve(lines, metrics, s.load,
 		web.Hosts(o.Host,
 			web.Origin(o.PublicURL,
 				web.Routes(messages, o.limits(),
-					limiter{s.budgets, metrics.Missed}, o.page()))))
+					limiter{s.budgets, metrics.Missed, !o.Rates[limit.TokenCreate].Off()}, creators, o.page()))))
 	s.public = newPublic(s.admitted[0], o.tlsConfig(r.source, s.floods), handler, lines, errorLog, metrics)
 	s.plain = o.newPlain(s.admitted[1], r.source, lines, errorLog, metrics, s.load)
 
@@ -224,7 +232,7 @@ func (s *servers) checkReadiness(ctx context.Context) {
 	}
 }
 
-// followHangups reloads the certificates at each SIGHUP. If the log was renamed, the line
+// followHangups reloads the certificates and the tokens at each SIGHUP. If the log was renamed, the line
 // written here already goes to a new file.
 func (s *servers) followHangups(ctx context.Context, hangups <-chan os.Signal) {
 	for {
@@ -233,6 +241,9 @@ func (s *servers) followHangups(ctx context.Context, hangups <-chan os.Signal) {
 			s.log.Info("reloading", "event", "reload")
 			if s.source != nil {
 				s.source.Reload()
+			}
+			if s.tokens != nil {
+				s.tokens.reload()
 			}
 		case <-ctx.Done():
 			return

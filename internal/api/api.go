@@ -66,6 +66,8 @@ type Description struct {
 	Open     Read   `json:"open"`     // of a limited message
 	Withdraw Read   `json:"withdraw"` // by its sender
 	Limits   Limits `json:"limits"`
+	// CreateToken: this client needs a token to create messages.
+	CreateToken bool `json:"create_token,omitempty"`
 }
 
 // Create tells how a message is created.

@@ -1,6 +1,7 @@
 package limit
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -18,6 +19,16 @@ func (c Client) Addr() netip.Addr { return netip.AddrFrom16(c).Unmap() }
 
 // String returns the client's address, without the length of its prefix.
 func (c Client) String() string { return c.Addr().String() }
+
+// TokenClient returns what the token of this name counts as: a client with buckets of its
+// own, at any address. It is none of the addresses, because no peer is in 100::/8, which is
+// reserved (RFC 6890, section 2.2.3).
+func TokenClient(name string) Client {
+	sum := sha256.Sum256([]byte(name))
+	c := Client(sum[:16])
+	c[0] = 1
+	return c
+}
 
 // network returns the /48 of an IPv6 client, as a client of its own. Its last bit
 // is set, to tell it from the first client in it. An IPv4 client has none.

@@ -13,18 +13,19 @@ type Budget uint8
 
 // The budgets of one client.
 const (
-	Create    Budget = iota // requests that create a message
-	Read                    // requests that read a message
-	Miss                    // reads that found nothing; this budget stops guessing
-	Bytes                   // bytes of the messages that were stored
-	ReadBytes               // bytes of the messages that were sent
-	Handshake               // connections accepted, each of which may cost a TLS handshake
-	budgets                 // the number of budgets
+	Create      Budget = iota // requests that create a message
+	TokenCreate               // the same, of a [TokenClient]
+	Read                      // requests that read a message
+	Miss                      // reads that found nothing; this budget stops guessing
+	Bytes                     // bytes of the messages that were stored
+	ReadBytes                 // bytes of the messages that were sent
+	Handshake                 // connections accepted, each of which may cost a TLS handshake
+	budgets                   // the number of budgets
 )
 
 // String returns the name of the budget as clients see it in the policy fields.
 func (b Budget) String() string {
-	return [...]string{"create", "read", "miss", "bytes", "read-bytes", "handshake"}[b]
+	return [...]string{"create", "token-create", "read", "miss", "bytes", "read-bytes", "handshake"}[b]
 }
 
 // Limits are the rates of all budgets. A zero rate is off.

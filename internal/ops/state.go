@@ -11,11 +11,12 @@ type State struct {
 	InFlight    int // requests being worked on
 	Connections int // open ones
 
-	Clients      int    // that the limits track
-	Overflows    uint64 // requests charged to the bucket of clients without room in the table
-	Fallbacks    uint64 // decisions about shared limits that Redis did not make
-	Unforwarded  uint64 // requests of trusted proxies without a usable X-Forwarded-For
-	LostLines    uint64 // of the log
+	Clients      int               // that the limits track
+	Overflows    uint64            // requests charged to the bucket of clients without room in the table
+	Creations    map[string]uint64 // messages by the name of the token that they were created with; nil if there are no tokens
+	Fallbacks    uint64            // decisions about shared limits that Redis did not make
+	Unforwarded  uint64            // requests of trusted proxies without a usable X-Forwarded-For
+	LostLines    uint64            // of the log
 	Checks       Report
 	Certificates map[string]time.Time // when each ends, by name; zero if there is none yet
 
@@ -51,6 +52,9 @@ func (c collector) Collect(metrics chan<- prometheus.Metric) {
 	out.counter("limit_fallbacks_total", "Decisions about shared limits that this replica made by itself, because Redis did not answer.", s.Fallbacks)
 	out.counter("unforwarded_requests_total", "Requests from a trusted proxy without a usable X-Forwarded-For.", s.Unforwarded)
 	out.counter("log_lines_lost_total", "Log lines that did not reach the log file, or stdout.", s.LostLines)
+	for name, count := range s.Creations {
+		out.counter("token_creations_total", "Messages stored, by the name of the token that they were created with, or none.", count, "token", name)
+	}
 	for _, check := range s.Checks {
 		ok := 0.0
 		if check.OK {
@@ -81,12 +85,16 @@ func (c collector) Collect(metrics chan<- prometheus.Metric) {
 // A sender sends the metrics of one scrape.
 type sender chan<- prometheus.Metric
 
-func (s sender) counter(name, help string, value uint64) {
-	s <- prometheus.MustNewConstMetric(prometheus.NewDesc(namespace+"_"+name, help, nil, nil), prometheus.CounterValue, float64(value))
+func (s sender) counter(name, help string, value uint64, label ...string) {
+	s.send(prometheus.CounterValue, name, help, float64(value), label)
 }
 
-// gauge sends a gauge with a label and its value, if they are given.
 func (s sender) gauge(name, help string, value float64, label ...string) {
+	s.send(prometheus.GaugeValue, name, help, value, label)
+}
+
+// send sends a metric with a label and its value, if they are given.
+func (s sender) send(kind prometheus.ValueType, name, help string, value float64, label []string) {
 	names, values := label[:len(label)/2], label[len(label)/2:]
-	s <- prometheus.MustNewConstMetric(prometheus.NewDesc(namespace+"_"+name, help, names, nil), prometheus.GaugeValue, value, values...)
+	s <- prometheus.MustNewConstMetric(prometheus.NewDesc(namespace+"_"+name, help, names, nil), kind, value, values...)
 }

@@ -56,12 +56,13 @@ func (body) Close() error { return nil }
 // own package's.
 type noLimits struct{}
 
-func (noLimits) Read(web.Client, http.Header) *web.Denial        { return nil }
-func (noLimits) Missed(web.Client, http.Header)                  {}
-func (noLimits) Sent(web.Client, int, http.Header)               {}
-func (noLimits) Create(web.Client, int, http.Header) *web.Denial { return nil }
-func (noLimits) Fits(web.Client, int, http.Header) *web.Denial   { return nil }
-func (noLimits) Stored(web.Client, int, http.Header)             {}
+func (noLimits) Read(web.Client, http.Header) *web.Denial                { return nil }
+func (noLimits) Missed(web.Client, http.Header)                          {}
+func (noLimits) Sent(web.Client, int, http.Header)                       {}
+func (noLimits) Guess(web.Client, http.Header) *web.Denial               { return nil }
+func (noLimits) Create(web.Client, string, int, http.Header) *web.Denial { return nil }
+func (noLimits) Fits(web.Client, string, int, http.Header) *web.Denial   { return nil }
+func (noLimits) Stored(web.Client, int, http.Header)                     {}
 
 // senderOf costs what finding a client's address does.
 func senderOf(remoteAddr string, _ http.Header) netip.Addr {
@@ -74,7 +75,7 @@ func BenchmarkHandler(b *testing.B) {
 	store := new(benchStore)
 	box := message.NewBox(store)
 	log := slog.New(ops.NewLines(io.Discard, slog.LevelInfo, ops.ClientPrefix)) // what a line costs belongs to it
-	handler := web.Serve(logTo(log), noObserver{}, largeInFlight(), web.Hosts([]string{"example.com"}, web.Origin("", web.Routes(box, limits, noLimits{}, testPage))))
+	handler := web.Serve(logTo(log), noObserver{}, largeInFlight(), web.Hosts([]string{"example.com"}, web.Origin("", web.Routes(box, limits, noLimits{}, web.Creators{}, testPage))))
 	created, err := box.Create(b.Context(), message.Draft{Text: []byte(strings.Repeat("A text as people write it. ", 10)), TTL: time.Hour}, time.Now())
 	if err != nil {
 		b.Fatal(err)

@@ -114,8 +114,8 @@ func (s *routes) withdraw(x *Exchange, r *http.Request, id string) error {
 	if err := x.accepted(r); err != nil {
 		return err
 	}
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if token = strings.TrimSpace(token); !strings.EqualFold(scheme, "Bearer") || token == "" || len(r.Header["Authorization"]) > 1 {
+	token, shown := bearer(r.Header)
+	if !shown {
 		return errUnauthorized
 	}
 	taken, err := ask(s, x, r, func(ctx context.Context) (bool, error) {

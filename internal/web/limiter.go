@@ -23,12 +23,16 @@ type Limiter interface {
 	Missed(c Client, answer http.Header)
 	// Sent charges n bytes of a message that is about to be sent.
 	Sent(c Client, n int, answer http.Header)
+	// Guess judges whether the client may show a token, and takes nothing. It may not
+	// if it has missed too often.
+	Guess(c Client, answer http.Header) *Denial
 	// Create takes one creation, if a message that counts n bytes could be stored.
-	// It is not given back if nothing is created.
-	Create(c Client, n int, answer http.Header) *Denial
+	// The token of this name pays for it, if there is one that has a budget. It is not
+	// given back if nothing is created.
+	Create(c Client, token string, n int, answer http.Header) *Denial
 	// Fits judges whether a message that counts n bytes could be stored, and takes
 	// nothing: an outage of the store must not cost a client its bytes.
-	Fits(c Client, n int, answer http.Header) *Denial
+	Fits(c Client, token string, n int, answer http.Header) *Denial
 	// Stored charges n bytes of a message that was stored.
 	Stored(c Client, n int, answer http.Header)
 }

@@ -58,12 +58,14 @@ func (b *fakeLimiter) Missed(_ web.Client, h http.Header) { b.ask(h, "miss") }
 
 func (b *fakeLimiter) Sent(_ web.Client, n int, h http.Header) { b.ask(h, fmt.Sprint("sent:", n)) }
 
-func (b *fakeLimiter) Create(_ web.Client, n int, h http.Header) *web.Denial {
-	return b.ask(h, fmt.Sprint("create:", n-web.MessageOverhead))
+func (b *fakeLimiter) Guess(_ web.Client, h http.Header) *web.Denial { return b.ask(h, "guess") }
+
+func (b *fakeLimiter) Create(_ web.Client, token string, n int, h http.Header) *web.Denial {
+	return b.ask(h, fmt.Sprint("create:", n-web.MessageOverhead, token))
 }
 
-func (b *fakeLimiter) Fits(_ web.Client, n int, h http.Header) *web.Denial {
-	return b.ask(h, fmt.Sprint("fits:", n-web.MessageOverhead))
+func (b *fakeLimiter) Fits(_ web.Client, token string, n int, h http.Header) *web.Denial {
+	return b.ask(h, fmt.Sprint("fits:", n-web.MessageOverhead, token))
 }
 
 func (b *fakeLimiter) Stored(_ web.Client, n int, h http.Header) {
@@ -154,7 +156,7 @@ func TestInFlight(t *testing.T) {
 	s := newStack(nil)
 	load := web.NewInFlight(1, 50*time.Millisecond, limits.MaxBytes, oneClient)
 	o := newCountingObserver()
-	s.handler = web.Serve(s.lines(), o, load, web.Hosts(nil, web.Routes(message.NewBox(s.store), limits, s.limiter, testPage)))
+	s.handler = web.Serve(s.lines(), o, load, web.Hosts(nil, web.Routes(message.NewBox(s.store), limits, s.limiter, web.Creators{}, testPage)))
 	entered, leave := make(chan struct{}), make(chan struct{})
 	s.store.failWith(func() error {
 		entered <- struct{}{}

@@ -52,6 +52,7 @@ const (
 	eventLimit    = "limit"    // refused because of a limit
 	eventHost     = "host"     // a Host field that is malformed, not ours, or not the TLS server name
 	eventForeign  = "foreign"  // a browser sent it for a page of another site
+	eventDenied   = "denied"   // a creation by a client that may not create
 	eventTampered = "tampered" // what the store returned is not what was stored
 )
 
@@ -85,6 +86,7 @@ func (x *Exchange) log(log Log, r *http.Request, took time.Duration) {
 		optional("event", x.securityEvent()),
 		optional("limit", x.limit),
 		optional("error", cause),
+		optional("token", x.token),            // its name
 		optional("user_agent", r.UserAgent()), // the handler cuts it
 	}
 	// A Logger would look up the source line of each call, which is always this one.

@@ -239,7 +239,7 @@ func TestLogSuppressesLines(t *testing.T) {
 		got = append(got, spared{sender, status, limit})
 		return status != http.StatusMethodNotAllowed
 	}
-	handler := web.Hosts([]string{"example.com"}, web.Routes(message.NewBox(s.store), limits, s.limiter, testPage))
+	handler := web.Hosts([]string{"example.com"}, web.Routes(message.NewBox(s.store), limits, s.limiter, web.Creators{}, testPage))
 	s.handler = web.Serve(s.lines(), noObserver{}, largeInFlight(), handler)
 	sender := netip.MustParseAddr("192.0.2.1")
 	ask := func(method, target, host string, line bool, want ...spared) {
@@ -301,7 +301,7 @@ func TestLogLineOfTampering(t *testing.T) {
 func TestLogLevel(t *testing.T) {
 	s := newStack(nil)
 	log := slog.New(slog.NewJSONHandler(s.log, &slog.HandlerOptions{Level: slog.LevelError}))
-	s.handler = web.Serve(logTo(log), noObserver{}, largeInFlight(), web.Hosts(nil, web.Routes(message.NewBox(s.store), limits, s.limiter, testPage)))
+	s.handler = web.Serve(logTo(log), noObserver{}, largeInFlight(), web.Hosts(nil, web.Routes(message.NewBox(s.store), limits, s.limiter, web.Creators{}, testPage)))
 	path := s.post(t, "x")
 	s.ask("GET", path, nil, nil)
 	if s.log.String() != "" {

@@ -30,14 +30,12 @@ func (s *routes) create(x *Exchange, r *http.Request) error {
 
 // store takes a message through the client's budgets to the store.
 func (s *routes) store(x *Exchange, r *http.Request) (stored message.Created, err error) {
-	answer := x.w.Header()
-	// The budgets are judged before the body is read, as far as its length is known:
-	// a refusal has to cost less than the request.
+	// The client and its budgets are judged before the body is read, as far as its
+	// length is known: a refusal has to cost less than the request.
 	announced := int(min(max(r.ContentLength, 0), s.limits.MaxBytes))
-	if denial := s.limiter.Create(x.client, announced+MessageOverhead, answer); denial != nil {
-		return stored, x.tooMany(denial)
+	if err := s.authorize(x, r, announced+MessageOverhead); err != nil {
+		return stored, err
 	}
-	x.charged = true
 	if err := x.accepted(r); err != nil {
 		return stored, err
 	}
@@ -46,16 +44,20 @@ func (s *routes) store(x *Exchange, r *http.Request) (stored message.Created, er
 		return stored, err
 	}
 	size := len(draft.Text) + MessageOverhead
-	if denial := s.limiter.Fits(x.client, size, answer); denial != nil {
+	if denial := s.limiter.Fits(x.client, x.token, size, x.w.Header()); denial != nil {
 		return stored, x.tooMany(denial)
 	}
 	stored, err = ask(s, x, r, func(ctx context.Context) (message.Created, error) {
 		return s.messages.Create(ctx, draft, time.Now())
 	})
-	if err == nil {
-		s.limiter.Stored(x.client, size, answer)
+	if err != nil {
+		return stored, err
 	}
-	return stored, err
+	s.limiter.Stored(x.client, size, x.w.Header())
+	if s.creators.Tokens != nil {
+		s.creators.Tokens.Created(x.token)
+	}
+	return stored, nil
 }
 
 // read answers with a message, or with the state of a limited one.

@@ -74,7 +74,7 @@ func TestObserverCounts(t *testing.T) {
 	s := newStack(nil)
 	s.observer = o
 	s.handler = web.Serve(s.lines(), o, largeInFlight(), web.Hosts([]string{"example.com"},
-		web.Routes(message.NewBox(s.store), limits, s.limiter, testPage)))
+		web.Routes(message.NewBox(s.store), limits, s.limiter, web.Creators{}, testPage)))
 	w := s.listen(t)
 	want := make(map[string]int)
 	for _, protocol := range protocols {
@@ -130,7 +130,7 @@ func TestRefusalsNameTheirLimit(t *testing.T) {
 	o := newCountingObserver()
 	s := newStack(nil)
 	load := web.NewInFlight(1, 0, limits.MaxBytes, oneClient)
-	s.handler = web.Serve(s.lines(), o, load, web.Routes(message.NewBox(s.store), limits, s.limiter, testPage))
+	s.handler = web.Serve(s.lines(), o, load, web.Routes(message.NewBox(s.store), limits, s.limiter, web.Creators{}, testPage))
 	path := "/msg/" + message.NewID().Reveal()
 	s.limiter.set("read")
 	refused := s.ask("GET", path, nil, nil)

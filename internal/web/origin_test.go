@@ -121,7 +121,7 @@ func TestPublicURL(t *testing.T) {
 	const public = "https://msg.example:8443/notes"
 	s := newService(limits)
 	s.handler = web.Serve(s.lines(), noObserver{}, largeInFlight(), web.Hosts(nil, web.Origin(public,
-		web.Routes(message.NewBox(s.store), limits, s.limiter, testPage))))
+		web.Routes(message.NewBox(s.store), limits, s.limiter, web.Creators{}, testPage))))
 	for origin, want := range map[string]int{"https://msg.example:8443": 200, "https://msg.example": 403, "http://msg.example:8443": 403} {
 		a := s.ask("POST", "/", fields("Origin", origin, "Content-Type", typeText), strings.NewReader("x"), func(r *http.Request) { r.Host = "backend" })
 		if a.StatusCode != want {

@@ -142,7 +142,7 @@ func TestPageCodings(t *testing.T) {
 // Without a page the service is an API alone.
 func TestNoPage(t *testing.T) {
 	s := newStack(nil)
-	s.handler = web.Serve(s.lines(), noObserver{}, largeInFlight(), web.Routes(message.NewBox(s.store), limits, s.limiter, nil))
+	s.handler = web.Serve(s.lines(), noObserver{}, largeInFlight(), web.Routes(message.NewBox(s.store), limits, s.limiter, web.Creators{}, nil))
 	if a := s.ask("GET", "/", fields("Accept", asBrowser), nil); a.Header.Get("Content-Type") != typeJSON {
 		t.Errorf("a browser: got %d %s, want JSON", a.StatusCode, a.Header.Get("Content-Type"))
 	}

@@ -27,18 +27,21 @@ func RouteNames() []string { return []string{rootRoute, messageRoute, plainRoute
 // Routes returns the handler of the service's two URLs. Every other path is a 404.
 // Browsers get the page, unless it is nil. net/http's ServeMux is not used because
 // it redirects paths to a cleaned form.
-func Routes(messages *message.Box, limits Limits, limiter Limiter, page *Page) Handler {
-	s := &routes{messages: messages, limits: limits, limiter: limiter, pages: codedPages(page)}
-	s.json, s.text = describe(limits)
+func Routes(messages *message.Box, limits Limits, limiter Limiter, creators Creators, page *Page) Handler {
+	s := &routes{messages: messages, limits: limits, limiter: limiter, creators: creators, pages: codedPages(page)}
+	s.description, s.tokenDescription = newDescription(limits, false), newDescription(limits, true)
 	return s.route
 }
 
 type routes struct {
-	messages   *message.Box
-	limits     Limits
-	limiter    Limiter
-	pages      []codedPage // nil: there is no page
-	json, text []byte      // the description of the service
+	messages *message.Box
+	limits   Limits
+	limiter  Limiter
+	creators Creators
+	pages    []codedPage // nil: there is no page
+
+	description      description
+	tokenDescription description // for clients that create with a token only
 }
 
 // route is the allow list of paths and methods. A plain message can only be read:
@@ -101,16 +104,24 @@ func (s *routes) describe(x *Exchange, r *http.Request) error {
 	if err := x.accepted(r); err != nil {
 		return err
 	}
+	d := s.description
+	if s.creators.wantsToken(x.sender) {
+		d = s.tokenDescription
+	}
 	if x.as == asText {
-		x.send(r, http.StatusOK, textType, s.text)
+		x.send(r, http.StatusOK, textType, d.text)
 	} else {
-		x.send(r, http.StatusOK, jsonType, s.json)
+		x.send(r, http.StatusOK, jsonType, d.json)
 	}
 	return nil
 }
 
-// describe returns the description as JSON and as text.
-func describe(l Limits) (asJSON, asText []byte) {
+// A description is what the service is and its limits, as JSON and as text.
+type description struct{ json, text []byte }
+
+// newDescription describes the service to clients that create with a token only, or to
+// the others.
+func newDescription(l Limits, token bool) (d description) {
 	ttl, ttlMax := int64(l.TTL/time.Second), int64(l.TTLMax/time.Second)
 	asJSON, err := json.Marshal(api.Description{
 		Status: http.StatusOK, Service: "messaging_api",
@@ -122,14 +133,20 @@ func describe(l Limits) (asJSON, asText []byte) {
 		Open:     api.Read{Method: http.MethodPost, Path: messageRoute},
 		Withdraw: api.Read{Method: http.MethodDelete, Path: messageRoute},
 		Limits:   api.Limits{MaxBytes: l.MaxBytes, MessageOverhead: MessageOverhead, ReadsMax: message.MaxReads, TTLDefault: ttl, TTLMax: ttlMax},
+
+		CreateToken: token,
 	})
 	if err != nil {
 		panic(err) // only a type that JSON does not have
 	}
-	asText = fmt.Appendf(nil, "messaging_api: post a message to /, pass on the link that you get; everybody who has the link can read it.\n"+
+	d.json = append(asJSON, '\n')
+	d.text = fmt.Appendf(nil, "messaging_api: post a message to /, pass on the link that you get; everybody who has the link can read it.\n"+
 		"A request's body has at most %d bytes. A message lives %d seconds unless ttl says otherwise, at most %d.\n"+
 		"A message that is stored counts as its text and %d bytes in the budget \"bytes\".\n", l.MaxBytes, ttl, ttlMax, MessageOverhead)
-	return append(asJSON, '\n'), asText
+	if token {
+		d.text = append(d.text, "Creating a message needs a token: Authorization: Bearer TOKEN.\n"...)
+	}
+	return d
 }
 
 // base is the beginning of the service's URLs: --public-url, or the host that this

@@ -220,7 +220,7 @@ func oneClient(netip.Addr) web.Client { return web.Client{} }
 // newService returns a service for these hosts, or any.
 func newService(limits web.Limits, hosts ...string) *service {
 	s := newStack(nil)
-	s.handler = web.Serve(s.lines(), noObserver{}, largeInFlight(), web.Hosts(hosts, web.Origin("", web.Routes(message.NewBox(s.store), limits, s.limiter, testPage))))
+	s.handler = web.Serve(s.lines(), noObserver{}, largeInFlight(), web.Hosts(hosts, web.Origin("", web.Routes(message.NewBox(s.store), limits, s.limiter, web.Creators{}, testPage))))
 	return s
 }
 

@@ -39,6 +39,7 @@ type Exchange struct {
 	status    int        // 0: nothing has been answered yet
 	bytes     int        // of the answer's body
 	message   string     // one of MessageEvents, or empty
+	token     string     // the name of the token with which the client creates, or empty
 	event     string     // for the log: the request was refused for what it is
 	charged   bool       // to a budget
 	limit     string     // that refused the request, or empty
