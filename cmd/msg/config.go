@@ -65,7 +65,7 @@ func readConfig(name string, settings *pflag.FlagSet) error {
 		key, value, _ := strings.Cut(line, "=")
 		flag := settings.Lookup(strings.TrimSpace(key))
 		if flag == nil {
-			return fmt.Errorf("%s, line %d: must be server, ca, pin, timeout or wait, then = and a value", name, i+1)
+			return fmt.Errorf("%s, line %d: must be server, ca, pin, timeout, wait or token, then = and a value", name, i+1)
 		}
 		if flag.Changed {
 			continue

@@ -23,6 +23,7 @@ type options struct {
 	Pin     string
 	Timeout time.Duration
 	Wait    time.Duration
+	Token   string // with which messages are created; never a flag, which others could see
 	JSON    bool
 
 	Plain          bool
@@ -78,6 +79,7 @@ func newOptions() *options {
 	f.StringVar(&o.Pin, "pin", "", "Public key to trust instead of any certificate, sha256//BASE64, as the service prints it at its start.")
 	f.Var(flags.Duration(&o.Timeout), "timeout", "How long one request may take.")
 	f.Var(flags.Duration(&o.Wait), "wait", "How long to wait in all for a service that is busy or over a limit.")
+	f.StringVar(&o.Token, "token", "", "Token that the service wants from those who create messages.")
 	o.settings = f
 	return o
 }
@@ -85,7 +87,7 @@ func newOptions() *options {
 // serviceFlags are those of every command that asks a service.
 func (o *options) serviceFlags(f *pflag.FlagSet) {
 	o.settings.VisitAll(func(setting *pflag.Flag) {
-		if setting.Name != "server" { // the link names it
+		if setting.Name != "server" && setting.Name != "token" { // the link names the server
 			f.AddFlag(setting)
 		}
 	})
@@ -168,10 +170,25 @@ func (o *options) complete(f *pflag.FlagSet, env []string) error {
 	if f.Lookup("timeout") == nil {
 		return nil // the command asks no service
 	}
+	server, token := o.settings.Lookup("server"), o.settings.Lookup("token")
+	given, named := o.Server, server.Changed
+	server.Changed = false // so that o.Server becomes the server that is configured
 	if err := flags.Environment(o.settings, "MSG_", env); err != nil {
 		return err
 	}
-	return readConfig(o.config, o.settings)
+	if server.Changed {
+		token.Changed = true // a token in the file is for the server in the file
+	}
+	if err := readConfig(o.config, o.settings); err != nil {
+		return err
+	}
+	if named && strings.TrimSuffix(given, "/") != strings.TrimSuffix(o.Server, "/") {
+		o.Token = "" // it is for the configured server only
+	}
+	if named {
+		o.Server = given
+	}
+	return nil
 }
 
 // check refuses what cannot have been meant.
@@ -196,6 +213,8 @@ func (o *options) check(name string, operands []string) error {
 		return errors.New("--ttl must be in whole seconds")
 	case o.Timeout < 0 || o.Wait < 0:
 		return errors.New("--timeout and --wait must not be negative")
+	case strings.ContainsFunc(o.Token, func(r rune) bool { return r <= ' ' || r > '~' }):
+		return errors.New("the token has a character that no token has")
 	case o.CA != "" && o.Pin != "":
 		return errors.New("--pin trusts one key, whatever signs it, so --ca has no use: one of them")
 	}
@@ -231,6 +250,8 @@ does not show it. "msg COMMAND --help" lists the flags of a command.
 Settings: MSG_SERVER, MSG_CA, MSG_PIN, MSG_TIMEOUT and MSG_WAIT stand for the
 flags of these names; so do lines like "server = https://msg.example" in
 $XDG_CONFIG_HOME/msg/config (~/.config/msg/config). Proxies: HTTPS_PROXY.
+A service may want a token from those who send: MSG_TOKEN, or a line
+"token = TOKEN". It goes to the configured server only, not to another --server.
 
 Exit codes: 0 done, 1 another error, 2 usage or a link that cannot be read,
 3 gone or never there, 4 opened before or taken back, 5 wrong passphrase or

@@ -50,9 +50,17 @@ func (o *options) send(ctx context.Context, operands []string, std stdio) error 
 	if err := c.checkSize(ctx, body, len(text)); err != nil {
 		return err
 	}
-	a, err := c.call(ctx, http.MethodPost, "", body, "")
+	a, err := c.call(ctx, http.MethodPost, "", body, o.Token)
 	if err != nil {
 		return err
+	}
+	switch {
+	case a.status == http.StatusUnauthorized && o.Token == "":
+		return failf(exitUsage, "the service wants a token from those who send: set MSG_TOKEN beside MSG_SERVER, or write \"token = TOKEN\" beside the server in %s", o.config)
+	case a.status == http.StatusUnauthorized:
+		return failf(exitUsage, "the service does not know the token: it is wrong, or no longer valid")
+	case a.status == http.StatusForbidden:
+		return failf(exitOther, "the service takes no messages from this address")
 	}
 	var created api.Created
 	if err := a.decode(&created); err != nil {
