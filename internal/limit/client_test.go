@@ -259,3 +259,16 @@ func BenchmarkClient(b *testing.B) {
 		})
 	}
 }
+
+// A token has buckets apart from those of addresses and of other tokens, the same in
+// every process.
+func TestTokenClient(t *testing.T) {
+	alice := TokenClient("alice")
+	if alice == TokenClient("bob") || alice != TokenClient("alice") {
+		t.Error("tokens of different names are one client, or one name is two")
+	}
+	addr := alice.Addr()
+	if reserved := netip.MustParsePrefix("100::/8"); !reserved.Contains(addr) || addr.IsGlobalUnicast() && netip.MustParsePrefix("2000::/3").Contains(addr) {
+		t.Errorf("a token counts as %v, want an address that no peer has", addr)
+	}
+}

@@ -33,7 +33,7 @@ func newSchedule(t testing.TB, seed uint64) *schedule {
 	rates := []string{"1/s:30", "50/s:100", "12/m:30", "7/s:3", "1/s:1", "1000003/h:77", "1/d:5", "64KiB/s:4MiB", "3MiB/m:1MiB", "999999937/s:12345"}
 	pick := func() Rate { return mustRate(t, rates[s.IntN(len(rates))]) }
 	s.limits = Limits{
-		Create: pick(), Read: pick(), Miss: pick(), Bytes: pick(), ReadBytes: pick(), Handshake: pick(),
+		Create: pick(), TokenCreate: pick(), Read: pick(), Miss: pick(), Bytes: pick(), ReadBytes: pick(), Handshake: pick(),
 	}
 	return s
 }

@@ -16,12 +16,13 @@ var noon = time.Date(2026, 11, 24, 12, 0, 0, 123_456_789, time.UTC)
 // test sees them come back.
 func defaults(t testing.TB) Limits {
 	return Limits{
-		Create:    mustRate(t, "1/s:30"),
-		Read:      mustRate(t, "50/s:100"),
-		Miss:      mustRate(t, "12/m:30"),
-		Bytes:     mustRate(t, "64KiB/s:4MiB"),
-		ReadBytes: mustRate(t, "1MiB/s:16MiB"),
-		Handshake: mustRate(t, "20/s:60"),
+		Create:      mustRate(t, "1/s:30"),
+		TokenCreate: mustRate(t, "1/s:30"),
+		Read:        mustRate(t, "50/s:100"),
+		Miss:        mustRate(t, "12/m:30"),
+		Bytes:       mustRate(t, "64KiB/s:4MiB"),
+		ReadBytes:   mustRate(t, "1MiB/s:16MiB"),
+		Handshake:   mustRate(t, "20/s:60"),
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strconv"
@@ -18,6 +19,7 @@ import (
 	"github.com/getkin/kin-openapi/routers"
 
 	"messaging_api/internal/message"
+	"messaging_api/internal/web"
 )
 
 // A document is docs/openapi.yaml.
@@ -229,6 +231,29 @@ func TestDocumentFitsTheService(t *testing.T) {
 			doc.check(t, e, body, a)
 		})
 	}
+	t.Run("creators", func(t *testing.T) {
+		for _, creators := range []web.Creators{{Tokens: new(oneToken)}, {From: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}}} {
+			w := restricted(creators).listen(t)
+			c := w.client(t, "HTTP/1.1")
+			refused := http.StatusUnauthorized
+			if creators.Tokens == nil {
+				refused = http.StatusForbidden
+			}
+			for authorization, status := range map[string]int{"": refused, "Bearer wrong": refused, "Bearer " + rightToken: http.StatusOK} {
+				e := statusCase{name: authorization, status: status, method: "POST", target: "/", header: fields("Content-Type", typeText, "Authorization", authorization), body: strings.NewReader("x")}
+				if creators.Tokens == nil {
+					e.status = refused
+				}
+				a := w.sendCase(t, c, e)
+				if a.StatusCode != e.status {
+					t.Errorf("%q: got %s, want %d", authorization, a.Status, e.status)
+				}
+				doc.check(t, e, "x", a)
+			}
+			e := statusCase{status: http.StatusOK, method: "GET", target: "/"}
+			doc.check(t, e, "", w.sendCase(t, c, e))
+		}
+	})
 	t.Run("slow body", func(t *testing.T) {
 		w, e := slow(t)
 		doc.check(t, e, "{}", w.sendCase(t, w.client(t, "HTTP/1.1"), e))
