@@ -100,7 +100,7 @@ func (f *tokenFile) reload() {
 }
 
 func (f *tokenFile) read() error {
-	file, err := os.Open(f.path)
+	file, err := os.Open(f.path) //nolint:gosec // the operator names the file
 	if err != nil {
 		return err
 	}

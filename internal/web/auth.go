@@ -52,12 +52,13 @@ func (s *routes) authorize(x *Exchange, r *http.Request, size int) error {
 		if denial := s.limiter.Guess(x.client, x.w.Header()); denial != nil {
 			return x.tooMany(denial)
 		}
-		known := false
-		if x.token, known = c.Tokens.Name(token); !known {
+		name, known := c.Tokens.Name(token)
+		if !known {
 			s.limiter.Missed(x.client, x.w.Header())
 			x.charged, x.event = true, eventDenied
 			return errWrongToken
 		}
+		x.token = name
 	}
 	if denial := s.limiter.Create(x.client, x.token, size, x.w.Header()); denial != nil {
 		return x.tooMany(denial)
