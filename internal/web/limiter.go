@@ -51,5 +51,5 @@ func (x *Exchange) tooMany(d *Denial) error {
 
 // errTooMany has to cost less than the request that it refuses.
 var errTooMany = constant(http.StatusTooManyRequests,
-	"Too much of this from your address; the budget is in RateLimit-Policy, the time to wait in Retry-After.").
+	"Too much of this from you; the budget is in RateLimit-Policy, the time to wait in Retry-After.").
 	forPeople("Your address has sent too many requests. Wait a minute, then load this page again. Nothing was used up.")
