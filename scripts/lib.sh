@@ -88,10 +88,18 @@ random_password() { head -c 32 /dev/urandom | od -An -v -tx1 | tr -d ' \n'; }
 
 # redis_acl PASSWORD-FILE prints the access rules of deploy/redis/users.acl for that
 # password.
-redis_acl() {
-  local sum
-  sum=$(sha256sum <"$1")
-  sed "s/@PASSWORD_SHA256@/${sum%% *}/" deploy/redis/users.acl
+redis_acl() { fill_acl users.acl "PASSWORD=$1"; }
+
+# fill_acl TEMPLATE NAME=PASSWORD-FILE... prints deploy/redis/TEMPLATE with the
+# passwords' hashes.
+fill_acl() {
+  local one sum rules
+  rules=$(cat "deploy/redis/$1")
+  for one in "${@:2}"; do
+    sum=$(sha256sum <"${one#*=}")
+    rules=${rules//@${one%%=*}_SHA256@/${sum%% *}}
+  done
+  printf '%s\n' "$rules"
 }
 
 # launch_redis NAME starts Redis with the shipped configuration, prepared in

@@ -96,3 +96,21 @@ test_store_down() {
   check_journal
   ok "Redis back: healthy within $((SECONDS - began)) s"
 }
+
+# A reserve that no disk has makes a disk that is full.
+test_disk() {
+  local id
+  id=$(create kept | message_id)
+  REDIS_DISK_RESERVE=$((1 << 30)) in_stack up -d redis >"$run/up.log" 2>&1
+  wait_healthy redis
+  eventually 60 creation_is '50[37]' || fail "on a full disk a creation is not refused"
+  eventually 60 reads "$id" kept || fail "on a full disk a message is not read"
+  in_stack up -d redis >"$run/up.log" 2>&1
+  wait_healthy redis api
+  eventually 60 creation_is 200 || fail "when the disk has room again, nothing is created"
+  check_journal
+  ok "on a full disk creations are refused and reads go on"
+}
+
+creation_is() { [[ $(create x -o /dev/null -w '%{http_code}') =~ ^$1$ ]]; }
+reads() { fetch "$url/msg/$1" | grep -qF "\"$2\""; }
