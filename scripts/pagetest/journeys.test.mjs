@@ -220,6 +220,8 @@ each("waits where it asked too often, and goes on by itself", async ({ service, 
   await sender.press("Create link");
   await sender.reads("Too many requests. The page tries again in");
   await sender.check();
+  await sender.choose("Can be opened", "5");
+  assert.ok(await sender.page.evaluate(() => document.querySelector(".primary").disabled), "it can be sent twice");
   await sender.reads("Your link is ready");
 }, ["--limit-create=20/m:1"]);
 
@@ -262,6 +264,16 @@ journey("waits while the store is down, and goes on by itself", { store: "own Re
   await service.redis.launch();
   await reader.press("Open message");
   assert.equal(await reader.message(), text);
+
+  const passphrase = "eleven green bottles";
+  await reader.visit(await sender.send(text, { passphrase }));
+  await reader.write("Passphrase", passphrase);
+  await service.redis.kill();
+  await reader.press("Continue");
+  await reader.reads("The service is busy. The page tries again in");
+  await service.redis.launch();
+  await reader.press("Open message");
+  assert.equal(await reader.message(), text);
 });
 
 journey("keeps the text where the store is full", { store: "own Redis" }, async ({ service, meet }) => {
@@ -287,7 +299,7 @@ each("tells the sender what became of the message", async ({ service, meet }) =>
 
 each("asks for an access token where the service wants one", async ({ meet, service }) => {
   // What a service that wants a token answers; each other request goes through to the real one.
-  const token = "an access token";
+  const token = "an-access-token";
   const sender = await meet();
   const sent = [];
   await sender.page.setRequestInterception(true);
@@ -310,14 +322,14 @@ each("asks for an access token where the service wants one", async ({ meet, serv
   await sender.write("Message", text);
   await sender.press("Create link");
   await sender.reads("This service asks for an access token");
-  await sender.write("Access token", "another one");
+  await sender.write("Access token", "another-one");
   await sender.press("Create link");
   await sender.reads("The access token was not accepted.");
   assert.equal(await typed(), text);
-  await sender.write("Access token", token);
+  await sender.write("Access token", ` ${token} `);
   await sender.press("Create link");
   await sender.reads("Your link is ready");
-  assert.deepEqual(sent, [undefined, "Bearer another one", `Bearer ${token}`]);
+  assert.deepEqual(sent, [undefined, "Bearer another-one", `Bearer ${token}`]);
 
   // The tab keeps it, another tab does not.
   announced = true;

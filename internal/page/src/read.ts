@@ -1,13 +1,13 @@
 // Reading a message: judge the link, ask for the passphrase, open, decrypt, show.
 
 import { type API, Failure, type Message } from "./api.ts";
+import { copyButton } from "./copy.ts";
 import { button, field, h, heading, note, show, status, type Status, t } from "./dom.ts";
 import { derive, type Keys } from "./keys.ts";
 import { type Name, time, times, type Values } from "./language.ts";
 import type { Key, Link } from "./link.ts";
 import { failureName, patiently } from "./patience.ts";
 import { isSealed, open } from "./seal.ts";
-import { copyButton } from "./copy.ts";
 import { Claim } from "./session.ts";
 
 /** A Reader takes one link from the address bar to the text, or to the words for why not. */
@@ -44,15 +44,13 @@ export class Reader {
       submit.disabled = true;
       line.set("opening");
       state.replaceChildren(line.node);
-      void this.look(input.value);
+      void this.look(input.value, line);
     } }, field("passphrase", input), h("div", { class: "actions" }, submit), state);
     show(heading("readTitle"), h("p", {}, t("passphraseNeeded")), form);
   }
 
   /** look asks what there is at the link. A tab that has opened the message before goes on with its claim. */
-  private async look(passphrase?: string): Promise<void> {
-    const line = status("looking");
-    if (passphrase === undefined) show(heading("readTitle"), note(line.node));
+  private async look(passphrase?: string, line = looking()): Promise<void> {
     const again = (): void => void this.look(passphrase);
     try {
       if (this.key.kind === "secret") this.keys = await derive(this.key.secret, passphrase);
@@ -160,6 +158,13 @@ export class Reader {
           h("div", { class: "actions" }, h("button", { class: "primary", type: "button", "data-focus": true, onclick: again }, t("tryAgain"))));
     }
   }
+}
+
+/** looking shows that the message is looked for, and returns the line that says so. */
+function looking(): Status {
+  const line = status("looking");
+  show(heading("readTitle"), note(line.node));
+  return line;
 }
 
 /** fail shows why the message cannot be read, where another try would not help. */

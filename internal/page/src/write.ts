@@ -32,7 +32,7 @@ export function write(api: API, sent: (message: Sent) => void): void {
   const ttl = list(lifetimes(Infinity), "86400");
   const reads = list([["1", "once"], ["5", "fiveTimes"], ["", "anyTimes"]], "1");
   const passphrase = h("input", { type: "text", autocomplete: "off", autocapitalize: "off", spellcheck: "false", "aria-describedby": "hint" });
-  const token = h("input", { type: "password", autocomplete: "off" });
+  const token = h("input", { type: "password", autocomplete: "off", pattern: "\\s*[!-~]+\\s*" });
   token.value = recall(tokenKey);
   const tokenField = field("accessToken", token);
   tokenField.hidden = true;
@@ -42,30 +42,35 @@ export function write(api: API, sent: (message: Sent) => void): void {
   const line = status("encrypting");
   const place = note();
   let limits: Limits | null = null;
+  let sending = false;
 
   const measure = (): void => {
     removeEventListener("beforeunload", unsent);
     if (text.value !== "") addEventListener("beforeunload", unsent);
+    const left = limits ? bytesLeft(utf8(text.value).length, limits) : 0; // without limits the service judges
+    submit.disabled = sending || left < 0;
     if (!limits) return;
-    const left = bytesLeft(utf8(text.value).length, limits);
     counter.set(left < 0 ? "bytesOver" : "bytesLeft", { n: Math.abs(left) });
     count.classList.toggle("blank", text.value === "");
     count.classList.toggle("over", left < 0);
-    submit.disabled = left < 0;
+  };
+  const setSending = (now: boolean): void => {
+    sending = now;
+    text.readOnly = now; // what is written meanwhile would not be in the message
+    measure();
   };
   const send = async (): Promise<void> => {
     if (text.value === "" || submit.disabled) return;
-    submit.disabled = true;
-    text.readOnly = true; // what is written now would not be in the message
+    setSending(true);
     place.replaceChildren(line.node);
     try {
       const message = await patiently(line, "encrypting", () =>
-        create(api, text.value, Number(ttl.value), reads.value === "" ? null : Number(reads.value), passphrase.value, token.value));
+        create(api, text.value, Number(ttl.value), reads.value === "" ? null : Number(reads.value), passphrase.value, token.value.trim()));
       removeEventListener("beforeunload", unsent);
-      if (token.value !== "") keep(tokenKey, token.value);
+      if (token.value !== "") keep(tokenKey, token.value.trim());
       sent(message);
     } catch (error) {
-      submit.disabled = text.readOnly = false;
+      setSending(false);
       if (error instanceof Failure && error.reason === "token") refused();
       else line.set(failureName(error));
     }
@@ -103,7 +108,7 @@ export function write(api: API, sent: (message: Sent) => void): void {
     ttl.replaceChildren(...list(options, "").children);
     ttl.value = options.some(([value]) => value === chosen) ? chosen : options.at(-1)![0];
     measure();
-  }, () => undefined); // the service judges when the message is sent
+  }, () => undefined);
 }
 
 /** lifetimes are those to choose from that the service grants. */
