@@ -10,7 +10,7 @@ import { Secrets } from "./secrets.mjs";
 import { start } from "./service.mjs";
 
 /** Where browsers keep the addresses that were visited: links are there, as after any visit. */
-const history = /^(Default\/)?(History|Sessions|Session Storage|Favicons|Shortcuts|Top Sites|places\.sqlite|favicons\.sqlite|sessionstore|sessionCheckpoints)|^segmentation_platform\/ukm_db/i;
+const history = /^(Default\/)?(History|Sessions|Favicons|Shortcuts|Top Sites|places\.sqlite|favicons\.sqlite|sessionstore|sessionCheckpoints)|^segmentation_platform\/ukm_db/i;
 
 /** journey is a test. */
 export const journey = (what, options, run) => test(what, (t) => follow(t, options, run));
@@ -25,9 +25,9 @@ export async function follow(t, { browser = "Chromium", store = "file", flags, d
   const [browsers, profiles, people] = [[], [], []];
   const open = async () => {
     const profile = mkdtempSync(join(tmpdir(), "profile-"));
-    t.after(() => rmSync(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 }));
     profiles.push(profile);
     browsers.push(await launch(t, browser, profile));
+    t.after(() => rmSync(profile, { recursive: true, force: true, maxRetries: 10, retryDelay: 200 })); // after its browser has ended
     return browsers.at(-1);
   };
   const meetIn = async (which) => {
