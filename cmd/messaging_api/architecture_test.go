@@ -65,7 +65,8 @@ func TestImportGraph(t *testing.T) {
 		"internal/tlscert": {},
 		"internal/web":     {"internal/api", "internal/message"},
 		// For scripts/test-deploy, which runs it against the real program.
-		"scripts/testdeploy/acked": {},
+		"scripts/testdeploy/acked":      {},
+		"scripts/testdeploy/firewalled": {},
 		// For scripts/test-failover.
 		"scripts/failover": {"internal/api"},
 		// For scripts/test-page.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"time"
 )
 
 // read fetches every message of the journal and returns how many it has found.
@@ -29,7 +30,7 @@ func read(ctx context.Context, from target, journal string) (int, error) {
 		} else if err != nil {
 			return found, err
 		}
-		status, _, err := from.do(ctx, client, http.MethodGet, "/msg/"+want.ID, nil, &got)
+		status, err := from.patientRead(ctx, client, want.ID, &got)
 		if err != nil {
 			return found, err
 		}
@@ -46,4 +47,20 @@ func read(ctx context.Context, from target, journal string) (int, error) {
 		return 0, errors.New("the journal is empty, so nothing is proven")
 	}
 	return found, nil
+}
+
+// patientRead reads a message, and again after a second where it is told that it reads
+// too fast.
+func (t target) patientRead(ctx context.Context, client *http.Client, id string, got *record) (int, error) {
+	for {
+		status, _, err := t.do(ctx, client, http.MethodGet, "/msg/"+id, nil, got)
+		if err != nil || status != http.StatusTooManyRequests {
+			return status, err
+		}
+		select {
+		case <-ctx.Done():
+			return status, ctx.Err()
+		case <-time.After(time.Second):
+		}
+	}
 }
