@@ -1,11 +1,12 @@
 // What people do with the page, in a real browser, on the real service.
 
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { journey } from "./journey.mjs";
-import { ask, post, until } from "./service.mjs";
+import { Secrets } from "./secrets.mjs";
+import { ask, post, unlimited, until } from "./service.mjs";
 
 const text = "Meet me at the old mill, at seven. 🌾";
 
@@ -297,53 +298,53 @@ each("tells the sender what became of the message", async ({ service, meet }) =>
   await sender.find("textarea", "Message");
 });
 
-each("asks for an access token where the service wants one", async ({ meet, service }) => {
-  // What a service that wants a token answers; each other request goes through to the real one.
-  const token = "an-access-token";
-  const sender = await meet();
-  const sent = [];
-  await sender.page.setRequestInterception(true);
-  sender.page.on("request", async (request) => {
-    const { authorization, accept } = request.headers();
-    if (request.method() === "GET" && accept === "application/json") {
-      const answer = JSON.parse((await ask(request.url())).body);
-      return request.respond({ status: 200, contentType: "application/json", body: JSON.stringify({ ...answer, create_token: announced }) });
-    }
-    if (request.method() !== "POST") return request.continue();
-    sent.push(authorization);
-    if (authorization === `Bearer ${token}`) return request.continue();
-    return request.respond({ status: 401, headers: { "WWW-Authenticate": "Bearer" }, contentType: "application/problem+json", body: "{}" });
-  });
-  const typed = async () => (await sender.find("textarea", "Message")).evaluate((element) => element.value);
+const token = "an-access-token-of-Alice";
+const tokens = join(mkdtempSync(join(tmpdir(), "tokens-")), "file");
+writeFileSync(tokens, `alice:${token}\n`, { mode: 0o600 });
 
-  // A service that does not say so before.
-  let announced;
+each("asks for an access token where the service wants one", async ({ service, meet }) => {
+  const sender = await meet();
+  const typed = async () => (await sender.find("textarea", "Message")).evaluate((element) => element.value);
   await sender.visit(service.origin + "/");
   await sender.write("Message", text);
+  await sender.find("input", "Access token"); // the service says that it wants one
   await sender.press("Create link");
   await sender.reads("This service asks for an access token");
-  await sender.write("Access token", "another-one");
+  await sender.write("Access token", "another-token-of-Alice");
   await sender.press("Create link");
   await sender.reads("The access token was not accepted.");
   assert.equal(await typed(), text);
   await sender.write("Access token", ` ${token} `);
   await sender.press("Create link");
   await sender.reads("Your link is ready");
-  assert.deepEqual(sent, [undefined, "Bearer another-one", `Bearer ${token}`]);
+  const link = await sender.link();
 
-  // The tab keeps it, another tab does not.
-  announced = true;
+  // The tab keeps it; another tab does not, and needs none to read.
   await sender.visit(service.origin + "/");
   await sender.write("Message", text);
   assert.equal(await (await sender.find("button", "Create link")).evaluate(() => document.querySelector("[type=password]").checkVisibility()), false);
   await sender.press("Create link");
   await sender.reads("Your link is ready");
-  assert.equal(sent.at(-1), `Bearer ${token}`);
-  await sender.page.evaluate(() => sessionStorage.clear());
-  await sender.visit(service.origin + "/");
-  await sender.find("input", "Access token");
+  const reader = await meet();
+  await reader.visit(link);
+  await reader.press("Open message");
+  assert.equal(await reader.message(), text);
+  await reader.visit(service.origin + "/");
+  await reader.find("input", "Access token");
+
+  const secrets = new Secrets();
+  secrets.addText(token);
+  assert.deepEqual([secrets.inFiles(service.home), secrets.inBytes(Buffer.from(service.said.join("\n")))], [[], []], "the token is in the log or the store");
   assert.equal(await sender.page.evaluate(() => JSON.stringify({ ...localStorage })), "{}");
-});
+}, [...unlimited, `--create-token-file=${tokens}`]);
+
+each("tells who may not create messages", async ({ service, meet }) => {
+  const sender = await meet();
+  await sender.visit(service.origin + "/");
+  await sender.write("Message", text);
+  await sender.press("Create link");
+  await sender.reads("Messages cannot be created from your address.");
+}, [...unlimited, "--create-from=192.0.2.0/24"]);
 
 each("shows a message from a program as it is", async ({ service, meet }) => {
   const reader = await meet();

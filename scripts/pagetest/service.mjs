@@ -61,7 +61,7 @@ async function ownRedis(t, home) {
 }
 
 /** Flags that switch off each limit that a journey could meet. */
-const unlimited = ["--limit-create=off", "--limit-read=off", "--limit-bytes=off", "--limit-miss=off", "--limit-read-bytes=off", "--handshakes-per-client=off"];
+export const unlimited = ["--limit-create=off", "--limit-read=off", "--limit-bytes=off", "--limit-miss=off", "--limit-read-bytes=off", "--handshakes-per-client=off"];
 
 /** until polls for a condition, and returns what it gave. */
 export async function until(what, condition) {

@@ -7,7 +7,7 @@ export type Reason =
   | "opened" // 410, no reads left
   | "withdrawn" // 410, taken back by the sender
   | "removed" // 410, taken down by the operator
-  | "proof" // 403, the key or passphrase is wrong
+  | "refused" // 403, the key or passphrase is wrong, or nothing can be created from here
   | "large" // 413
   | "limited" // 429
   | "busy" // 503
@@ -147,7 +147,7 @@ function failure(response: Response, answer: Answer): Failure {
     case 401:
       return new Failure("token");
     case 403:
-      return new Failure("proof");
+      return new Failure("refused");
     case 404:
       return new Failure("gone");
     case 410:

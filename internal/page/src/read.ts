@@ -149,7 +149,7 @@ export class Reader {
         return fail("wasWithdrawn", { time: time(failure.since) });
       case "removed":
         return fail("wasRemoved", { time: time(failure.since) });
-      case "proof":
+      case "refused":
         // The claim stays: it may have been used with the right key, and its answer lost.
         if (this.key.kind === "none") return fail("keyMissing");
         return this.key.kind === "secret" && this.key.passphrase ? this.askPassphrase(true) : fail("keyWrong");

@@ -82,6 +82,7 @@ const english = {
   damaged: "The message is damaged and cannot be decrypted.",
 
   tooLarge: "The message is too long for this service.",
+  notFrom: "Messages cannot be created from your address.",
   limited: "Too many requests. The page tries again in {wait}.",
   busy: "The service is busy. The page tries again in {wait}.",
   full: "The service has no room for new messages. Try again later.",
@@ -175,6 +176,7 @@ const german: Strings = {
   damaged: "Die Nachricht ist beschädigt und lässt sich nicht entschlüsseln.",
 
   tooLarge: "Die Nachricht ist zu lang für diesen Dienst.",
+  notFrom: "Von Ihrer Adresse aus lassen sich keine Nachrichten erzeugen.",
   limited: "Zu viele Anfragen. Die Seite versucht es in {wait} wieder.",
   busy: "Der Dienst ist überlastet. Die Seite versucht es in {wait} wieder.",
   full: "Der Dienst hat keinen Platz für neue Nachrichten. Versuchen Sie es später.",
@@ -265,6 +267,7 @@ const french: Strings = {
   damaged: "Le message est endommagé et ne peut pas être déchiffré.",
 
   tooLarge: "Le message est trop long pour ce service.",
+  notFrom: "Votre adresse ne permet pas de créer de messages.",
   limited: "Trop de requêtes. La page réessaie dans {wait}.",
   busy: "Le service est surchargé. La page réessaie dans {wait}.",
   full: "Le service n’a plus de place. Réessayez plus tard.",
@@ -355,6 +358,7 @@ const spanish: Strings = {
   damaged: "El mensaje está dañado y no se puede descifrar.",
 
   tooLarge: "El mensaje es demasiado largo para este servicio.",
+  notFrom: "Desde su dirección no se pueden crear mensajes.",
   limited: "Demasiadas peticiones. La página lo intenta de nuevo en {wait}.",
   busy: "El servicio está ocupado. La página lo intenta de nuevo en {wait}.",
   full: "El servicio no tiene sitio para mensajes nuevos. Inténtelo más tarde.",
@@ -445,6 +449,7 @@ const japanese: Strings = {
   damaged: "メッセージが壊れていて復号できません。",
 
   tooLarge: "メッセージがこのサービスには長すぎます。",
+  notFrom: "お使いのアドレスからはメッセージを作成できません。",
   limited: "要求が多すぎます。{wait}後に再試行します。",
   busy: "サービスが混雑しています。{wait}後に再試行します。",
   full: "サービスに空きがありません。後でもう一度お試しください。",
@@ -535,6 +540,7 @@ const chinese: Strings = {
   damaged: "消息已损坏，无法解密。",
 
   tooLarge: "消息太长，超出此服务的限制。",
+  notFrom: "您的地址不能创建消息。",
   limited: "请求过多。{wait}后自动重试。",
   busy: "服务繁忙。{wait}后自动重试。",
   full: "服务没有空间存放新消息。请稍后再试。",

@@ -71,12 +71,13 @@ export function write(api: API, sent: (message: Sent) => void): void {
       sent(message);
     } catch (error) {
       setSending(false);
-      if (error instanceof Failure && error.reason === "token") refused();
-      else line.set(failureName(error));
+      const reason = error instanceof Failure ? error.reason : "other";
+      if (reason === "token") askToken();
+      else line.set(reason === "refused" ? "notFrom" : failureName(error));
     }
   };
-  /** refused asks for an access token, or for another one. */
-  const refused = (): void => {
+  /** askToken asks for an access token, or for another one. */
+  const askToken = (): void => {
     line.set(token.value === "" ? "tokenNeeded" : "tokenWrong");
     forget(tokenKey);
     token.value = "";
