@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"crypto/rand"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -27,13 +28,13 @@ import (
 // asBare makes the test binary the yardstick: a net/http TLS server that does one
 // thing. Its value is the listening address and what that is, with spaces between:
 // "get" with the address of a Redis and a key makes one go-redis GET for each
-// request, "constant" answers with one word, and "answer" with a file's name
+// request, "set" with an address a go-redis SET, "constant" answers with one word, and "answer" with a file's name
 // answers what stands there, each time alike: status, fields and body.
 const asBare = "TEST_BINARY_IS_A_BARE_SERVER"
 
 func bareServer(spec string) error {
 	handlers := map[string]func(args []string) (http.HandlerFunc, error){
-		"get": bareGet, "constant": bareConstant, "answer": bareAnswer,
+		"get": bareGet, "set": bareSet, "constant": bareConstant, "answer": bareAnswer,
 	}
 	words := strings.Fields(spec)
 	if len(words) < 2 || handlers[words[1]] == nil {
@@ -68,6 +69,24 @@ func bareGet(args []string) (http.HandlerFunc, error) {
 			return
 		}
 		_, _ = w.Write(value)
+	}, nil
+}
+
+func bareSet(args []string) (http.HandlerFunc, error) {
+	if len(args) != 1 {
+		return nil, fmt.Errorf("set %v: want an address", args)
+	}
+	client := redis.NewClient(&redis.Options{Addr: args[0], Username: redisAdmin, Password: redisPassword})
+	return func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err == nil {
+			err = client.SetNX(r.Context(), rand.Text(), body, time.Minute).Err()
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		_, _ = w.Write([]byte("stored"))
 	}, nil
 }
 
@@ -106,6 +125,35 @@ func BenchmarkReadWholeProcess(b *testing.B) {
 		b.Fatal(err)
 	}
 	compare(b, oursReads(b, server.URL(true), "--log-level=error"), bare(b, "get "+server.Addr+" plain", http.StatusOK))
+}
+
+// BenchmarkCreateWholeProcess measures creations over 32 keep-alive TLS connections from
+// the real service, in turn with the bare server, both on one Redis.
+func BenchmarkCreateWholeProcess(b *testing.B) {
+	server := startRedis(b)
+	address, pid := ours(b, "--log-level=error", "--store="+server.URL(true))
+	bareAddress := freeAddr(b)
+	barePid := spawn(b, program(b, []string{asBare + "=" + bareAddress + " set " + server.Addr}), bareAddress)
+	compare(b, creations(b, address, pid), creations(b, bareAddress, barePid))
+}
+
+// BenchmarkConfirmedCreateWholeProcess measures creations that two replicas confirm, in
+// turn with creations that none does, both on one Redis with two replicas.
+func BenchmarkConfirmedCreateWholeProcess(b *testing.B) {
+	server := startRedis(b)
+	host, port, _ := net.SplitHostPort(server.Addr)
+	for range 2 {
+		replica := startRedis(b, "--replicaof", host+" "+port, "--masteruser", redisAdmin, "--masterauth", redisPassword)
+		eventually(b, time.Minute, "the replica has the data", func() bool {
+			return strings.Contains(fmt.Sprint(replica.Do("info", "replication")), "master_link_status:up")
+		})
+	}
+	var loads []*load
+	for _, replicas := range []string{"2", "0"} {
+		address, pid := ours(b, "--log-level=error", "--store="+server.URL(true), "--redis-replicas="+replicas)
+		loads = append(loads, creations(b, address, pid))
+	}
+	compare(b, loads[0], loads[1])
 }
 
 // BenchmarkLoggedReadWholeProcess measures what a line for each read costs, in a

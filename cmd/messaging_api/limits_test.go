@@ -333,7 +333,7 @@ func TestShedsWhatIsOverInFlight(t *testing.T) {
 	if _, err := s.post(c, "a connection to the store"); err != nil {
 		t.Fatal(err)
 	}
-	const calls = `store_calls_total{op="put",outcome="unavailable"}`
+	const calls = `store_calls_total{op="put",outcome="timeout"}`
 	before := s.scrape()[calls]
 	redis.Freeze()
 	busy, admitted := 0, 0

@@ -43,6 +43,9 @@ func (s *servers) state() ops.State {
 	}
 	state.Unforwarded, _ = s.resolver.Unforwarded()
 	state.StoreUsed, state.StoreLimit = s.monitor.space()
+	if last := s.monitor.outages.written.Load(); last != nil {
+		state.Writable = last.refusal == nil
+	}
 	for _, l := range s.admitted {
 		if l != nil {
 			state.Connections += l.Open()

@@ -357,13 +357,14 @@ func causesInRedis(t *testing.T, seen *coverage) {
 	})
 	defer leave() // before the test is over, whatever becomes of it
 	s.expectChange("a store that hangs, and requests too many", map[string]float64{
-		`http_requests_in_flight`:                           1,
-		`http_requests_shed_total`:                          grows,
-		`limit_refusals_total{limit="other"}`:               0,
-		`store_calls_total{op="put",outcome="unavailable"}`: grows,
-		`store_connections_idle`:                            -1,
-		`store_connection_timeouts_total`:                   grows, // of the probe, which finds no connection
-		`check_ok{check="store"}`:                           -1,
+		`http_requests_in_flight`:                       1,
+		`http_requests_shed_total`:                      grows,
+		`limit_refusals_total{limit="other"}`:           0,
+		`store_calls_total{op="put",outcome="timeout"}`: grows,
+		`store_writable`:                                -1,
+		`store_connections_idle`:                        -1,
+		`store_connection_timeouts_total`:               grows, // of the probe, which finds no connection
+		`check_ok{check="store"}`:                       -1,
 	}, func() {
 		redis.Freeze()
 		for range 3 {
@@ -377,7 +378,7 @@ func causesInRedis(t *testing.T, seen *coverage) {
 		}
 	})
 	leave()
-	s.expectChange("a store that works again", map[string]float64{`check_ok{check="store"}`: 1, `store_connections_idle`: 1}, redis.Thaw)
+	s.expectChange("a store that works again", map[string]float64{`check_ok{check="store"}`: 1, `store_writable`: 1, `store_connections_idle`: 1}, redis.Thaw)
 }
 
 // causesInTheFile are what fills the disk.
@@ -403,6 +404,7 @@ func causesInTheFile(t *testing.T, seen *coverage) {
 	s.expectChange("a message for which there is no room", map[string]float64{
 		`store_calls_total{op="put",outcome="full"}`:                      1,
 		`http_requests_total{protocol="HTTP/2.0",route="/",status="507"}`: 1,
+		`store_writable`: -1,
 	}, func() {
 		if err := os.WriteFile(filepath.Join(dir, "more"), make([]byte, 32<<20), 0o600); !errors.Is(err, syscall.ENOSPC) {
 			t.Fatalf("filling the disk: got %v", err)

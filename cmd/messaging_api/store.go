@@ -21,7 +21,8 @@ import (
 // A messageStore is a [message.Store] with what the service needs besides.
 type messageStore interface {
 	message.Store
-	Ping(context.Context) error
+	Ping(context.Context) error     // reads
+	TryWrite(context.Context) error // and leaves nothing
 	Close() error
 }
 

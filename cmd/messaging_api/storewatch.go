@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,6 +21,39 @@ type countedStore struct {
 	store   messageStore // not embedded, so that a new method without a count does not compile
 	metrics *ops.Metrics
 	outages *outageLog
+}
+
+// A written is how a write ended.
+type written struct {
+	refusal error // nil: the store took it, or had what it was compared with
+	at      time.Time
+}
+
+// writeLife is how long a write tells that the store takes writes.
+const writeLife = time.Minute
+
+// noteWrite keeps how a write ended, for readiness.
+func (c countedStore) noteWrite(err error) {
+	for _, answer := range []error{message.ErrExists, message.ErrConflict} {
+		if errors.Is(err, answer) {
+			err = nil
+		}
+	}
+	c.outages.written.Store(&written{err, time.Now()})
+}
+
+// refusal returns why the store takes no writes, nil if it does. The last write tells. If
+// that failed, or was long ago, one is tried.
+func (c countedStore) refusal(ctx context.Context) error {
+	if last := c.outages.written.Load(); last == nil || last.refusal != nil || time.Since(last.at) > writeLife {
+		if err := c.store.TryWrite(ctx); ctx.Err() == nil {
+			c.noteWrite(err)
+		}
+	}
+	if last := c.outages.written.Load(); last != nil {
+		return last.refusal
+	}
+	return nil
 }
 
 // ping asks the store whether it answers. Its error names the flag to check.
@@ -68,9 +103,16 @@ func (c countedStore) Swap(ctx context.Context, key message.Key, old, record []b
 func (c countedStore) count(ctx context.Context, call string, ask func() error) error {
 	start := time.Now()
 	err := ask()
-	if err == nil || ctx.Err() == nil {
-		c.metrics.StoreCall(call, storeOutcome(err), time.Since(start))
+	if err != nil && ctx.Err() != nil {
+		return err
+	}
+	outcome := storeOutcome(err)
+	c.metrics.StoreCall(call, outcome, time.Since(start))
+	if outcome != outcomeReplicas && outcome != outcomeMisconf { // then other calls go on
 		_ = c.outages.note(err, time.Now()) // the error itself goes to the client's answer
+	}
+	if call != storeGet {
+		c.noteWrite(err)
 	}
 	return err
 }
@@ -82,36 +124,52 @@ const (
 	storeSwap = "swap"
 )
 
-// outcomes are how such calls end, as the metrics name that.
+// outcomes are how such calls end, as the metrics name that. The first counts whose error
+// it is and whose text is in it: what Redis says, or the store where Redis says nothing.
 var outcomes = [...]struct {
 	err  error
+	text string
 	name string
 }{
-	{nil, "ok"},
-	{message.ErrNotFound, "not_found"},
-	{message.ErrExists, "exists"},
-	{message.ErrConflict, "conflict"},
-	{message.ErrFull, "full"},
-	{message.ErrUnavailable, "unavailable"},
+	{nil, "", "ok"},
+	{message.ErrNotFound, "", "not_found"},
+	{message.ErrExists, "", "exists"},
+	{message.ErrConflict, "", "conflict"},
+	{message.ErrFull, "", "full"},
+	{message.ErrUnavailable, "--redis-replicas", outcomeReplicas},
+	{message.ErrUnavailable, "NOREPLICAS", outcomeReplicas},
+	{message.ErrUnavailable, "MISCONF", outcomeMisconf},
+	{message.ErrUnavailable, "LOADING", "loading"},
+	{message.ErrUnavailable, "READONLY", "not_master"},
+	{message.ErrUnavailable, "not the master", "not_master"},
+	{message.ErrUnavailable, "NOPERM", "denied"},
+	{message.ErrUnavailable, "no answer within", "timeout"},
+	{message.ErrUnavailable, "i/o timeout", "timeout"},
+	{message.ErrUnavailable, "", "unavailable"},
+	{nil, "", "failed"}, // none of them
 }
 
-const otherOutcome = "failed"
+// Outcomes that say nothing of other calls.
+const (
+	outcomeReplicas = "no_replicas" // too few
+	outcomeMisconf  = "misconf"     // Redis cannot write to its disk
+)
 
 func storeOutcome(err error) string {
 	for _, o := range outcomes {
-		if errors.Is(err, o.err) {
+		if errors.Is(err, o.err) && (err == nil || strings.Contains(err.Error(), o.text)) {
 			return o.name
 		}
 	}
-	return otherOutcome
+	return outcomes[len(outcomes)-1].name
 }
 
-func storeOutcomes() []string {
-	names := []string{otherOutcome}
+func storeOutcomes() (names []string) {
 	for _, o := range outcomes {
 		names = append(names, o.name)
 	}
-	return names
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // outageEnd is how long no call must fail before an outage counts as over. Otherwise a
@@ -119,10 +177,11 @@ func storeOutcomes() []string {
 const outageEnd = time.Second
 
 // An outageLog logs once that the store stopped answering, and once that it answers again.
-// Requests and readiness checks report to it.
+// It also keeps how the last write ended. Requests and readiness checks report to it.
 type outageLog struct {
 	log     *slog.Logger
-	explain func(error) error // adds the flag to check
+	explain func(error) error       // adds the flag to check
+	written atomic.Pointer[written] // the last write; nil: none yet
 
 	mu     sync.Mutex // guards what follows
 	lost   bool       // whether an outage was logged
@@ -161,40 +220,44 @@ type storeMonitor struct {
 	last   atomic.Pointer[store.Info] // the last answer of Redis; nil: none yet
 }
 
-// check is for [ops.Check]. Its detail names the risks. It logs what Redis reports if that
-// has changed, or after an outage, because it may be another Redis then. Without the right
-// to INFO, only this report is missing.
+// check is for [ops.Check]. The service is ready if reads work: where writes do not, the
+// detail says so, as it names the risks. They are logged if they have changed, or after an
+// outage, because it may be another Redis then. Without the right to INFO, only what that
+// tells is missing.
 func (m *storeMonitor) check(ctx context.Context) (detail string, err error) {
 	if err := m.ping(ctx); err != nil {
 		m.logged = ""
 		return "", err
 	}
-	r, ok := m.store.(*store.Redis)
-	if !ok {
+	var risks []string
+	var unknown error
+	if r, ok := m.store.(*store.Redis); ok {
+		var info store.Info
+		if info, unknown = r.Info(ctx); ctx.Err() != nil {
+			return "", nil //nolint:nilerr // Redis is slow, but has answered the ping
+		}
+		if unknown == nil {
+			m.last.Store(&info)
+			risks = info.Risks
+		}
+	}
+	if refusal := m.refusal(ctx); refusal != nil {
+		risks = append([]string{"it refuses writes: " + refusal.Error()}, risks...)
+	}
+	reason := strings.Join(risks, "; ")
+	if all := fmt.Sprint(reason, unknown); all != m.logged {
+		m.logged = all
+		if unknown != nil {
+			m.log.Info("Redis does not say how full it is and whether it may lose messages", "event", "store_space", "error", unknown)
+		}
+		if reason != "" {
+			m.log.Warn("the store may lose messages, or refuses them", "event", "store_unsafe", "reason", reason)
+		}
+	}
+	if reason == "" {
 		return "", nil
 	}
-	info, err := r.Info(ctx)
-	if ctx.Err() != nil {
-		return "", nil //nolint:nilerr // Redis is slow, but has answered the ping
-	}
-	reason := strings.Join(info.Risks, "; ")
-	if err != nil {
-		reason = err.Error()
-	} else {
-		m.last.Store(&info)
-	}
-	switch {
-	case reason == m.logged:
-	case err != nil:
-		m.log.Info("Redis does not say how full it is and whether it may lose messages", "event", "store_space", "error", err)
-	case reason != "":
-		m.log.Warn("Redis may lose messages, or refuse them", "event", "store_unsafe", "reason", reason)
-	}
-	m.logged = reason
-	if len(info.Risks) == 0 {
-		return "", nil
-	}
-	return "Redis may lose messages, or refuse them: " + reason, nil
+	return "the store may lose messages, or refuses them: " + reason, nil
 }
 
 // space returns the bytes that the store uses and that it may use, as

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -94,8 +95,8 @@ func TestStoreMonitor(t *testing.T) {
 		{grant("+info"), "", true, false, ""},
 		{policy("allkeys-lru"), "store_unsafe", true, false, "allkeys-lru"},
 		{policy("allkeys-lru"), "", true, false, "allkeys-lru"},
-		{grant("-ping"), "", true, true, ""}, // counts as lost
-		{grant("+ping"), "store_unsafe", true, false, "allkeys-lru"},
+		{grant("-get"), "", true, true, ""}, // counts as lost
+		{grant("+get"), "store_unsafe", true, false, "allkeys-lru"},
 		{policy("volatile-ttl"), "store_unsafe", true, false, "volatile-ttl"},
 		{policy("noeviction"), "", true, false, ""},
 		{grant("-info"), "store_space", true, false, ""},
@@ -120,6 +121,140 @@ func TestStoreMonitor(t *testing.T) {
 			t.Errorf("step %d: got the detail %q, want %q", i, detail, step.detail)
 		}
 	}
+}
+
+// A Redis that refuses writes leaves the service ready, because reads go on. Readiness, a
+// metric and the log say why, and that it is over, without a write of a client.
+func TestReadsGoOnWhereWritesDoNot(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		begin, end func(*redisServer)
+		status     int
+		outcome    string
+		word       string // in readiness
+	}{
+		"full": {
+			func(r *redisServer) { r.Do("config", "set", "maxmemory", "1mb") },
+			func(r *redisServer) { r.Do("config", "set", "maxmemory", "100mb") },
+			http.StatusInsufficientStorage, "full", "OOM",
+		},
+		"a disk that fails": {
+			func(r *redisServer) {
+				r.Do("config", "set", "save", "3600 1")
+				if err := os.RemoveAll(r.Dir); err != nil {
+					r.t.Fatal(err)
+				}
+				r.Do("bgsave")
+				eventually(r.t, time.Minute, "saving fails", func() bool {
+					return strings.Contains(fmt.Sprint(r.Do("info", "persistence")), "rdb_last_bgsave_status:err")
+				})
+			},
+			func(r *redisServer) { r.Do("config", "set", "stop-writes-on-bgsave-error", "no") },
+			http.StatusServiceUnavailable, "misconf", "MISCONF",
+		},
+		"no replicas, for Redis": {
+			func(r *redisServer) { r.Do("config", "set", "min-replicas-to-write", "1") },
+			func(r *redisServer) { r.Do("config", "set", "min-replicas-to-write", "0") },
+			http.StatusServiceUnavailable, "no_replicas", "NOREPLICAS",
+		},
+		"a right that is missing": {
+			func(r *redisServer) { r.Do("acl", "setuser", redisUser, "-set") },
+			func(r *redisServer) { r.Do("acl", "setuser", redisUser, "+set") },
+			http.StatusServiceUnavailable, "denied", "NOPERM",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			redis := startRedis(t)
+			s, c := start(t, "--store="+redis.URL(true)), client(2)
+			link, err := s.post(c, "text")
+			if err != nil {
+				t.Fatal(err)
+			}
+			tells := func(writable float64, word string) func() bool {
+				return func() bool {
+					status, report := s.ready()
+					if status != http.StatusOK {
+						t.Fatalf("readiness: got %d %s, want 200", status, report)
+					}
+					return s.scrape()["store_writable"] == writable && strings.Contains(report, word)
+				}
+			}
+			eventually(t, time.Minute, "writes work", tells(1, ""))
+			test.begin(redis)
+			calls := `store_calls_total{op="put",outcome="` + test.outcome + `"}`
+			before := s.scrape()[calls]
+			if a := s.must(c, http.MethodPost, "/", "x"); a.status != test.status {
+				t.Errorf("creating: got %d, want %d", a.status, test.status)
+			}
+			if got := s.scrape()[calls]; got != before+1 {
+				t.Errorf("%s went from %v to %v", calls, before, got)
+			}
+			eventually(t, time.Minute, "it is told", tells(0, test.word))
+			if status, text, err := s.get(c, link); err != nil || status != http.StatusOK || text != "text" {
+				t.Errorf("reading: got %d %q %v", status, text, err)
+			}
+			test.end(redis)
+			eventually(t, time.Minute, "that it is over is told", tells(1, ""))
+			s.stop()
+			if log := s.stdout.String(); !strings.Contains(log, test.word) || strings.Contains(log, `"store_lost"`) && test.outcome != "denied" {
+				t.Errorf("the log: want %s and no outage: %s", test.word, log)
+			}
+		})
+	}
+}
+
+// With --redis-replicas a message is created when the replica has it. While the replica
+// hangs, creating is a 503, what is there is read, and nothing is said not to be there.
+func TestCreationsWaitForReplicas(t *testing.T) {
+	t.Parallel()
+	redis := startRedis(t)
+	host, port, _ := net.SplitHostPort(redis.Addr)
+	replica := startRedis(t, "--replicaof", host+" "+port, "--masteruser", redisAdmin, "--masterauth", redisPassword)
+	confirmed, plain := start(t, "--store="+redis.URL(true), "--redis-replicas=1"), start(t, "--store="+redis.URL(true))
+	c := client(2)
+	var link string
+	eventually(t, time.Minute, "a message is created", func() (created bool) {
+		var err error
+		link, err = confirmed.post(c, "text")
+		return err == nil
+	})
+	_, id, _ := strings.Cut(link, "/msg/")
+	const unknown = "/msg/6ba7b810-9dad-41d1-80b4-00c04fd430c8"
+	for what, holds := range map[string]func() bool{
+		"a replica that confirms is no risk": func() bool {
+			_, report := confirmed.ready()
+			return !strings.Contains(report, "replicas")
+		},
+		"one that does not is": func() bool {
+			status, report := plain.ready()
+			return status == http.StatusOK && strings.Contains(report, "--redis-replicas is 0")
+		},
+		"nothing is there": func() bool { return confirmed.must(c, http.MethodGet, unknown, "").status == http.StatusNotFound },
+	} {
+		eventually(t, time.Minute, what, holds)
+	}
+	replica.Freeze()
+	if a := confirmed.must(c, http.MethodPost, "/", "x"); a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
+		t.Errorf("creating without the replica: got %d, Retry-After %q", a.status, a.header.Get("Retry-After"))
+	}
+	if a := confirmed.must(c, http.MethodGet, "/msg/"+id, ""); a.status != http.StatusOK {
+		t.Errorf("reading without the replica: got %d", a.status)
+	}
+	eventually(t, time.Minute, "nobody knows what is not there", func() bool {
+		return confirmed.must(c, http.MethodGet, unknown, "").status == http.StatusServiceUnavailable
+	})
+	eventually(t, time.Minute, "readiness tells", func() bool {
+		status, report := confirmed.ready()
+		return status == http.StatusOK && strings.Contains(report, "it refuses writes") && strings.Contains(report, "--redis-replicas")
+	})
+	replica.Thaw()
+	eventually(t, time.Minute, "it goes on", func() bool {
+		return confirmed.must(c, http.MethodPost, "/", "x").status == http.StatusOK &&
+			confirmed.must(c, http.MethodGet, unknown, "").status == http.StatusNotFound
+	})
+	confirmed.stop()
+	plain.stop()
 }
 
 // A Redis that may lose messages, and one that refuses the service, cannot be

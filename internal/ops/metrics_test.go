@@ -117,6 +117,8 @@ func TestMetricsChangeWithTheirCause(t *testing.T) {
 			`store_connections_open`: 4, `store_connections_idle`: 3, `store_connection_timeouts_total`: 2,
 		}},
 		{"room", func() { s.StoreUsed, s.StoreLimit = 100, 200 }, map[string]float64{`store_used_bytes`: 100, `store_limit_bytes`: 200}},
+		{"a write", func() { s.Writable = true }, map[string]float64{`store_writable`: 1}},
+		{"a text", func() { m.ReadText(50) }, map[string]float64{`messages_read_bytes_total`: 50}},
 		{"a message", func() { m.Created(30) }, map[string]float64{`messages_created_total`: 1, `messages_created_bytes_total`: 30}},
 		{"a reader", func() { m.Read(20) }, map[string]float64{`messages_read_total`: 1, `messages_read_bytes_total`: 20}},
 		{"an opening", func() { m.Message("opened") }, map[string]float64{`message_events_total{event="opened"}`: 1}},

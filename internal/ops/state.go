@@ -21,6 +21,7 @@ type State struct {
 	Certificates map[string]time.Time // when each ends, by name; zero if there is none yet
 
 	StoreUsed, StoreLimit uint64 // bytes; both zero if unknown
+	Writable              bool   // the store took the last write
 	Pool                  *Pool  // nil for an embedded store
 	ClockJumps            uint64 // of an embedded store
 }
@@ -69,6 +70,11 @@ func (c collector) Collect(metrics chan<- prometheus.Metric) {
 		}
 		out.gauge("certificate_expiry_timestamp_seconds", "End of the validity of the certificate that is served; 0 if there is none.", seconds, "name", name)
 	}
+	writable := 0.0
+	if s.Writable {
+		writable = 1
+	}
+	out.gauge("store_writable", "Whether the store took the last write. If none comes for a minute, the service tries one.", writable)
 	if s.StoreUsed > 0 || s.StoreLimit > 0 {
 		out.gauge("store_used_bytes", "Bytes that the store uses.", float64(s.StoreUsed))
 		out.gauge("store_limit_bytes", "Bytes that the store may use at most; 0 if there is no limit.", float64(s.StoreLimit))

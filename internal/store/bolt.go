@@ -162,6 +162,13 @@ func (b *Bolt) Swap(ctx context.Context, key message.Key, old, record []byte, li
 // Ping reports whether the file can be read.
 func (b *Bolt) Ping(ctx context.Context) error { return b.view(ctx, checkFormat) }
 
+// TryWrite reports whether the file can be written, with room for another message.
+func (b *Bolt) TryWrite(ctx context.Context) error {
+	return b.change(ctx, 0, diskReserve, func(tx *bolt.Tx) error {
+		return tx.Bucket(formatBucket).Put(formatKey, formatValue) // as it is
+	})
+}
+
 // Close waits for reads and writes under way, for at most two seconds, and
 // releases the file. Any later call is ErrUnavailable; a second
 // Close returns what the first one did.

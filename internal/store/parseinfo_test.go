@@ -31,7 +31,7 @@ func TestParseInfo(t *testing.T) {
 		if test.from != "" {
 			text = strings.ReplaceAll(good, test.from, test.to)
 		}
-		got, err := parseInfo(text)
+		got, err := parseInfo(text, 0)
 		words := strings.Fields(test.risks)
 		if (err != nil) != test.fails || len(got.Risks) != len(words) || err == nil && (got.Used != 1000 || got.Limit != 2000) {
 			t.Errorf("%q for %q: got %+v and %v, want the risks %q", test.to, test.from, got, err, words)

@@ -147,7 +147,10 @@ return {text}
 func (r *Redis) Ping(ctx context.Context) error {
 	ctx, cancel := withTimeout(ctx)
 	defer cancel()
-	if err := r.do(ctx, r.reads, randomKey(), redis.NewStatusCmd(ctx, "ping"), 0); err != nil {
+	// Redis refuses PING where it refuses writes. A BoolCmd takes what is not there for
+	// false, so that nobody asks for the replicas.
+	key := randomKey()
+	if err := r.do(ctx, r.reads, key, redis.NewBoolCmd(ctx, "get", recordKey(key)), 0); err != nil {
 		return redisError(ctx, err)
 	}
 	return nil
@@ -159,34 +162,33 @@ func randomKey() (key message.Key) {
 	return key
 }
 
-// do sends a command to the master that has a message.
+// do sends a command to the master that has a message, and follows it if it has moved.
 func (r *Redis) do(ctx context.Context, b *batcher, key message.Key, cmd redis.Cmder, size int) error {
+	err := r.try(ctx, b, key, cmd, size)
 	cluster, ok := r.client.(*redis.ClusterClient)
 	if !ok {
-		return r.doAt(ctx, r.client.(*redis.Client), b, cmd, size)
+		return err
 	}
-	err := r.doInCluster(ctx, cluster, key, b, cmd, size)
 	if _, moved := redis.IsMovedError(err); moved {
 		r.reloadSlots(ctx, cluster)
 		cmd.SetErr(nil)
-		err = r.doInCluster(ctx, cluster, key, b, cmd, size)
+		err = r.try(ctx, b, key, cmd, size)
 	}
-	if _, moves := redis.IsAskError(err); moves && (b == r.reads || r.replicas == 0) {
+	if _, moving := redis.IsAskError(err); moving && (b == r.reads || r.replicas == 0) {
 		cmd.SetErr(nil)
 		err = cluster.Process(ctx, cmd) // asks the node that the slot is moving to
 	}
 	return err
 }
 
-func (r *Redis) doInCluster(ctx context.Context, cluster *redis.ClusterClient, key message.Key, b *batcher, cmd redis.Cmder, size int) error {
-	server, err := cluster.MasterForKey(ctx, recordKey(key))
-	if err != nil {
-		return err
+// try sends a command to the server that is known to have a message.
+func (r *Redis) try(ctx context.Context, b *batcher, key message.Key, cmd redis.Cmder, size int) (err error) {
+	server, ok := r.client.(*redis.Client)
+	if !ok {
+		if server, err = r.client.(*redis.ClusterClient).MasterForKey(ctx, recordKey(key)); err != nil {
+			return err
+		}
 	}
-	return r.doAt(ctx, server, b, cmd, size)
-}
-
-func (r *Redis) doAt(ctx context.Context, server *redis.Client, b *batcher, cmd redis.Cmder, size int) error {
 	if b == r.writes && r.held.refuses(server) {
 		return errTooFew
 	}
@@ -207,6 +209,12 @@ func (r *Redis) reloadSlots(ctx context.Context, cluster *redis.ClusterClient) {
 	// go-redis asks before it calls a function for each master.
 	_ = cluster.ForEachMaster(ctx, func(context.Context, *redis.Client) error { return nil })
 	r.reloaded = time.Now()
+}
+
+// TryWrite reports whether Redis takes writes. Of a Cluster it tries one of the
+// masters. What it writes vanishes at once.
+func (r *Redis) TryWrite(ctx context.Context) error {
+	return r.Put(ctx, randomKey(), nil, nil, time.Millisecond)
 }
 
 // Client returns the connections to Redis, for what the service keeps there

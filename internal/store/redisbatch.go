@@ -10,8 +10,9 @@ import (
 
 const (
 	// redisSenders is how many batches of one kind are under way at once to one
-	// server: one that waits for a slow connection must not hold up all others.
-	redisSenders = 4
+	// server: one that waits for a slow connection must not hold up all others. More
+	// make the batches smaller, which costs both sides more.
+	redisSenders = 2
 	// batchBytes is what shares a round trip, at most. A command costs the bytes
 	// that it sends, and commandCost.
 	batchBytes  = 1 << 20

@@ -53,63 +53,57 @@ func (r *Redis) Info(ctx context.Context) (Info, error) {
 // that is not there.
 func (r *Redis) denied(ctx context.Context) error {
 	key := randomKey()
-	for _, err := range []error{
-		r.client.Del(ctx, textKey(key)).Err(),
-		r.client.PExpire(ctx, textKey(key), time.Minute).Err(),
-		r.client.Eval(ctx, swap, []string{recordKey(key), textKey(key)}, "", "", 0).Err(),
-		r.client.Do(ctx, "role").Err(),
-		r.client.Do(ctx, "wait", 0, 1).Err(),
-	} {
-		if redis.IsPermissionError(err) {
-			return err
+	cmds, _ := r.client.Pipelined(ctx, func(p redis.Pipeliner) error { // each command has its own error
+		p.Del(ctx, textKey(key))
+		p.PExpire(ctx, textKey(key), time.Minute)
+		p.Eval(ctx, swap, []string{recordKey(key), textKey(key)}, "", "", 0)
+		p.Do(ctx, "role")
+		p.Do(ctx, "wait", 0, 1)
+		return nil
+	})
+	for _, cmd := range cmds {
+		if redis.IsPermissionError(cmd.Err()) {
+			return cmd.Err()
 		}
 	}
 	return nil
 }
 
 func (r *Redis) info(ctx context.Context) (all Info, err error) {
-	cluster, ok := r.client.(*redis.ClusterClient)
-	if !ok {
-		return askInfo(ctx, r.client)
-	}
 	var mu sync.Mutex // guards all
-	err = cluster.ForEachMaster(ctx, func(ctx context.Context, master *redis.Client) error {
-		one, err := askInfo(ctx, master)
+	ask := func(ctx context.Context, server *redis.Client) error {
+		text, err := server.Info(ctx).Result()
+		if err != nil {
+			return err
+		}
+		one, err := parseInfo(text, r.replicas)
 		if err != nil {
 			return err
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		risks := all.Risks
-		for _, risk := range one.Risks {
-			if !slices.Contains(risks, risk) {
-				risks = append(risks, risk)
-			}
+		one.Risks = append(one.Risks, all.Risks...)
+		if one.fullness() < all.fullness() {
+			one.Used, one.Limit = all.Used, all.Limit
 		}
-		if all.Used == 0 || one.fullness() > all.fullness() {
-			all = one
-		}
-		slices.Sort(risks)
-		all.Risks = risks
+		slices.Sort(one.Risks)
+		one.Risks = slices.Compact(one.Risks)
+		all = one
 		return nil
-	})
+	}
+	if cluster, ok := r.client.(*redis.ClusterClient); ok {
+		err = cluster.ForEachMaster(ctx, ask)
+	} else {
+		err = ask(ctx, r.client.(*redis.Client))
+	}
 	if all.Used > 0 {
-		return all, nil
+		err = nil
 	}
-	return Info{}, err
-}
-
-// askInfo asks one server.
-func askInfo(ctx context.Context, server redis.Cmdable) (Info, error) {
-	text, err := server.Info(ctx).Result()
-	if err != nil {
-		return Info{}, err
-	}
-	return parseInfo(text)
+	return all, err
 }
 
 // parseInfo reads the answer of INFO.
-func parseInfo(text string) (Info, error) {
+func parseInfo(text string, replicas int) (Info, error) {
 	fields := infoFields(text)
 	used, err := strconv.ParseUint(fields["used_memory"], 10, 64)
 	if err != nil || used == 0 {
@@ -119,7 +113,7 @@ func parseInfo(text string) (Info, error) {
 	if err != nil {
 		return Info{}, fmt.Errorf("INFO tells maxmemory as %q", fields["maxmemory"])
 	}
-	return Info{Used: used, Limit: limit, Risks: risks(fields)}, nil
+	return Info{Used: used, Limit: limit, Risks: risks(fields, replicas)}, nil
 }
 
 // infoFields returns the lines of INFO by name.
@@ -137,8 +131,8 @@ func infoFields(text string) map[string]string {
 // file as this service expects them.
 const oldestRedis = 7
 
-// risks reads the fields of INFO. A field that is not there is a risk too.
-func risks(fields map[string]string) (risks []string) {
+// risks reads the fields of INFO of a server of whose replicas so many confirm writes. A field that is not there is a risk too.
+func risks(fields map[string]string, replicas int) (risks []string) {
 	version := fields["redis_version"]
 	major, _, _ := strings.Cut(version, ".")
 	if n, err := strconv.Atoi(major); err != nil || n < oldestRedis {
@@ -151,7 +145,13 @@ func risks(fields map[string]string) (risks []string) {
 		risks = append(risks, fmt.Sprintf("its maxmemory-policy is %q, not noeviction: when it is full, messages are lost", policy))
 	}
 	if role := fields["role"]; role != "master" {
-		risks = append(risks, fmt.Sprintf("its role is %q, not master: it refuses messages", role))
+		return append(risks, fmt.Sprintf("its role is %q, not master: it refuses messages", role))
+	}
+	switch has, _ := strconv.Atoi(fields["connected_slaves"]); {
+	case has > replicas:
+		risks = append(risks, fmt.Sprintf("it has %d replicas, and --redis-replicas is %d: when another one is promoted, messages are lost", has, replicas))
+	case has < replicas:
+		risks = append(risks, fmt.Sprintf("it has %d replicas, and --redis-replicas is %d: it refuses messages", has, replicas))
 	}
 	return risks
 }

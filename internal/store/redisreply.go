@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 )
 
 // Limits of one reply.
@@ -22,7 +21,8 @@ const (
 )
 
 // A replyScanner follows the replies on one connection and finds the first that
-// breaks a limit. It knows RESP2 and RESP3: https://redis.io/docs/latest/develop/reference/protocol-spec.
+// breaks a limit. They are RESP2, which is all that the store asks for:
+// https://redis.io/docs/latest/develop/reference/protocol-spec.
 type replyScanner struct {
 	err     error  // the first that was found; what follows is not scanned
 	line    []byte // the part of a line that has come
@@ -73,7 +73,7 @@ func (s *replyScanner) header(line []byte) error {
 		s.pending, s.size = 1, 0
 	}
 	s.size += int64(len(line))
-	if kind := line[0]; strings.IndexByte(lineKinds, kind) < 0 {
+	if kind := line[0]; kind == '$' || kind == '*' {
 		length, err := strconv.ParseInt(string(bytes.TrimSuffix(line[1:], []byte("\r\n"))), 10, 64)
 		switch {
 		case err != nil || length < -1:
@@ -81,13 +81,10 @@ func (s *replyScanner) header(line []byte) error {
 		case length > maxReply:
 			return errTooLarge
 		case length < 0: // nil
-		case strings.IndexByte(stringKinds, kind) >= 0:
+		case kind == '$':
 			s.size += length
 			s.skip = length + 2
 		default:
-			if kind == '%' {
-				length *= 2 // keys and values
-			}
 			s.size += arrayCost + length*elementCost
 			s.pending += length
 		}
@@ -103,21 +100,13 @@ func (s *replyScanner) header(line []byte) error {
 
 var errTooLarge = fmt.Errorf("it announces more than %d bytes", maxReply)
 
-// The first bytes of replies, by what follows. Attributes (|) are not among them:
-// Redis sends them to clients that ask for them.
-const (
-	lineKinds   = "+-:_,#("
-	stringKinds = "$!="
-	arrayKinds  = "*~>%"
-)
-
 // checkKind refuses a reply that does not begin as one.
 func checkKind(kind byte) error {
 	const tlsAlert, tlsHandshake = 0x15, 0x16
-	switch {
-	case strings.IndexByte(lineKinds+stringKinds+arrayKinds, kind) >= 0:
+	switch kind {
+	case '+', '-', ':', '$', '*':
 		return nil
-	case kind == tlsAlert, kind == tlsHandshake:
+	case tlsAlert, tlsHandshake:
 		return errors.New("it is TLS: use rediss:// in place of redis://")
 	default:
 		return fmt.Errorf("it begins with %q", kind)

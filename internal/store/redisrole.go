@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"sync"
@@ -96,12 +95,12 @@ func (r *Redis) quorumError(ctx context.Context, conn *redis.Conn) error {
 // tooFew returns an error where fewer replicas have a write, or are there, than have to.
 func (r *Redis) tooFew(replicas int) error {
 	if replicas < r.replicas {
-		return fmt.Errorf("%w: %d of %d", errTooFew, replicas, r.replicas)
+		return errTooFew
 	}
 	return nil
 }
 
-var errTooFew = errors.New("too few replicas")
+var errTooFew = errors.New("the master has fewer replicas than --redis-replicas")
 
 // onlineReplicas counts the replicas that the master has heard of lately.
 func onlineReplicas(fields map[string]string) (n int) {
@@ -192,21 +191,10 @@ func (d *dialTime) redial() {
 	}
 }
 
-// redialAfter gives up all connections if err is a sign that the master may be
-// another server by now. An address that moves leads there then, and a Sentinel is
-// asked again.
+// redialAfter gives up all connections if err may mean that the master is another
+// server by now. An address that moves leads there then, and a Sentinel is asked again.
 func (r *Redis) redialAfter(err error) {
-	if err == nil || errors.Is(err, redis.Nil) {
-		return
-	}
-	var reply redis.Error
-	if !errors.As(err, &reply) { // no answer, not the master, or too few replicas
+	if err != nil && !errors.Is(err, redis.Nil) && !redis.IsOOMError(err) && !redis.IsPermissionError(err) {
 		r.dialed.redial()
-		return
-	}
-	for _, sign := range []string{"READONLY", "MASTERDOWN", "LOADING", "NOREPLICAS", "UNBLOCKED", "CLUSTERDOWN"} {
-		if strings.HasPrefix(err.Error(), sign) {
-			r.dialed.redial()
-		}
 	}
 }

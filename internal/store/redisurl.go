@@ -97,6 +97,8 @@ func redisURL(rawURL string, opts RedisOptions) (*url.URL, error) {
 		// unasked, and a connection that is idle must have nothing to read for
 		// go-redis to tell a live one from a dead one.
 		"protocol": "2",
+		// Pipelines use the pool that all else uses, so that there is one to give up.
+		"pipeline_pool_size": "-1",
 		// An address may move to another server without any error on the old one.
 		"conn_max_lifetime":        "5m",
 		"conn_max_lifetime_jitter": "1m",

@@ -150,7 +150,7 @@ func TestRedisReplicasConfirmWrites(t *testing.T) {
 		timely(t, what, func() {
 			err := write()
 			wantError(t, what+" with one of two replicas", err, message.ErrUnavailable)
-			if !strings.Contains(fmt.Sprint(err), "too few replicas") {
+			if !strings.Contains(fmt.Sprint(err), "--redis-replicas") {
 				t.Errorf("%s: got %v, want it to name the replicas", what, err)
 			}
 		})
@@ -443,5 +443,31 @@ func TestClusterFailsOver(t *testing.T) {
 			eventually(t, "Get", func() error { return mustNotBeAbsent(t, s, key) })
 		}
 		readAcknowledged(t, s)
+	}
+}
+
+// A Sentinel that hangs costs no request, whichever it is and whether it was asked
+// before, while connections to the master are made again.
+func TestSentinelHangs(t *testing.T) {
+	t.Parallel()
+	master := startRedis(t, redisSetup{})
+	sentinels, url := startSentinels(t, master, 3)
+	warm := openReplicated(t, url, 0)
+	key := mustPut(t, warm, 10)
+	for i, sentinel := range sentinels {
+		if err := sentinel.Process.Signal(syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range []*store.Redis{warm, openReplicated(t, url, 0)} {
+			for range 5 {
+				master.do("client", "kill", "type", "normal", "skipme", "yes")
+				if _, err := s.Get(t.Context(), key); err != nil {
+					t.Errorf("Get while Sentinel %d hangs: %v", i, err)
+				}
+			}
+		}
+		if err := sentinel.Process.Signal(syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

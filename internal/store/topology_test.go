@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -16,7 +15,7 @@ import (
 
 // clusterGrant is what a Cluster's clients need besides, to learn which node
 // has which keys.
-const clusterGrant = " +cluster|slots"
+const clusterGrant = " +cluster|slots +asking"
 
 // lastSlot is the last of a Cluster's hash slots.
 const lastSlot = 16383
@@ -66,25 +65,28 @@ func clusterURL(cluster []*redisServer) string {
 	return cluster[0].url() + "?addr=" + cluster[len(cluster)-1].addr()
 }
 
-// sentinelUsers is what go-redis needs of a Sentinel.
+// sentinelUsers is what the store needs of a Sentinel.
 const sentinelUsers = `user default off
-user monitor on >monitored resetchannels &+switch-master &+replica-reconf-done -@all +sentinel|get-master-addr-by-name +sentinel|sentinels +subscribe +ping
+user monitor on >monitored resetchannels -@all +sentinel|get-master-addr-by-name
 user admin on >admin ~* &* +@all
 `
 
 // startSentinel starts a Sentinel that watches master, and returns a store's URL.
 func startSentinel(t testing.TB, master *redisServer) string {
 	t.Helper()
-	dir, port := t.TempDir(), freePort(t)
-	write := func(name, content string) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	users := write("users.acl", sentinelUsers)
-	config := write("sentinel.conf", fmt.Sprintf(`bind 127.0.0.1
+	_, url := startSentinels(t, master, 1)
+	return url
+}
+
+// startSentinels starts Sentinels that watch master, and returns a store's URL.
+func startSentinels(t testing.TB, master *redisServer, n int) (processes []*exec.Cmd, url string) {
+	t.Helper()
+	url = fmt.Sprintf("?master_name=here&username=%s", redisUser)
+	for i := range n {
+		dir, port := t.TempDir(), freePort(t)
+		users, config := filepath.Join(dir, "users.acl"), filepath.Join(dir, "sentinel.conf")
+		writeFile(t, users, []byte(sentinelUsers))
+		writeFile(t, config, fmt.Appendf(nil, `bind 127.0.0.1
 port %d
 dir %s
 aclfile %s
@@ -94,20 +96,27 @@ sentinel auth-pass here admin
 sentinel down-after-milliseconds here 500
 sentinel failover-timeout here 3000
 `, port, dir, users, master.port))
-	process := exec.Command(master.program, config, "--sentinel")
-	if err := process.Start(); err != nil {
-		t.Fatal(err)
+		process := exec.Command(master.program, config, "--sentinel")
+		if err := process.Start(); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			_ = process.Process.Kill()
+			_ = process.Wait()
+		})
+		processes = append(processes, process)
+		admin := redis.NewSentinelClient(&redis.Options{
+			Addr: fmt.Sprintf("127.0.0.1:%d", port), Username: "admin", Password: "admin", DisableIdentity: true,
+		})
+		eventually(t, "the Sentinel knows its master", func() error {
+			return admin.GetMasterAddrByName(context.Background(), "here").Err()
+		})
+		_ = admin.Close()
+		if i == 0 {
+			url = fmt.Sprintf("redis://monitor:monitored@127.0.0.1:%d%s", port, url)
+		} else {
+			url += fmt.Sprintf("&addr=127.0.0.1:%d", port)
+		}
 	}
-	t.Cleanup(func() {
-		_ = process.Process.Kill()
-		_ = process.Wait()
-	})
-	admin := redis.NewSentinelClient(&redis.Options{
-		Addr: fmt.Sprintf("127.0.0.1:%d", port), Username: "admin", Password: "admin", DisableIdentity: true,
-	})
-	defer func() { _ = admin.Close() }()
-	eventually(t, "the Sentinel knows its master", func() error {
-		return admin.GetMasterAddrByName(context.Background(), "here").Err()
-	})
-	return fmt.Sprintf("redis://monitor:monitored@127.0.0.1:%d?master_name=here&username=%s", port, redisUser)
+	return processes, url
 }
