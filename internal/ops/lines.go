@@ -29,8 +29,7 @@ const (
 //
 //   - times are in UTC, always with milliseconds, so that lines sort as text;
 //     durations are seconds;
-//   - a value of a type of net/netip or net that holds an address is a client's address,
-//     shown in the given form;
+//   - a netip.Addr is a client's address, shown in the given form;
 //   - "user_agent" is cut to 120 bytes;
 //   - all characters but printable ASCII are escaped, so that no line controls a terminal.
 func NewLines(w io.Writer, level slog.Leveler, client ClientForm) slog.Handler {
@@ -79,7 +78,7 @@ func (f ClientForm) clean(a slog.Attr) slog.Attr {
 			a.Value = slog.StringValue(s[:agentSize])
 		}
 	case slog.KindAny:
-		if addr, ok := address(a.Value.Any()); ok {
+		if addr, ok := a.Value.Any().(netip.Addr); ok {
 			return f.attr(a.Key, addr.Unmap().WithZone(""))
 		}
 	}
@@ -100,21 +99,6 @@ func (f ClientForm) attr(key string, addr netip.Addr) slog.Attr {
 	}
 	prefix, _ := addr.Prefix(bits) // both lengths are valid
 	return slog.String(key, prefix.String())
-}
-
-// address returns the address in a value of a type that holds one.
-func address(v any) (netip.Addr, bool) {
-	switch v := v.(type) {
-	case netip.Addr:
-		return v, true
-	case netip.AddrPort:
-		return v.Addr(), true
-	case netip.Prefix:
-		return v.Addr(), true
-	case interface{ AddrPort() netip.AddrPort }: // *net.TCPAddr and its like
-		return v.AddrPort().Addr(), true
-	}
-	return netip.Addr{}, false
 }
 
 // An asciiWriter writes JSON with each character that is not printable ASCII as \uXXXX.

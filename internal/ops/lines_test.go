@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/netip"
 	"os"
 	"strings"
@@ -73,7 +72,7 @@ func TestLine(t *testing.T) {
 	}
 }
 
-// An address of any type is shown in the chosen form.
+// An address is shown in the chosen form.
 func TestLinesShowClientsAsChosen(t *testing.T) {
 	for _, tc := range []struct {
 		address, prefix, whole string
@@ -84,25 +83,21 @@ func TestLinesShowClientsAsChosen(t *testing.T) {
 		{"fe80::1%eth0", "fe80::/48", "fe80::1"},
 	} {
 		addr := netip.MustParseAddr(tc.address)
-		for _, v := range []any{addr, netip.AddrPortFrom(addr, 4711), net.TCPAddrFromAddrPort(netip.AddrPortFrom(addr, 4711))} {
-			for form, want := range map[ops.ClientForm]string{ops.ClientPrefix: tc.prefix, ops.ClientWhole: tc.whole, ops.ClientNone: ""} {
-				json, text := "", ""
-				if want != "" {
-					json, text = `,"client":"`+want+`"`, " client="+want
-				}
-				if got := record(t, lines(form), slog.Any("client", v), slog.Int("n", 1)); !strings.HasSuffix(got, `"request"`+json+`,"n":1}`+"\n") {
-					t.Errorf("%T %v in form %s: got %s, want %s", v, v, form, got, json)
-				}
-				if got := record(t, console(form), slog.Any("client", v), slog.Int("n", 1)); !strings.HasSuffix(got, "msg=request"+text+" n=1\n") {
-					t.Errorf("%T %v in form %s on the console: got %s, want %s", v, v, form, got, text)
-				}
+		for form, want := range map[ops.ClientForm]string{ops.ClientPrefix: tc.prefix, ops.ClientWhole: tc.whole, ops.ClientNone: ""} {
+			json, text := "", ""
+			if want != "" {
+				json, text = `,"client":"`+want+`"`, " client="+want
+			}
+			if got := record(t, lines(form), slog.Any("client", addr), slog.Int("n", 1)); !strings.HasSuffix(got, `"request"`+json+`,"n":1}`+"\n") {
+				t.Errorf("%v in form %s: got %s, want %s", addr, form, got, json)
+			}
+			if got := record(t, console(form), slog.Any("client", addr), slog.Int("n", 1)); !strings.HasSuffix(got, "msg=request"+text+" n=1\n") {
+				t.Errorf("%v in form %s on the console: got %s, want %s", addr, form, got, text)
 			}
 		}
 	}
-	for _, v := range []any{netip.Addr{}, netip.MustParsePrefix("192.0.2.7/32")} {
-		if got := record(t, lines(ops.ClientPrefix), slog.Any("client", v)); strings.Contains(got, "192.0.2.7") {
-			t.Errorf("%T %v: got %s", v, v, got)
-		}
+	if got := record(t, lines(ops.ClientPrefix), slog.Any("client", netip.Addr{})); strings.Contains(got, "client") {
+		t.Errorf("no address: got %s", got)
 	}
 }
 

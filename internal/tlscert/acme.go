@@ -99,9 +99,9 @@ func NewACME(c ACMEConfig, log *slog.Logger) (*ACME, error) {
 		if _, err := netip.ParseAddr(host); err == nil || !strings.Contains(host, ".") || strings.Contains(host, "_") {
 			return nil, fmt.Errorf("tlscert: no certificate for %q can be ordered with ACME: it is not a public DNS name", host)
 		}
-		h := newHostCertificate(host, c.Directory)
+		h := newHostCertificate(host)
 		if cert, err := a.cached(context.Background(), host); err == nil { // otherwise Run orders it, and reports errors
-			h.serve(cert)
+			h.current.Store(&served{cert: cert})
 		}
 		a.certs[host] = h
 	}
@@ -157,7 +157,7 @@ func (a *ACME) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, err
 	if slices.Equal(hello.SupportedProtos, []string{ACMEProtocol}) {
 		return a.responder.GetCertificate(hello)
 	}
-	if cert := h.current.Load(); cert != nil {
+	if cert := h.current.Load().cert; cert != nil {
 		return cert, nil
 	}
 	return nil, fmt.Errorf("tlscert: there is no certificate for %s yet", h.host)
@@ -195,7 +195,11 @@ func (a *ACME) Reload() {
 func (a *ACME) Certificates() []Info {
 	infos := make([]Info, len(a.config.Hosts))
 	for i, host := range a.config.Hosts {
-		infos[i] = *a.certs[host].info.Load()
+		s := a.certs[host].current.Load()
+		infos[i] = Info{Source: host, Names: []string{host}, Issuer: a.config.Directory, Err: s.err}
+		if s.cert != nil {
+			infos[i] = s.info(host)
+		}
 		if infos[i].Err == nil {
 			infos[i].Err = a.cache.failure()
 		}

@@ -33,13 +33,6 @@ type Files struct {
 	reloading sync.Mutex               // held by the one reload that may replace current
 }
 
-// served is the certificate of one pair.
-type served struct {
-	cert    *tls.Certificate
-	warning string // why many clients refuse it
-	err     error  // why what the files hold now is not served
-}
-
 // NewFiles reads the pairs, at least one, as of now. With hosts (in lower case),
 // only they are answered for and each must be covered; without, every name in the
 // certificates is. An error names the file and the reason, or the host; it is an
@@ -72,13 +65,13 @@ func (f *Files) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, er
 	case name == "" && len(f.hosts) > 0:
 		name = f.hosts[0]
 	case name == "": // any name stands for a wildcard, which is no name by itself
-		name = strings.Replace(describe("", all[0].cert).Names[0], "*", "any", 1)
+		name = strings.Replace(all[0].names()[0], "*", "any", 1)
 	case len(f.hosts) > 0 && !slices.Contains(f.hosts, name):
 		return nil, nil // the alert unrecognized_name
 	}
 	var rsa, first *tls.Certificate
 	for _, s := range all {
-		if !covers(s.cert, name) {
+		if !s.covers(name) {
 			continue
 		}
 		first = cmp.Or(first, s.cert)
@@ -97,8 +90,7 @@ func (f *Files) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, er
 func (f *Files) Certificates() []Info {
 	infos := make([]Info, len(f.pairs))
 	for i, s := range *f.current.Load() {
-		infos[i] = describe(f.pairs[i].Cert, s.cert)
-		infos[i].Warning, infos[i].Err = s.warning, s.err
+		infos[i] = s.info(f.pairs[i].Cert)
 	}
 	return infos
 }
@@ -171,7 +163,7 @@ func (p Pair) refresh(s served, now time.Time) served {
 // uncovered returns the hosts that no certificate is for.
 func (f *Files) uncovered(all []served) (lost []string) {
 	for _, host := range f.hosts {
-		if !slices.ContainsFunc(all, func(s served) bool { return covers(s.cert, host) }) {
+		if !slices.ContainsFunc(all, func(s served) bool { return s.covers(host) }) {
 			lost = append(lost, host)
 		}
 	}

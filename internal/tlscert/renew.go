@@ -16,25 +16,17 @@ import (
 // one. Only Run changes it.
 type hostCertificate struct {
 	host    string
-	current atomic.Pointer[tls.Certificate] // nil: none so far
-	info    atomic.Pointer[Info]
+	current atomic.Pointer[served]
 
 	spread   float64   // 0 to 1: how late this process renews, so that replicas do not all order at once
 	failures int       // since the last success
 	earliest time.Time // of the next order
 }
 
-func newHostCertificate(host, directory string) *hostCertificate {
+func newHostCertificate(host string) *hostCertificate {
 	h := &hostCertificate{host: host, spread: rand.Float64()} //nolint:gosec // no secret
-	h.info.Store(&Info{Source: host, Names: []string{host}, Issuer: directory, Err: errors.New("being ordered")})
+	h.current.Store(&served{err: errors.New("being ordered")})
 	return h
-}
-
-// serve makes cert the current certificate.
-func (h *hostCertificate) serve(cert *tls.Certificate) {
-	info := describe(h.host, cert)
-	h.current.Store(cert)
-	h.info.Store(&info)
 }
 
 func lifetime(cert *tls.Certificate) time.Duration {
@@ -51,7 +43,7 @@ func (h *hostCertificate) renewAt(cert *tls.Certificate) time.Time {
 // wait returns how long it is until the next order; zero or less if it is due.
 func (h *hostCertificate) wait(now time.Time) time.Duration {
 	wait := h.earliest.Sub(now)
-	if cert := h.current.Load(); cert != nil {
+	if cert := h.current.Load().cert; cert != nil {
 		wait = max(wait, h.renewAt(cert).Sub(now))
 	}
 	return wait
@@ -59,7 +51,7 @@ func (h *hostCertificate) wait(now time.Time) time.Duration {
 
 // obtained serves a new certificate.
 func (h *hostCertificate) obtained(cert *tls.Certificate, now time.Time) {
-	h.serve(cert)
+	h.current.Store(&served{cert: cert})
 	h.failures = 0
 	h.earliest = now.Add(lifetime(cert) / 10) // by a clock that is far ahead even a new certificate is due
 }
@@ -71,11 +63,10 @@ func (h *hostCertificate) obtained(cert *tls.Certificate, now time.Time) {
 func (h *hostCertificate) failed(err error, now time.Time) time.Duration {
 	waits := []time.Duration{time.Minute, 10 * time.Minute, 100 * time.Minute, 24 * time.Hour}
 	wait := waits[min(h.failures, len(waits)-1)]
-	info := *h.info.Load()
-	info.Err = err
-	h.info.Store(&info)
-	if now.Before(info.NotAfter) {
-		wait = min(wait, max(info.NotAfter.Sub(now)/10, 15*time.Minute))
+	cert := h.current.Load().cert
+	h.current.Store(&served{cert: cert, err: err})
+	if cert != nil && now.Before(cert.Leaf.NotAfter) {
+		wait = min(wait, max(cert.Leaf.NotAfter.Sub(now)/10, 15*time.Minute))
 	}
 	h.failures++
 	h.earliest = now.Add(wait)
@@ -120,7 +111,7 @@ func (a *ACME) renew(ctx context.Context, h *hostCertificate) {
 		h.obtained(cert, time.Now())
 		a.log.Info("certificate obtained", "host", h.host, "expires", cert.Leaf.NotAfter)
 	case ctx.Err() == nil:
-		if h.current.Load() != nil {
+		if h.current.Load().cert != nil {
 			err = fmt.Errorf("renewal failed: %w", err)
 		}
 		wait := h.failed(err, time.Now())
@@ -135,7 +126,7 @@ func (a *ACME) obtain(ctx context.Context, h *hostCertificate) (*tls.Certificate
 	if err == nil && time.Now().Before(h.renewAt(cert)) {
 		return cert, nil
 	}
-	if err != nil && !errors.Is(err, autocert.ErrCacheMiss) && h.current.Load() == nil {
+	if err != nil && !errors.Is(err, autocert.ErrCacheMiss) && h.current.Load().cert == nil {
 		return nil, err // a good certificate may be there: do not order it again at each start
 	}
 	return a.order(ctx, h.host)
@@ -149,7 +140,7 @@ func (a *ACME) cached(ctx context.Context, host string) (*tls.Certificate, error
 		return nil, err
 	}
 	cert, err := tls.X509KeyPair(data, data) // it holds both, in PEM
-	if err != nil || checkLeaf(cert.Leaf, time.Now()) != nil || !covers(&cert, host) {
+	if err != nil || checkLeaf(cert.Leaf, time.Now()) != nil || cert.Leaf.VerifyHostname(host) != nil {
 		return nil, autocert.ErrCacheMiss
 	}
 	return &cert, nil

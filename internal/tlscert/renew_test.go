@@ -54,8 +54,8 @@ func refused(time.Time) (*tls.Certificate, error) { return nil, errRefused }
 
 func TestOrdersBackOff(t *testing.T) {
 	begin := time.Now()
-	h := newHostCertificate("a.example", "")
-	if info := h.info.Load(); info.Err == nil {
+	h := newHostCertificate("a.example")
+	if h.current.Load().err == nil {
 		t.Error("before the first order: got no error, want one that says so")
 	}
 	got := orders(h, begin, begin.Add(50*time.Hour), refused)
@@ -63,8 +63,8 @@ func TestOrdersBackOff(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("orders at %v, want %v", got, want)
 	}
-	if info := h.info.Load(); !errors.Is(info.Err, errRefused) || !info.NotAfter.IsZero() {
-		t.Errorf("got %+v, want the error and no certificate", info)
+	if s := h.current.Load(); !errors.Is(s.err, errRefused) || s.cert != nil {
+		t.Errorf("got %+v, want the error and no certificate", s)
 	}
 }
 
@@ -75,9 +75,9 @@ func TestRenewals(t *testing.T) {
 	const day = 24 * time.Hour
 	for _, tt := range []struct{ life, due time.Duration }{{90 * day, 60 * day}, {6 * day, 4 * day}, {398 * day, 368 * day}} {
 		begin := time.Now()
-		h := newHostCertificate("a.example", "")
+		h := newHostCertificate("a.example")
 		first := certificate(t, begin, begin.Add(tt.life))
-		h.serve(first)
+		h.current.Store(&served{cert: first})
 		got := orders(h, begin, begin.Add(tt.life-time.Minute), refused)
 		if latest := tt.due + (tt.life-tt.due)/10; len(got) < 10 || got[0] < tt.due-time.Second || got[0] > latest {
 			t.Fatalf("life %v: orders at %v, want at least 10, the first from %v to %v", tt.life, got, tt.due, latest)
@@ -87,15 +87,15 @@ func TestRenewals(t *testing.T) {
 				t.Errorf("life %v: five orders in %v", tt.life, in)
 			}
 		}
-		if err := h.info.Load().Err; !errors.Is(err, errRefused) || h.current.Load() != first {
-			t.Errorf("life %v: before it ends: got %v, want the reason and the old certificate", tt.life, err)
+		if s := h.current.Load(); !errors.Is(s.err, errRefused) || s.cert != first {
+			t.Errorf("life %v: before it ends: got %v, want the reason and the old certificate", tt.life, s.err)
 		}
 		end := begin.Add(tt.life)
 		got = orders(h, end, end.Add(2*day), func(now time.Time) (*tls.Certificate, error) {
 			return certificate(t, now, now.Add(tt.life)), nil
 		})
-		if len(got) != 1 || h.info.Load().Err != nil || h.current.Load() == first {
-			t.Errorf("life %v: afterwards: orders at %v and %+v, want one new certificate", tt.life, got, h.info.Load())
+		if len(got) != 1 || h.current.Load().err != nil || h.current.Load().cert == first {
+			t.Errorf("life %v: afterwards: orders at %v and %+v, want one new certificate", tt.life, got, h.current.Load())
 		}
 	}
 }
@@ -105,7 +105,7 @@ func TestRenewals(t *testing.T) {
 func TestOrdersAreFewWithAWrongClock(t *testing.T) {
 	const day = 24 * time.Hour
 	begin := time.Now()
-	got := orders(newHostCertificate("a.example", ""), begin, begin.Add(8*day), func(now time.Time) (*tls.Certificate, error) {
+	got := orders(newHostCertificate("a.example"), begin, begin.Add(8*day), func(now time.Time) (*tls.Certificate, error) {
 		return certificate(t, now.Add(-80*day), now.Add(10*day)), nil
 	})
 	if len(got) != 1 {

@@ -20,8 +20,8 @@ const selfSignedLifetime = 397 * 24 * time.Hour
 // SelfSigned is a source for development: one certificate that no CA signs. Its
 // key exists only in this process.
 type SelfSigned struct {
-	cert  *tls.Certificate
-	hosts []string
+	served served
+	hosts  []string
 }
 
 // NewSelfSigned makes a certificate for localhost, 127.0.0.1, ::1 and each of
@@ -66,24 +66,24 @@ func NewSelfSigned(hosts []string, now time.Time) (*SelfSigned, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &SelfSigned{&tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}, hosts}, nil
+	return &SelfSigned{served{cert: &tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key, Leaf: leaf}}, hosts}, nil
 }
 
 // Leaf returns the certificate, to print its [Fingerprint] and its [Pin].
-func (s *SelfSigned) Leaf() *x509.Certificate { return s.cert.Leaf }
+func (s *SelfSigned) Leaf() *x509.Certificate { return s.served.cert.Leaf }
 
 // GetCertificate is for [Config]. Without hosts it answers for any name, as the
 // service itself does then.
 func (s *SelfSigned) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	name := serverName(hello)
-	if name != "" && len(s.hosts) > 0 && !covers(s.cert, name) {
+	if name != "" && len(s.hosts) > 0 && !s.served.covers(name) {
 		return nil, nil // the alert unrecognized_name
 	}
-	return s.cert, nil
+	return s.served.cert, nil
 }
 
 // Certificates describes the one certificate.
-func (s *SelfSigned) Certificates() []Info { return []Info{describe("self-signed", s.cert)} }
+func (s *SelfSigned) Certificates() []Info { return []Info{s.served.info("self-signed")} }
 
 // Reload does nothing: the certificate never changes.
 func (*SelfSigned) Reload() {}

@@ -44,14 +44,29 @@ func (i Info) DaysLeft(now time.Time) int {
 	return int(math.Floor(i.NotAfter.Sub(now).Hours() / 24))
 }
 
-// describe returns what the certificate itself says.
-func describe(source string, cert *tls.Certificate) Info {
-	names := slices.Clone(cert.Leaf.DNSNames)
-	for _, ip := range cert.Leaf.IPAddresses {
+// served is a certificate that a source serves.
+type served struct {
+	cert    *tls.Certificate // nil: none yet
+	warning string           // why many clients refuse it
+	err     error            // why it could not be replaced when that was last tried
+}
+
+// names returns the DNS names and IP addresses that the certificate is valid for.
+func (s served) names() []string {
+	names := slices.Clone(s.cert.Leaf.DNSNames)
+	for _, ip := range s.cert.Leaf.IPAddresses {
 		names = append(names, ip.String())
 	}
-	return Info{Source: source, Names: names, Issuer: cert.Leaf.Issuer.String(), NotAfter: cert.Leaf.NotAfter}
+	return names
 }
+
+func (s served) info(source string) Info {
+	leaf := s.cert.Leaf
+	return Info{Source: source, Names: s.names(), Issuer: leaf.Issuer.String(), NotAfter: leaf.NotAfter, Warning: s.warning, Err: s.err}
+}
+
+// covers reports whether a client that asks for host accepts the certificate as the host's.
+func (s served) covers(host string) bool { return s.cert.Leaf.VerifyHostname(host) == nil }
 
 // Config returns the service's TLS profile: Mozilla's intermediate one, which is
 // TLS 1.3, and TLS 1.2 with forward secrecy and authenticated encryption only.
@@ -93,6 +108,3 @@ func Pin(cert *x509.Certificate) string {
 
 // serverName returns the name that the client asks for, in lower case.
 func serverName(hello *tls.ClientHelloInfo) string { return strings.ToLower(hello.ServerName) }
-
-// covers reports whether a client that asks for host accepts cert as the host's.
-func covers(cert *tls.Certificate, host string) bool { return cert.Leaf.VerifyHostname(host) == nil }
