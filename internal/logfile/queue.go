@@ -79,19 +79,29 @@ func newQueue(w writer, retry bool, log *slog.Logger) *Queue {
 // NewStream returns a Queue in front of w, such as stdout. Lines that w does not take
 // are lost and counted, and not tried again.
 func NewStream(w io.Writer) *Queue {
-	return newQueue(stream{w}, false, slog.New(slog.DiscardHandler))
+	return newQueue(&stream{Writer: w}, false, slog.New(slog.DiscardHandler))
 }
 
-type stream struct{ io.Writer }
+type stream struct {
+	io.Writer
+	torn bool // the last write ended inside a line
+}
 
-func (s stream) write(_ time.Time, lines []byte) (int, error) {
+func (s *stream) write(_ time.Time, lines []byte) (int, error) {
 	if len(lines) == 0 {
 		return 0, nil
 	}
-	return s.Write(lines)
+	if s.torn {
+		if _, err := s.Write(newline); err != nil {
+			return 0, err
+		}
+	}
+	n, err := s.Write(lines)
+	s.torn = n > 0 && lines[n-1] != '\n'
+	return n, err
 }
 
-func (stream) close() {}
+func (*stream) close() {}
 
 // Write takes one or more whole lines and returns at once, without an error. If too many
 // lines wait already, or the Queue is closed, p is lost and counted.

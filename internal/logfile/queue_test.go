@@ -124,6 +124,7 @@ func TestStreamThatFails(t *testing.T) {
 	}{
 		{"nothing", 0, "four\n", 3},
 		{"whole lines", 4, "one\nfour\n", 2},
+		{"a part of a line", 6, "one\ntw\nfour\n", 2},
 		{"all, and an error", 14, "one\ntwo\nthree\nfour\n", 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
