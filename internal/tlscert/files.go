@@ -55,9 +55,9 @@ func NewFiles(pairs []Pair, hosts []string, now time.Time, log *slog.Logger) (*F
 }
 
 // GetCertificate is for [Config]. It returns a certificate for the name that the
-// client asks for, of a kind that the client can verify: ECDSA if possible, since
-// signing with RSA costs many times as much. A client that names none gets the
-// first host's, or without hosts that of the first pair.
+// client asks for that has not expired and is of a kind that the client can verify:
+// ECDSA if possible, since signing with RSA costs many times as much. A client that
+// names none gets the first host's, or without hosts that of the first pair.
 func (f *Files) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	all := *f.current.Load()
 	name := serverName(hello)
@@ -75,7 +75,7 @@ func (f *Files) GetCertificate(hello *tls.ClientHelloInfo) (*tls.Certificate, er
 			continue
 		}
 		first = cmp.Or(first, s.cert)
-		if hello.SupportsCertificate(s.cert) != nil {
+		if time.Now().After(s.cert.Leaf.NotAfter) || hello.SupportsCertificate(s.cert) != nil {
 			continue
 		}
 		if s.cert.Leaf.PublicKeyAlgorithm != x509.RSA {
@@ -126,12 +126,14 @@ func (f *Files) reload(now time.Time, asked bool) {
 	for i, p := range f.pairs {
 		next[i] = p.refresh(old[i], now)
 	}
-	// A host may move from one pair to another. If it is in none, all pairs stay.
-	if lost := f.uncovered(next); len(lost) > 0 {
+	// A host may move from one pair to another. If it is in none, the pairs that had it
+	// stay. Each round puts back at least one old certificate, and all old ones together
+	// cover every host.
+	for lost := f.uncovered(next); len(lost) > 0; lost = f.uncovered(next) {
 		for i, p := range f.pairs {
-			if next[i].cert != old[i].cert {
+			if old[i].covers(lost[0]) {
 				next[i] = old[i]
-				next[i].err = fmt.Errorf("certificate %s: the files no longer cover the host %s", p.Cert, strings.Join(lost, ", "))
+				next[i].err = fmt.Errorf("certificate %s: no longer covers the host %s", p.Cert, lost[0])
 			}
 		}
 	}

@@ -77,7 +77,7 @@ func TestReloadKeepsTheOldAndSaysWhy(t *testing.T) {
 		{"not yet valid", func(p tlscert.Pair) { replace(t, p, ca.pair(key, valid(time.Hour, 2*time.Hour))) }, "not valid before"},
 		{"certificate without its key", func(p tlscert.Pair) { write(t, p.Cert, first(ca.issue(ecdsaKey(t), names("a.example")))) }, "does not match the key"},
 		{"key without its certificate", func(p tlscert.Pair) { write(t, p.Key, second(ca.issue(ecdsaKey(t), names("a.example")))) }, "does not match the key"},
-		{"another host's", func(p tlscert.Pair) { replace(t, p, ca.pair(ecdsaKey(t), names("b.example"))) }, "no longer cover the host a.example"},
+		{"another host's", func(p tlscert.Pair) { replace(t, p, ca.pair(ecdsaKey(t), names("b.example"))) }, "no longer covers the host a.example"},
 		{"truncated certificate", func(p tlscert.Pair) { must(t, os.Truncate(p.Cert, 100)) }, "block 1, line 1: has no END line"},
 		{"empty key", func(p tlscert.Pair) { must(t, os.Truncate(p.Key, 0)) }, "no private key in PEM form"},
 		{"no certificate", func(p tlscert.Pair) { must(t, os.Remove(p.Cert)) }, "no such file"},
@@ -184,6 +184,24 @@ func TestReloadServesWhatHasExpired(t *testing.T) {
 	})
 }
 
+// Of several certificates for a name, one that has not expired is served.
+func TestExpiredCertificatesComeLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ca := newAuthority(t)
+		short := ca.pair(ecdsaKey(t), x509.Certificate{DNSNames: []string{"a.example"}, NotAfter: time.Now().Add(time.Hour)})
+		long := ca.pair(rsaKey(t), x509.Certificate{DNSNames: []string{"a.example"}, NotAfter: time.Now().Add(3 * time.Hour)})
+		files, err := tlscert.NewFiles([]tlscert.Pair{short, long}, nil, time.Now(), discard)
+		must(t, err)
+		if got := servedBy(t, files, "a.example").PublicKeyAlgorithm; got != x509.ECDSA {
+			t.Errorf("while both are valid: got %v, want ECDSA", got)
+		}
+		<-time.After(2 * time.Hour) // the bubble's time
+		if got := servedBy(t, files, "a.example").PublicKeyAlgorithm; got != x509.RSA {
+			t.Errorf("after the ECDSA one expired: got %v, want RSA", got)
+		}
+	})
+}
+
 // A host may move from one pair to another, but not to none.
 func TestReloadWithSeveralPairs(t *testing.T) {
 	ca := newAuthority(t)
@@ -208,7 +226,27 @@ func TestReloadWithSeveralPairs(t *testing.T) {
 	}
 }
 
-// If the new files together do not cover a host, none of them is served.
+// A pair that no longer covers its host does not delay the renewal of another host.
+func TestReloadServesTheRenewalOfAnotherHost(t *testing.T) {
+	ca := newAuthority(t)
+	a, b := ca.pair(ecdsaKey(t), names("a.example")), ca.pair(ecdsaKey(t), names("b.example"))
+	files, err := tlscert.NewFiles([]tlscert.Pair{a, b}, []string{"a.example", "b.example"}, time.Now(), discard)
+	must(t, err)
+	old := servedBy(t, files, "a.example")
+	replace(t, a, ca.pair(ecdsaKey(t), names("a.example")))
+	replace(t, b, ca.pair(ecdsaKey(t), names("c.example")))
+	files.Reload()
+	if servedBy(t, files, "a.example").Equal(old) {
+		t.Error("a.example: the old certificate is served")
+	}
+	servedBy(t, files, "b.example")
+	infos := files.Certificates()
+	if infos[0].Err != nil || infos[1].Err == nil || !strings.Contains(infos[1].Err.Error(), "no longer covers the host b.example") {
+		t.Errorf("got the reasons %v and %v, want none and that of b.example", infos[0].Err, infos[1].Err)
+	}
+}
+
+// A certificate that is put back can take a host from another pair, which then stays too.
 func TestReloadKeepsEveryHost(t *testing.T) {
 	ca := newAuthority(t)
 	hosts := []string{"a.example", "b.example", "c.example"}
@@ -225,7 +263,7 @@ func TestReloadKeepsEveryHost(t *testing.T) {
 	files.Reload()
 	for i, host := range hosts {
 		servedBy(t, files, host)
-		if info := files.Certificates()[i]; info.Names[0] != host || info.Err == nil || !strings.Contains(info.Err.Error(), "no longer cover the host a.example") {
+		if info := files.Certificates()[i]; info.Names[0] != host || info.Err == nil || !strings.Contains(info.Err.Error(), "no longer covers the host "+host) {
 			t.Errorf("pair %d: got %+v, want the old certificate and the reason", i, info)
 		}
 	}
