@@ -122,6 +122,14 @@ func (o *options) validateLimits() error {
 			return fmt.Errorf("--%s %d: must be from %d to %d", number.flag, number.value, number.least, number.most)
 		}
 	}
+	for flag, counted := range map[string]limit.Budget{
+		"limit-create": limit.Create, "limit-token-create": limit.TokenCreate, "limit-read": limit.Read,
+		"limit-miss": limit.Miss, "handshakes-per-client": limit.Handshake,
+	} {
+		if text := o.Rates[counted].String(); strings.Contains(text, "B") {
+			return fmt.Errorf("--%s %s: it does not limit bytes: write its numbers without KiB and the like", flag, text)
+		}
+	}
 	_, isFile := o.filePath()
 	switch {
 	case o.CreateTokenFile == "" && !o.Rates[limit.TokenCreate].Off():

@@ -107,6 +107,8 @@ func TestBadConfiguration(t *testing.T) {
 		{name: "acme eab half", args: []string{"--tls=acme", "--host=a.example", "--acme-cache=" + dir + "/acme", "--acme-eab-kid=x"}, want: []string{"external account binding", "key file"}},
 		{name: "http without port", args: []string{"--listen-http=localhost"}, want: []string{"--listen-http", "PORT"}},
 		{name: "rate", args: []string{"--limit-read=50/w:1"}, want: []string{"--limit-read", "50/w:1"}},
+		{name: "bytes for a count", args: []string{"--limit-create=1KiB/s:30"}, want: []string{"--limit-create 1KiB/s:30", "without KiB"}},
+		{name: "byte burst for a count", args: []string{"--handshakes-per-client=20/s:1MB"}, want: []string{"--handshakes-per-client 20/s:1MB"}},
 		{name: "byte rate", args: []string{"--limit-bytes=fast"}, want: []string{"--limit-bytes", "fast"}},
 		{name: "byte burst under max-bytes", args: []string{"--limit-bytes=1KiB/s:256KiB"}, want: []string{"--limit-bytes 1KiB/s:256KiB", "512 bytes more", "--max-bytes 256KiB"}},
 		{name: "read burst under max-bytes", args: []string{"--limit-read-bytes=1KiB/s:1KiB"}, want: []string{"--limit-read-bytes 1KiB/s:1KiB", "--max-bytes 256KiB"}},

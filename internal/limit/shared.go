@@ -3,7 +3,6 @@ package limit
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -24,7 +23,7 @@ import (
 // budget, the rate, and in braces 128 bits of the client's SHA-256: a Cluster keeps
 // all buckets of a client in one slot. The hash keeps addresses out of sight; it
 // does not hide them from an attacker who hashes every IPv4 address. A bucket whose
-// rate was changed, or is written in another way, starts anew.
+// rate was changed starts anew.
 //
 // The Redis user needs "+eval +evalsha +get +set +time" and "~rl:*", and nothing
 // else.
@@ -205,7 +204,7 @@ func readLevels(reply []string, levels []*level) (err error) {
 // key returns the name of a client's bucket in Redis.
 func (r Rate) key(c Client, b Budget) string {
 	sum := sha256.Sum256(c[:])
-	return "rl:" + b.String() + ":" + r.String() + ":{" + hex.EncodeToString(sum[:16]) + "}"
+	return fmt.Sprintf("rl:%v:%g/s:%d:{%x}", b, r.perSecond(), r.burst, sum[:16])
 }
 
 // A breaker keeps each decision from waiting for a server that does not answer.

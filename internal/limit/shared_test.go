@@ -165,6 +165,21 @@ func TestSharedLeavesNothingBehind(t *testing.T) {
 	}
 }
 
+// Replicas share a bucket if their rates are equal, in whatever units they are written.
+func TestKeysOfEqualRates(t *testing.T) {
+	key := func(rate string) string { return mustRate(t, rate).key(client(1), Bytes) }
+	for a, b := range map[string]string{"1/s:30": "60/m:030", "1/m:30": "1440/d:30", "1MiB/s:4MiB": "1024KiB/s:4194304"} {
+		if key(a) != key(b) {
+			t.Errorf("%s and %s: got the keys %s and %s, want one", a, b, key(a), key(b))
+		}
+	}
+	for _, other := range []string{"2/s:30", "1/m:30", "1/s:31"} {
+		if key(other) == key("1/s:30") {
+			t.Errorf("%s: got the key of 1/s:30", other)
+		}
+	}
+}
+
 // A clock that is set back must not make a client wait until it is there again.
 func TestSharedSurvivesAClockSetBack(t *testing.T) {
 	server := startRedis(t)
