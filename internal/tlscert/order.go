@@ -84,6 +84,9 @@ const (
 
 // RoundTrip makes the request and reads the whole answer.
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if err := req.Context().Err(); err != nil {
+		return nil, err // the order's time is over; without this, autocert would place one order after the other
+	}
 	ctx, cancel := context.WithTimeout(t.ctx, 30*time.Second)
 	defer cancel()
 	resp, err := t.base.RoundTrip(req.WithContext(ctx))

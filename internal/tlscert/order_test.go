@@ -1,10 +1,17 @@
 package tlscert
 
 import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -90,4 +97,52 @@ func TestTransportShortensWaits(t *testing.T) {
 			t.Errorf("status %d, Retry-After %q: got %q, want %q", tt.status, tt.asked, got, tt.want)
 		}
 	}
+}
+
+// An undecidedCA is a CA that never decides about an order. It refuses many of them.
+type undecidedCA struct{ orders int }
+
+func (c *undecidedCA) RoundTrip(r *http.Request) (*http.Response, error) {
+	const ca = "https://ca.example"
+	w := httptest.NewRecorder()
+	w.Header().Set("Replay-Nonce", "nonce")
+	switch r.URL.Path {
+	case "/directory":
+		_, _ = fmt.Fprintf(w, `{"newNonce":"%s/nonce","newAccount":"%[1]s/account","newOrder":"%[1]s/order"}`, ca)
+	case "/account":
+		w.Header().Set("Location", ca+"/account/1")
+		w.WriteHeader(http.StatusCreated)
+		_, _ = io.WriteString(w, `{"status":"valid"}`)
+	case "/order":
+		if c.orders++; c.orders > 9 {
+			w.WriteHeader(http.StatusForbidden)
+			break
+		}
+		w.Header().Set("Location", ca+"/order/1")
+		w.WriteHeader(http.StatusCreated)
+		_, _ = fmt.Fprintf(w, `{"status":"pending","authorizations":["%s/authorization"]}`, ca)
+	case "/order/1":
+		_, _ = io.WriteString(w, `{"status":"pending"}`)
+	case "/authorization":
+		_, _ = io.WriteString(w, `{"status":"valid"}`)
+	}
+	return w.Result(), nil
+}
+
+// An order ends, so that it does not delay the orders of other hosts without a bound.
+func TestOrderEndsWithoutADecision(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, err := NewACME(ACMEConfig{Hosts: []string{"a.example"}, CacheDir: t.TempDir(), Directory: "https://ca.example/directory"}, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ca := new(undecidedCA)
+		a.base = &http.Transport{TLSNextProto: make(map[string]func(string, *tls.Conn) http.RoundTripper)}
+		a.base.RegisterProtocol("https", ca)
+		start := time.Now()
+		cert, err := a.order(t.Context(), "a.example")
+		if took := time.Since(start); !errors.Is(err, context.DeadlineExceeded) || cert != nil || took > 6*time.Minute || ca.orders != 1 {
+			t.Errorf("got %v and %d orders in %v, want the end of the time of one order", err, ca.orders, took)
+		}
+	})
 }
