@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/net/idna"
+
 	"messaging_api/internal/limit"
 	"messaging_api/internal/web"
 )
@@ -55,8 +57,14 @@ func (o *options) validate() error {
 	return nil
 }
 
-// hostForms says how to write hosts that people write in another way.
-const hostForms = "an international name in its ASCII form, as xn--mnchen-3ya.example, an IPv6 address in brackets"
+// hostForm says how to write a host that people write in another way.
+func hostForm(host string) string {
+	ascii, err := idna.Lookup.ToASCII(host)
+	if err != nil || ascii == host {
+		return "an IPv6 address in brackets"
+	}
+	return "in its ASCII form it is " + ascii
+}
 
 // normalizeHosts brings --host and --public-url into the form in which requests' hosts are
 // compared with them.
@@ -66,7 +74,7 @@ func (o *options) normalizeHosts() error {
 	for _, host := range hosts {
 		name, port, ok := web.ParseHost(host)
 		if !ok || port != "" {
-			return fmt.Errorf("--host %q: must be a host name or an address, without scheme and port; %s", host, hostForms)
+			return fmt.Errorf("--host %q: must be a host name or an address, without scheme and port; %s", host, hostForm(host))
 		}
 		o.addHost(name)
 	}
@@ -79,7 +87,7 @@ func (o *options) normalizeHosts() error {
 	}
 	name, port, ok := web.ParseHost(u.Host)
 	if !ok {
-		return fmt.Errorf("--public-url %q: must name a host, or an address; %s", o.PublicURL, hostForms)
+		return fmt.Errorf("--public-url %q: must name a host, or an address; %s", o.PublicURL, hostForm(u.Hostname()))
 	}
 	prefix := strings.TrimSuffix(u.EscapedPath(), "/")
 	if prefix != "" && path.Clean(prefix) != prefix {

@@ -12,13 +12,18 @@ import (
 // ParseHost reads a Host field or a --host: a name or an address, with or without
 // a port (RFC 3986, section 3.2.2, without percent-encoding). It returns a name in
 // lower case without a final dot, and an address as netip writes it. The port has
-// its colon, or is empty. An international name has to be in its xn-- form.
+// its colon and no leading zeros, or is empty. An international name has to be in its
+// xn-- form.
 func ParseHost(s string) (name, port string, ok bool) {
 	name = s
 	if i := strings.LastIndexByte(s, ':'); i >= 0 && !strings.HasSuffix(s, "]") {
 		name, port = s[:i], s[i:]
-		if n, err := strconv.ParseUint(port[1:], 10, 16); err != nil || n == 0 || len(port) > len(":65535") {
+		n, err := strconv.ParseUint(port[1:], 10, 16)
+		if err != nil || n == 0 || len(port) > 16 {
 			return "", "", false
+		}
+		if port[1] == '0' {
+			port = ":" + strconv.FormatUint(n, 10)
 		}
 	}
 	if name, ok = parseName(name); !ok {
