@@ -79,6 +79,28 @@ func TestOneClientFillsATenthOfTheStore(t *testing.T) {
 	}
 }
 
+// The service, each master and docker-compose.sentinel.yml agree on how many replicas
+// there are.
+func TestReplicasAgree(t *testing.T) {
+	const compose = "deploy/docker-compose.sentinel.yml"
+	want := len(regexp.MustCompile(`(?m)^  redis-\d+:$`).FindAllString(deployed(t, compose), -1))
+	for _, setting := range []struct{ file, pattern string }{
+		{"deploy/redis/replicas.conf", `(?m)^min-replicas-to-write (\d+)$`},
+		{compose, `\$\{MESSAGING_API_REDIS_REPLICAS-(\d+)\}`},
+		{compose, `\$\{REDIS_MIN_REPLICAS:-(\d+)\}`},
+	} {
+		found := regexp.MustCompile(setting.pattern).FindAllStringSubmatch(deployed(t, setting.file), -1)
+		if len(found) == 0 {
+			t.Errorf("%s does not match %s", setting.file, setting.pattern)
+		}
+		for _, match := range found {
+			if match[1] != strconv.Itoa(want) {
+				t.Errorf("%s: %s, want %d", setting.file, match[0], want)
+			}
+		}
+	}
+}
+
 // newTree copies what scripts/setup needs into a directory, and returns a function
 // that runs it there.
 func newTree(t *testing.T) (dir string, setup func(args ...string) (output string, code int)) {

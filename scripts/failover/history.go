@@ -118,13 +118,14 @@ func (h *history) present() []note {
 
 // A verdict counts what must not happen in a history.
 type verdict struct {
-	acked      int // messages, for scale
-	lost       int // acknowledged messages that are gone, or have another text
-	unaudited  int // acknowledged messages of which the audit learned nothing
-	falseGone  int // answers "gone" for a message that was there
-	tooOften   int // limited messages that were opened more often than they allow
-	undone     int // openings and withdrawals that were answered and then taken back
-	unanswered int // calls without an answer
+	acked      int           // messages, for scale
+	lost       int           // acknowledged messages that are gone, or have another text
+	unaudited  int           // acknowledged messages of which the audit learned nothing
+	falseGone  int           // answers "gone" for a message that was there
+	tooOften   int           // limited messages that were opened more often than they allow
+	undone     int           // openings and withdrawals that were answered and then taken back
+	unanswered int           // calls without an answer
+	slowest    time.Duration // of the answers
 	examples   []string
 }
 
@@ -149,6 +150,7 @@ func (v *verdict) add(w verdict) {
 	v.tooOften += w.tooOften
 	v.undone += w.undone
 	v.unanswered += w.unanswered
+	v.slowest = max(v.slowest, w.slowest)
 	v.examples = append(v.examples, w.examples...)
 }
 
@@ -158,6 +160,7 @@ func judge(h *history) verdict {
 	var v verdict
 	byID := make(map[string][]call)
 	for _, c := range h.calls {
+		v.slowest = max(v.slowest, c.end-c.begin)
 		if c.status == 0 {
 			v.unanswered++
 			v.example("%s at %v: no answer", c.op, c.begin)

@@ -171,8 +171,8 @@ func summarize(l *lab, t topology, rounds []*round, broken bool) error {
 		recovery = append(recovery, r.recovery.Milliseconds())
 	}
 	slices.Sort(recovery)
-	_, _ = fmt.Fprintf(l.output, "%s: %d rounds, %d messages acknowledged, %d lost, %d false 404 or 410, %d opened too often, %d undone; the service back %d ms after Redis at most\n",
-		t.name(), len(rounds), sum.acked, sum.lost, sum.falseGone, sum.tooOften, sum.undone, recovery[len(recovery)-1])
+	_, _ = fmt.Fprintf(l.output, "%s: %d rounds, %d messages acknowledged, %d lost, %d false 404 or 410, %d opened too often, %d undone; the slowest answer took %d ms; the service back %d ms after Redis at most\n",
+		t.name(), len(rounds), sum.acked, sum.lost, sum.falseGone, sum.tooOften, sum.undone, sum.slowest.Milliseconds(), recovery[len(recovery)-1])
 	for _, one := range t.servers() {
 		one.kill()
 		_ = one.admin.Close()

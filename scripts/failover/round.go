@@ -20,11 +20,18 @@ type round struct {
 // slowest is how long the service may take to serve again when Redis can.
 const slowest = 5 * time.Second
 
+// slowestAnswer is how long an answer may take, whatever Redis does. A store call ends
+// after 1.5 s; the rest is for a busy machine.
+const slowestAnswer = 10 * time.Second
+
 // problem says what must not have happened; empty if nothing did.
 func (r *round) problem() string {
 	var all []string
 	if r.verdict.bad() {
 		all = append(all, r.verdict.examples...)
+	}
+	if r.verdict.slowest > slowestAnswer {
+		all = append(all, fmt.Sprintf("an answer took %v, at most %v", r.verdict.slowest, slowestAnswer))
 	}
 	if r.recovery > slowest {
 		all = append(all, fmt.Sprintf("the service served %v after Redis could, at most %v", r.recovery, slowest))
@@ -34,8 +41,8 @@ func (r *round) problem() string {
 
 func (r *round) String() string {
 	v := &r.verdict
-	return fmt.Sprintf("%-9s %-20s N=%d  %-30s lost %d  false gone %d  too often %d  undone %d  back after %4d ms",
-		r.topology, r.fault, r.replicas, r.summary, v.lost, v.falseGone, v.tooOften, v.undone, r.recovery.Milliseconds())
+	return fmt.Sprintf("%-9s %-20s N=%d  %-30s lost %d  false gone %d  too often %d  undone %d  slowest answer %4d ms  back after %4d ms",
+		r.topology, r.fault, r.replicas, r.summary, v.lost, v.falseGone, v.tooOften, v.undone, v.slowest.Milliseconds(), r.recovery.Milliseconds())
 }
 
 // play runs one round: load, a fault, recovery, the end of the load, the audit.
