@@ -23,7 +23,6 @@ test_firewall() {
   test_firewall_logs
   test_exception
   test_clients
-  test_firewall_logs
   stack_down
   rm "$run/extra.env"
 }
