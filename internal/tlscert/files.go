@@ -218,6 +218,12 @@ func checkLeaf(leaf *x509.Certificate, now time.Time) error {
 // empty for none. A chain has to lead to a root of this system, or to one in the
 // file itself.
 func warning(cert *tls.Certificate, now time.Time) string {
+	// Verify looks at the usages only if it finds a root.
+	usages := cert.Leaf.ExtKeyUsage
+	if len(usages)+len(cert.Leaf.UnknownExtKeyUsage) > 0 &&
+		!slices.Contains(usages, x509.ExtKeyUsageServerAuth) && !slices.Contains(usages, x509.ExtKeyUsageAny) {
+		return "it is not for servers: its extended key usage lacks serverAuth"
+	}
 	roots, err := x509.SystemCertPool()
 	if err != nil {
 		roots = x509.NewCertPool()

@@ -166,7 +166,8 @@ func TestFilesWarns(t *testing.T) {
 		{"with the root", append(bytes.Clone(leaf), ca.pem()...), ""},
 		{"with another root", append(bytes.Clone(leaf), newAuthority(t).pem()...), "no root"},
 		{"without the issuer", leaf, `the issuer "CN=test authority" is neither in the file`},
-		{"for clients", append(bytes.Clone(client), ca.pem()...), "incompatible key usage"},
+		{"for clients", append(bytes.Clone(client), ca.pem()...), "lacks serverAuth"},
+		{"for clients, without the issuer", client, "lacks serverAuth"},
 		{"for servers and clients", append(bytes.Clone(server), ca.pem()...), ""},
 	} {
 		dir := t.TempDir()
