@@ -36,6 +36,8 @@ ENV ZONEINFO=/usr/local/share/zoneinfo.zip
 USER messaging_api
 WORKDIR /var/lib/messaging_api
 EXPOSE 8443 8080
+# The default, said so that Docker knows: without it, it takes a SIGHUP for a stop by hand.
+STOPSIGNAL SIGTERM
 # A short interval shows a recovery soon. The program asks its own loopback port, and
 # the store is asked once a second at most.
 HEALTHCHECK --interval=3s --timeout=3s --start-period=10s --retries=3 \

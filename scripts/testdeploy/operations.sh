@@ -79,7 +79,7 @@ test_new_password() {
 }
 
 test_new_certificate() {
-  local serial
+  local serial before
   serial=$(served_serial localhost)
   signed "$clone/privkey.pem" "$clone/fullchain.pem" DNS:localhost
   follow docs/OPERATIONS.md "docker compose kill -s HUP api"
@@ -87,6 +87,11 @@ test_new_certificate() {
   eventually 60 serves_another "$serial" || fail "the new certificate is not served"
   test_message
   ok "the certificate is replaced by docs/OPERATIONS.md's commands"
+  before=$(restarts api)
+  kill -KILL "$(pid api)"
+  eventually 60 has_restarted api "$before" || fail "after a SIGHUP the API is not started again when it dies"
+  wait_healthy api
+  ok "a container that got a SIGHUP is still started again when it dies"
 }
 
 serves_another() { ! served_serial localhost | grep -qxF "$1"; }

@@ -106,7 +106,7 @@ confined_as() {
   confined "$service" '{{.HostConfig.SecurityOpt}}' '\[no-new-privileges:true\]'
   confined "$service" '{{json .HostConfig.Memory}} {{eq .HostConfig.Memory .HostConfig.MemorySwap}}' '[1-9][0-9]+ true'
   confined "$service" '{{json .HostConfig.NanoCpus}} {{json .HostConfig.PidsLimit}}' '[1-9][0-9]* [1-9][0-9]*'
-  confined "$service" '{{.HostConfig.RestartPolicy.Name}}' unless-stopped
+  confined "$service" '{{.HostConfig.RestartPolicy.Name}}' always
   confined "$service" '{{index .HostConfig.LogConfig.Config "max-size"}}' 10m
 
   [ "$(kernel "$service" Uid)" != 0 ] || fail "$service runs as root"
