@@ -175,7 +175,7 @@ func TestBadStoreURLHidesThePassword(t *testing.T) {
 	}
 }
 
-// What time or somebody else can mend is exit 1 and one line.
+// A failure that may be gone at a later start is exit 1 and one line.
 func TestStartFailures(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

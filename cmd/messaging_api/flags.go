@@ -266,7 +266,7 @@ func (o *options) command(words []string) (string, error) {
 // printHelp prints the commands and the flags.
 func printHelp(w io.Writer, set *pflag.FlagSet) error {
 	var b strings.Builder
-	b.WriteString("Usage: messaging_api [COMMAND] [FLAGS]\n\nHand on a text by a link that cannot be guessed.\n\nCommands:\n")
+	b.WriteString("Usage: messaging_api [COMMAND] [FLAGS]\n\nHand a text to someone by a link that cannot be guessed.\n\nCommands:\n")
 	for _, c := range commands {
 		fmt.Fprintf(&b, "  %-9s %s\n", c[0], c[2])
 	}

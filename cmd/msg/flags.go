@@ -239,7 +239,7 @@ func (o *options) checkServer(name string) error {
 // help describes all commands and the exit codes.
 func help(w io.Writer) error {
 	var b strings.Builder
-	b.WriteString("Usage: msg COMMAND [FLAGS] [OPERAND]\n\nHands over texts by link, encrypted end to end.\n\nCommands:\n")
+	b.WriteString("Usage: msg COMMAND [FLAGS] [OPERAND]\n\nHand a text to someone by a link, encrypted end to end.\n\nCommands:\n")
 	for _, c := range commands() {
 		fmt.Fprintf(&b, "  %-25s %s\n", strings.TrimSpace(c.name+" "+c.operand), c.what)
 	}

@@ -4,7 +4,8 @@
 set -eu
 certificates() { sha256sum /certs/fullchain.pem /certs/privkey.pem; }
 
-# nginx takes a pair only if it parses and matches. Otherwise it keeps the old one and logs why.
+# On SIGHUP nginx loads the new pair only if it parses and matches. Otherwise it keeps the
+# old one and logs why.
 watch() {
   local served now
   served=$(certificates)

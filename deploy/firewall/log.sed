@@ -1,6 +1,6 @@
 # Reads nginx's error log and prints what is safe to keep. nginx ends its lines with the
-# request line, ModSecurity quotes what matched, and a link is a credential. So of a line
-# that belongs to a connection only a rule's number passes.
+# request line, ModSecurity quotes what matched, and a link is a credential. So if a line
+# belongs to a connection, only the number of its rule is printed.
 #
 # ModSecurity names file, line and number of the rule that matched. Rule 949110 only adds
 # the others up.
