@@ -2,8 +2,8 @@
 // it lives, how often it can be opened, and how it looks at rest.
 //
 // A message can be found only with its [ID]. The key under which a [Store] keeps
-// the message, and the key that seals it, both come from the id's 16 random bytes. So a store, its backups and its traffic hold neither
-// ids nor texts. Nothing here knows HTTP, Redis or files.
+// the message, and the key that seals it, both come from the id's 16 random bytes. So a store,
+// its backups and its traffic hold neither ids nor texts. Nothing here knows HTTP, Redis or files.
 package message
 
 import (
@@ -58,19 +58,18 @@ type Store interface {
 	// with ErrNotFound where there is none or its time is over, or with
 	// ErrUnavailable.
 	Get(ctx context.Context, key Key) ([]byte, error)
-	// Swap replaces the record old by record, changes what becomes of the text,
-	// and returns the text that was beside old, nil where there was none. It is one
-	// atomic step, as durable as a Put, and so is then all that Get returned before
-	// it of the same message: also where record equals old. The time at which the
-	// record vanishes stays the same. It fails with ErrConflict where the record is
-	// no longer old, or not there, ErrUnavailable or ErrFull. After ErrUnavailable it
-	// may have taken effect all the same.
+	// Swap replaces the record old by record, sets how long the text stays, and
+	// returns the text that was beside old, nil if there was none. It is one atomic
+	// step, as durable as a Put. After it, what Get returned for the same message
+	// before is as durable too, even if record equals old. The time at which the
+	// record vanishes stays the same. It fails with ErrConflict if the record is no
+	// longer old or does not exist, with ErrUnavailable or with ErrFull. After
+	// ErrUnavailable it may have taken effect.
 	Swap(ctx context.Context, key Key, old, record []byte, life TextLife) (text []byte, err error)
 }
 
-// A TextLife says what becomes of the text of a limited message: it stays
-// ([KeepText]), goes at once ([DropText]), or is deleted some time after so much
-// time has passed.
+// A TextLife says how long the text of a limited message stays: until the message
+// expires ([KeepText]), not at all ([DropText]), or for at least this time.
 type TextLife time.Duration
 
 // The two ends of a [TextLife].
@@ -130,8 +129,8 @@ type Box struct {
 func NewBox(store Store) *Box { return &Box{store} }
 
 // Create seals a draft, stores it for its lifetime counted from now, and returns
-// its id. The caller checks the text. Errors are ErrFull or ErrUnavailable; after either, nobody has
-// an id that reads it.
+// its id. The caller checks the text. Errors are ErrFull or ErrUnavailable; after
+// either, nobody has an id that reads it.
 func (b *Box) Create(ctx context.Context, d Draft, now time.Time) (Created, error) {
 	id, token := NewID(), newToken()
 	keys := id.derive()

@@ -97,7 +97,7 @@ func openUntilKnown(t *testing.T, box *message.Box, c message.Created, claim str
 	return m, err
 }
 
-// A freezing store is one whose server stands still from the moment at which an
+// A freezing store is one whose server stops responding from the moment at which an
 // opening has read the message, until it is told to go on.
 type freezing struct {
 	*store.Redis

@@ -22,8 +22,8 @@ import (
 const keyPrefix = "msg:"
 
 // A Redis is a [message.Store] in Redis: one server, a Sentinel's master, or a
-// Cluster. Every operation is one command or one script. What is kept of one
-// message lies in one slot of a Cluster.
+// Cluster. Every operation is one command or one script. All data of a
+// message are in one slot of a Cluster.
 type Redis struct {
 	client        redis.UniversalClient
 	sentinels     []*redis.SentinelClient
@@ -58,8 +58,8 @@ func NewRedis(rawURL string, opts RedisOptions, log *slog.Logger) (*Redis, error
 // recordKey names a message's record.
 func recordKey(key message.Key) string { return keyPrefix + key.Hex() }
 
-// textKey names the text beside a record. What stands in braces is all that a
-// Cluster looks at to find the slot: it is the record's name.
+// textKey names the text beside a record. A Cluster finds the slot by the part in braces
+// only, which is the record's name.
 func textKey(key message.Key) string { return keyPrefix + "{" + recordKey(key) + "}" }
 
 // Put implements [message.Store]. It is as durable as Redis is configured to be
@@ -125,7 +125,7 @@ func (r *Redis) Swap(ctx context.Context, key message.Key, old, record []byte, l
 
 // swap replaces a record if it is the one with this SHA-1, keeps the time at which
 // it vanishes, and returns the text. The text stays (-1), goes (0), or vanishes
-// after so many milliseconds. It is allowed where Redis is full: a record that is
+// after that many milliseconds. It is allowed when Redis is full: a record that is
 // opened or taken back frees more than it takes.
 const swap = `#!lua flags=allow-oom
 local record = redis.call('GET', KEYS[1])
@@ -147,8 +147,8 @@ return {text}
 func (r *Redis) Ping(ctx context.Context) error {
 	ctx, cancel := withTimeout(ctx)
 	defer cancel()
-	// Redis refuses PING where it refuses writes. A BoolCmd takes what is not there for
-	// false, so that nobody asks for the replicas.
+	// Redis refuses PING when it refuses writes. A BoolCmd reads a missing value as
+	// false, and so does not look like a miss, for which the replicas would be asked.
 	key := randomKey()
 	if err := r.do(ctx, r.reads, key, redis.NewBoolCmd(ctx, "get", recordKey(key)), 0); err != nil {
 		return redisError(ctx, err)
@@ -195,8 +195,8 @@ func (r *Redis) try(ctx context.Context, b *batcher, key message.Key, cmd redis.
 	return b.do(ctx, server, cmd, size)
 }
 
-// reloadEvery is how long the answer of a Cluster about its slots is used by those
-// who were told that it has moved one.
+// reloadEvery is how long the answer of a Cluster about its slots counts as new for
+// commands that were told that a slot has moved.
 const reloadEvery = 100 * time.Millisecond
 
 // reloadSlots asks a Cluster where its slots are.
@@ -246,7 +246,7 @@ func (r *Redis) Close() error {
 	return nil
 }
 
-// redisError returns what a failed command means to the contract.
+// redisError returns the error of the [message.Store] contract for a failed command.
 func redisError(ctx context.Context, err error) error {
 	// Redis quotes a command that it does not know with its arguments, which
 	// are a key and a value.

@@ -350,8 +350,8 @@ func TestClusterMovesSlots(t *testing.T) {
 }
 
 // While a Cluster moves a slot, what has moved is read, and new messages are stored
-// where the slot goes. Where replicas have to confirm them, they are refused: nobody
-// could say on which connection to wait.
+// where the slot goes. If replicas have to confirm them, they are refused, because
+// it is not known on which connection to wait.
 func TestClusterWhileASlotMoves(t *testing.T) {
 	t.Parallel()
 	cluster := startCluster(t, 2)

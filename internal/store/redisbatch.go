@@ -13,8 +13,8 @@ const (
 	// server: one that waits for a slow connection must not hold up all others. More
 	// make the batches smaller, which costs both sides more.
 	redisSenders = 2
-	// batchBytes is what shares a round trip, at most. A command costs the bytes
-	// that it sends, and commandCost.
+	// batchBytes bounds the commands that share a round trip. A command counts as the
+	// bytes that it sends, and commandCost.
 	batchBytes  = 1 << 20
 	commandCost = 16 << 10
 )
@@ -61,8 +61,8 @@ func (b *batcher) close() {
 	b.loops.Wait()
 }
 
-// do sends cmd, which has about so many bytes, to a server and waits for its
-// outcome. After an error of ctx, cmd must not be looked at.
+// do sends cmd, which has about size bytes, to a server and waits for its outcome.
+// After an error of ctx, cmd must not be read.
 func (b *batcher) do(ctx context.Context, server *redis.Client, cmd redis.Cmder, size int) error {
 	c := &command{Cmder: cmd, ctx: ctx, size: size, done: make(chan error, 1)}
 	if err := b.enqueue(server, c); err != nil {
@@ -138,7 +138,7 @@ func exec(ctx context.Context, conn *redis.Conn, batch []*command, last redis.Cm
 	if slices.ContainsFunc(cmds, func(c redis.Cmder) bool { return c.Err() != nil }) {
 		err = nil // each command says itself how it went
 	}
-	// Where no connection can be had, because of a wrong password say, go-redis
-	// leaves the commands as they were: without a value, and without an error.
+	// If go-redis gets no connection, for example because of a wrong password, it
+	// leaves the commands without a value and without an error.
 	return err
 }

@@ -14,12 +14,13 @@ import (
 
 // An Info is what Redis tells of itself.
 type Info struct {
-	// Used and Limit are bytes of memory, as in Redis's own INFO; a Limit of 0 is
-	// none. Of a Cluster they are those of the fullest master: it refuses the
-	// messages that belong there, however much room the others have.
+	// Used and Limit are bytes of memory, as in Redis's own INFO; a Limit of 0 means
+	// none. In a Cluster they are those of the fullest master: it refuses its
+	// messages even if the others have room.
 	Used, Limit uint64
 	// Risks says why messages that were acknowledged may be lost, or why some are
-	// refused; empty if no reason is known. How often the append-only file is synced is not in INFO.
+	// refused; empty if no reason is known. INFO does not say how often the
+	// append-only file is synced.
 	Risks []string
 }
 
@@ -32,9 +33,8 @@ func (i Info) fullness() float64 {
 }
 
 // Info asks Redis about itself, or all masters of a Cluster: a master that does
-// not answer is left out if another one does. It takes INFO, which the user may
-// lack the right to: an error like any other. That the user lacks another right is
-// among the risks.
+// not answer is left out if another one does. If the user may not run INFO, that is
+// an error like any other. A missing right to another command is among the risks.
 func (r *Redis) Info(ctx context.Context) (Info, error) {
 	ctx, cancel := withTimeout(ctx)
 	defer cancel()
@@ -48,9 +48,9 @@ func (r *Redis) Info(ctx context.Context) (Info, error) {
 	return info, nil
 }
 
-// denied returns the answer of Redis where its user lacks a right that limited
-// messages, or replicas, need. It asks for what changes nothing, about a message
-// that is not there.
+// denied returns the answer of Redis if its user lacks a right that limited messages
+// or replicas need. It runs commands that change nothing, for a message that does
+// not exist.
 func (r *Redis) denied(ctx context.Context) error {
 	key := randomKey()
 	cmds, _ := r.client.Pipelined(ctx, func(p redis.Pipeliner) error { // each command has its own error
@@ -131,7 +131,8 @@ func infoFields(text string) map[string]string {
 // file as this service expects them.
 const oldestRedis = 7
 
-// risks reads the fields of INFO of a server of whose replicas so many confirm writes. A field that is not there is a risk too.
+// risks reads the fields of a server's INFO. replicas is how many of its replicas have to
+// confirm a write. A missing field is a risk too.
 func risks(fields map[string]string, replicas int) (risks []string) {
 	version := fields["redis_version"]
 	major, _, _ := strings.Cut(version, ".")

@@ -14,17 +14,17 @@ import (
 )
 
 const (
-	// waitTime is how long replicas have for a write. It lies under go-redis's read
-	// timeout and under opTimeout.
+	// waitTime is how long replicas have for a write. It is less than go-redis's read
+	// timeout and less than opTimeout.
 	waitTime = 750 * time.Millisecond
-	// holdTime is how long writes are refused at once after one that too few replicas
-	// had in time. Then one of them tries again.
+	// holdTime is how long writes are refused at once after too few replicas confirmed
+	// one in time. Then one write tries again.
 	holdTime = 500 * time.Millisecond
-	// maxLag is how many seconds ago a replica that counts has last been heard of, at
-	// most. A server that stood still for longer may have been replaced.
+	// maxLag is the number of seconds of silence after which a replica no longer counts. A
+	// server that was paused for longer may have been replaced.
 	maxLag = 2
-	// redialEvery is how often connections are given up because one of them may lead
-	// to a server that is no longer the master.
+	// redialEvery is how often, at most, all connections are dropped because one of them
+	// may lead to a server that is no longer the master.
 	redialEvery = time.Second
 )
 
@@ -59,8 +59,8 @@ func (r *Redis) sendReads(ctx context.Context, server *redis.Client, batch []*co
 	}
 }
 
-// roleError returns an error unless the server says that it is a master, or does not
-// say: what stands between may not know ROLE, and an older ACL does not allow it.
+// roleError returns an error if the server says that it is not a master. A server that
+// does not say passes: a proxy may not know ROLE, and an older ACL does not allow it.
 func roleError(role *redis.SliceCmd) error {
 	var refused redis.Error
 	switch err := role.Err(); {
@@ -77,9 +77,9 @@ func roleError(role *redis.SliceCmd) error {
 var errNotMaster = errors.New("the server is a replica, not the master")
 
 // quorumError returns an error unless the server at conn is a master with as many
-// replicas as have to confirm each write. A master that stood still while one of
-// them was promoted answers once more before it knows that they have left: so it is
-// asked in a round trip of its own.
+// replicas as have to confirm each write. It needs a separate round trip: a master
+// that was paused while a replica was promoted answers once before it learns that
+// its replicas have left.
 func (r *Redis) quorumError(ctx context.Context, conn *redis.Conn) error {
 	text, err := conn.Info(ctx, "replication").Result()
 	if err != nil {
@@ -92,7 +92,7 @@ func (r *Redis) quorumError(ctx context.Context, conn *redis.Conn) error {
 	return r.tooFew(onlineReplicas(fields))
 }
 
-// tooFew returns an error where fewer replicas have a write, or are there, than have to.
+// tooFew returns an error if fewer replicas than required have a write, or are connected.
 func (r *Redis) tooFew(replicas int) error {
 	if replicas < r.replicas {
 		return errTooFew
@@ -102,7 +102,7 @@ func (r *Redis) tooFew(replicas int) error {
 
 var errTooFew = errors.New("the master has fewer replicas than --redis-replicas")
 
-// onlineReplicas counts the replicas that the master has heard of lately.
+// onlineReplicas counts the replicas that the master has heard from within maxLag.
 func onlineReplicas(fields map[string]string) (n int) {
 	for i := 0; ; i++ {
 		replica, ok := fields["slave"+strconv.Itoa(i)]
@@ -116,9 +116,9 @@ func onlineReplicas(fields map[string]string) (n int) {
 	}
 }
 
-// sendWrites sends a batch of writes. Where replicas have to confirm them, WAIT does
-// so for all that its connection has written: too few fail the whole batch, because
-// what a write was compared with may not be confirmed either.
+// sendWrites sends a batch of writes. If replicas have to confirm them, WAIT covers all
+// writes of its connection. If too few replicas confirm, the whole batch fails, because
+// the state that a write was compared with may be unconfirmed too.
 func (r *Redis) sendWrites(ctx context.Context, server *redis.Client, batch []*command) {
 	conn := server.Conn()
 	defer func() { _ = conn.Close() }()
@@ -137,7 +137,7 @@ func (r *Redis) sendWrites(ctx context.Context, server *redis.Client, batch []*c
 	r.redialAfter(failed)
 	for _, c := range batch {
 		r.redialAfter(c.Err())
-		c.done <- cmp.Or(c.Err(), failed) // why Redis refused a write says more than WAIT
+		c.done <- cmp.Or(c.Err(), failed) // the reason why Redis refused a write says more than WAIT
 	}
 }
 
@@ -159,8 +159,9 @@ func (h *writeHold) note(server *redis.Client, short bool) {
 	h.until[server] = time.Now().Add(holdTime)
 }
 
-// refuses reports whether a write is refused now. One that is not is the only one
-// until its outcome is known, or another holdTime has passed.
+// refuses reports whether a write is refused now. While a server is held, one write is
+// let through. The others are refused until its outcome is known or another holdTime
+// has passed.
 func (h *writeHold) refuses(server *redis.Client) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -183,7 +184,7 @@ type dialTime struct {
 // now returns the time for a connection that is dialed now.
 func (d *dialTime) now() int64 { return int64(time.Since(d.start)) }
 
-// redial gives up all connections of now, unless that was done a moment ago.
+// redial drops all connections that exist now, unless it did so less than redialEvery ago.
 func (d *dialTime) redial() {
 	now, last := d.now(), d.after.Load()
 	if now-last >= int64(redialEvery) || last == 0 {
@@ -191,8 +192,8 @@ func (d *dialTime) redial() {
 	}
 }
 
-// redialAfter gives up all connections if err may mean that the master is another
-// server by now. An address that moves leads there then, and a Sentinel is asked again.
+// redialAfter drops all connections if err may mean that another server is the master
+// now. New connections go to the current target of the address, or of the Sentinels.
 func (r *Redis) redialAfter(err error) {
 	if err != nil && !errors.Is(err, redis.Nil) && !redis.IsOOMError(err) && !redis.IsPermissionError(err) {
 		r.dialed.redial()

@@ -17,8 +17,8 @@ const sentinelTimeout = 500 * time.Millisecond
 // setSentinels makes the clients of the Sentinels that a URL names and of the
 // master that they watch.
 //
-// go-redis has such a client too. It waits for a Sentinel that hangs for as long as
-// the dial may take, and it panics at an address or an announcement of too few parts.
+// go-redis has such a client too. But it waits for a Sentinel that hangs until
+// the dial's timeout, and it panics if an address or an announcement has too few parts.
 func (r *Redis) setSentinels(u *url.URL, opts RedisOptions) error {
 	all, err := redis.ParseFailoverURL(u.String())
 	if err != nil {

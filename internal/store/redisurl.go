@@ -14,12 +14,12 @@ import (
 
 // RedisOptions are what a Redis URL should not or cannot hold.
 type RedisOptions struct {
-	// Password is that of the user at Redis, where the URL has none. The user
-	// is the URL's, or ?username=… where there is a Sentinel: the URL's own
-	// user and password are then those at the Sentinel.
+	// Password is that of the user at Redis, if the URL has none. The user is the
+	// URL's. With a Sentinel it is ?username=…, because the URL's own user and
+	// password are then those at the Sentinel.
 	Password string
 	// Replicas is how many replicas have to confirm each write. It has to be the
-	// number of all that may be promoted; 0: none is waited for.
+	// number of all that may be promoted; 0: none has to confirm.
 	Replicas    int
 	RootCAs     *x509.CertPool   // nil: the system's
 	Certificate *tls.Certificate // for mutual TLS; nil: none
@@ -93,11 +93,10 @@ func redisURL(rawURL string, opts RedisOptions) (*url.URL, error) {
 		"read_timeout":  "1s",
 		"write_timeout": "1s",
 		"pool_timeout":  "500ms",
-		// RESP2. All that version 3 has besides are messages that Redis sends
-		// unasked, and a connection that is idle must have nothing to read for
-		// go-redis to tell a live one from a dead one.
+		// RESP2. Version 3 only adds messages that Redis sends without a request.
+		// go-redis takes an idle connection with something to read for a dead one.
 		"protocol": "2",
-		// Pipelines use the pool that all else uses, so that there is one to give up.
+		// Pipelines use the common pool, so that there is only one pool to drop.
 		"pipeline_pool_size": "-1",
 		// An address may move to another server without any error on the old one.
 		"conn_max_lifetime":        "5m",

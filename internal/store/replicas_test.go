@@ -21,7 +21,7 @@ import (
 // replicaArgs let a server follow another one, without the shipped delay.
 var replicaArgs = []string{"--masteruser", "admin", "--masterauth", "admin", "--repl-diskless-sync-delay", "0"}
 
-// startReplica starts a replica of a server, or of nothing yet where that is nil.
+// startReplica starts a replica of a server, or one without a master if that is nil.
 func startReplica(t testing.TB, master *redisServer) *redisServer {
 	t.Helper()
 	args := slices.Clone(replicaArgs)
@@ -43,7 +43,7 @@ func (s *redisServer) promote() {
 	s.do("replicaof", "no", "one")
 }
 
-// awaitReplicas waits until a master has so many replicas that have its data.
+// awaitReplicas waits until a master has this number of replicas with its data.
 func (s *redisServer) awaitReplicas(n int) {
 	s.t.Helper()
 	eventually(s.t, fmt.Sprint(n, " replicas"), func() error {
@@ -62,7 +62,7 @@ func (s *redisServer) signal(sig os.Signal) {
 	}
 }
 
-// openReplicated returns a store whose writes so many replicas confirm.
+// openReplicated returns a store with writes that this number of replicas confirms.
 func openReplicated(t testing.TB, url string, replicas int) *store.Redis {
 	t.Helper()
 	r, err := store.NewRedis(url, store.RedisOptions{Password: redisPassword, Replicas: replicas}, quiet)
@@ -99,8 +99,8 @@ func readAcknowledged(t *testing.T, s messageStore) {
 	all.Wait()
 }
 
-// mustNotBeAbsent gets a message that was confirmed. That it cannot be had now is an
-// error; that it is not there fails the test.
+// mustNotBeAbsent gets a message that was confirmed. It returns an error if the message
+// cannot be read now, and fails the test if the store reports that it does not exist.
 func mustNotBeAbsent(t *testing.T, s messageStore, key message.Key) error {
 	t.Helper()
 	_, err := s.Get(t.Context(), key)
@@ -201,8 +201,8 @@ func TestRedisTooFewReplicasRefuseAtOnce(t *testing.T) {
 	})
 }
 
-// A repeated claim rests on an opening that may be on the master only, and so does a
-// message that was taken back before: each waits for the replicas as the first did.
+// A repeated claim depends on an opening that may be on the master only, and a second
+// taking back on the first one: each waits for the replicas as the first did.
 func TestRepetitionsWaitForReplicas(t *testing.T) {
 	t.Parallel()
 	master := startReplica(t, nil)
@@ -251,8 +251,8 @@ func TestRepetitionsWaitForReplicas(t *testing.T) {
 	}
 }
 
-// A master that was made a replica has no say any more: neither what it has nor
-// what it lacks is believed, by connections that were made before either.
+// A master that was made a replica is no longer believed, neither its hits nor its
+// misses, also on connections that were made before.
 func TestOnlyAMasterIsBelieved(t *testing.T) {
 	t.Parallel()
 	master := startReplica(t, nil)
@@ -307,8 +307,8 @@ func (m *movingAddress) move(to *redisServer) {
 	m.to = to.addr()
 }
 
-// Behind an address that moves, nobody is told that a message is not there because a
-// connection still leads to the old master. The store finds the new one by itself.
+// If an address moves, no stored message is reported as missing because a connection
+// still leads to the old master. The store finds the new one by itself.
 func TestRedisAddressMoves(t *testing.T) {
 	t.Parallel()
 	for _, replicas := range []int{0, 1} {
@@ -366,9 +366,9 @@ func TestRedisAddressMoves(t *testing.T) {
 	}
 }
 
-// A master that stood still while its replica was promoted believes that it is one
-// still, when it goes on. Where replicas confirm writes, it is not believed that a
-// message is not there, and nothing that it stores is acknowledged.
+// A master that was paused while its replica was promoted still acts as the master when
+// it goes on. If replicas confirm writes, its misses are not believed, and nothing that it
+// stores is acknowledged.
 func TestMasterThatComesBackIsNotBelieved(t *testing.T) {
 	t.Parallel()
 	for round := range 3 {
@@ -446,8 +446,8 @@ func TestClusterFailsOver(t *testing.T) {
 	}
 }
 
-// A Sentinel that hangs costs no request, whichever it is and whether it was asked
-// before, while connections to the master are made again.
+// No Sentinel that hangs fails a request while connections to the master are made again,
+// whether it was asked before or not.
 func TestSentinelHangs(t *testing.T) {
 	t.Parallel()
 	master := startRedis(t, redisSetup{})
