@@ -97,7 +97,7 @@ func (d *disk) free() int {
 	return int(float64(s.Bavail) * float64(s.Bsize) / (1 << 20))
 }
 
-// occupy writes a file of other people until only so many MiB are free.
+// occupy fills the disk with another file until only leave MiB are free.
 func (d *disk) occupy(name string, leave int) error {
 	file, err := os.Create(filepath.Join(d.dir, name))
 	if err != nil {
@@ -147,7 +147,7 @@ func fullDisk(l *lab) error {
 	r := &report{out: l.output}
 
 	r.check(someMore(l, c), "clients create messages")
-	// Somebody's files take the room, down to less than the reserve.
+	// Other files take the room, down to less than the reserve.
 	r.check(d.occupy("first", diskReserve*3/4), "the disk fills")
 	r.check(l.await("creations are refused", c.refuses(http.StatusInsufficientStorage)), "less than the reserve is free: creations are 507")
 	r.check(l.await("limited messages are opened", c.opens), "openings go on")
@@ -167,7 +167,7 @@ func fullDisk(l *lab) error {
 	r.check(l.await("messages are created", func() bool { _, ok := c.create(l.ctx, 0); return ok }), "there is room again: creations go on")
 	r.check(someMore(l, c), "clients create messages")
 
-	// All at once, faster than anybody looks: Redis may exit, and comes back.
+	// All at once, faster than start-redis checks: Redis may exit, and starts again.
 	before := d.exits.Load()
 	r.check(d.occupy("at once", 0), "the disk fills at once, under load")
 	r.check(l.await("writes are refused", d.refusing), "Redis is told to write nothing")
@@ -193,7 +193,7 @@ func fullDisk(l *lab) error {
 	return r.err
 }
 
-// A report tells what was shown, and keeps what was not.
+// A report prints what was shown, and keeps what was not.
 type report struct {
 	out io.Writer
 	err error

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A fault makes a master be replaced by another server. It returns when another server
+// A fault has another server replace a master. It returns when another server
 // is master, and all servers run and can reach each other again.
 type fault struct {
 	name string
@@ -30,7 +30,7 @@ func awaitMoved(l *lab, t topology, old *server) error {
 	return l.await("another server is master in the place of "+old.name, func() bool { return t.moved(old) })
 }
 
-// planned lets the master be replaced while it works.
+// planned has the master replaced while it works.
 func planned(l *lab, t topology, _ *caller) error {
 	old := t.victim()
 	if err := t.planned(old); err != nil {
@@ -39,8 +39,8 @@ func planned(l *lab, t topology, _ *caller) error {
 	return awaitMoved(l, t, old)
 }
 
-// killed ends the master as a power cut would. It comes back when another one has its
-// place.
+// killed ends the master as a power cut would. It starts again when another server is
+// the master.
 func killed(l *lab, t topology, _ *caller) error {
 	old := t.victim()
 	old.kill()
@@ -50,8 +50,8 @@ func killed(l *lab, t topology, _ *caller) error {
 	return old.restart()
 }
 
-// paused stops the master until another one has its place. It then goes on, and does
-// not know.
+// paused stops the master until another server is the master. The old one then goes on,
+// and does not know that it was replaced.
 func paused(l *lab, t topology, _ *caller) error {
 	old := t.victim()
 	old.process.signal(syscall.SIGSTOP)
@@ -61,8 +61,8 @@ func paused(l *lab, t topology, _ *caller) error {
 }
 
 // cut delivers nothing between the master and its replicas, lets clients go on until
-// creations have been refused, and kills the master. What it has acknowledged in
-// between nobody else has.
+// creations have been refused, and kills the master. No other server has what the
+// master acknowledged in between.
 func cut(l *lab, t topology, c *caller) error {
 	old := t.victim()
 	old.front.stop(serverSource)
@@ -81,7 +81,7 @@ func cut(l *lab, t topology, c *caller) error {
 	return old.restart()
 }
 
-// slowly does the same while what servers send to each other takes a while.
+// slowly does the same while the servers have a slow link to each other.
 func slowly(do func(*lab, topology, *caller) error) func(*lab, topology, *caller) error {
 	return func(l *lab, t topology, c *caller) error {
 		for _, s := range t.servers() {

@@ -77,7 +77,7 @@ func (c *caller) send(ctx context.Context, method, path, token string, body, ans
 
 func (c *caller) now() time.Duration { return time.Since(c.began) }
 
-// create stores a message that can be opened so many times, or is plain where reads is
+// create stores a message that can be opened reads times, or a plain one if reads is
 // 0. It reports whether the service has acknowledged it.
 func (c *caller) create(ctx context.Context, reads int) (note, bool) {
 	text := rand.Text() + strings.Repeat(" text", mathrand.IntN(100))
@@ -162,9 +162,9 @@ func (l *load) end() {
 	l.done.Wait()
 }
 
-// work creates a message and reads it at once, as somebody does who has just got the
-// link. Some messages are limited, and raced for; some are taken back. Then it reads any
-// other message.
+// work creates a message and reads it at once, as a recipient with a new link does. Some
+// messages are limited, and several clients open them; some are taken back. Then it reads
+// any other message.
 func (c *caller) work(ctx context.Context, turn int) {
 	switch turn % 8 {
 	case 3:

@@ -54,7 +54,7 @@ func (t *single) moved(*server) bool { return true }
 
 func (t *single) writable() bool { return t.nodes[0].takesWrites(0) }
 
-// slowness are the faults of one Redis that takes its time.
+// slowness are the faults that make one Redis slow.
 func slowness() []fault {
 	return []fault{
 		{"loading", loading},
@@ -98,8 +98,8 @@ func rewriting(l *lab, t topology, c *caller) error {
 	return s.restart()
 }
 
-// standing stops Redis, as a disk that does not answer does, until answers have been
-// given without it.
+// standing stops Redis, as a disk that hangs does, until the service has answered without
+// it.
 func standing(l *lab, t topology, c *caller) error {
 	s := t.victim()
 	s.process.signal(syscall.SIGSTOP)

@@ -1,7 +1,7 @@
-// Command failover holds messaging_api to its word while Redis fails over: it starts
-// Redis servers with deploy/redis's configuration as a Sentinel set-up and as a
-// Cluster, the service, and 24 clients, and lets masters be replaced, killed, paused
-// and cut off. After each round it reads back what was acknowledged.
+// Command failover tests what messaging_api promises while Redis fails over. It starts
+// Redis servers with deploy/redis's configuration (with Sentinels, and as a Cluster),
+// the service and 24 clients. Then it has masters replaced, killed, paused and cut off.
+// After each round it reads back what was acknowledged.
 //
 //	failover [flags]
 //
@@ -41,7 +41,7 @@ func main() {
 	os.Exit(code) //nolint:forbidigo // the one place
 }
 
-// silent is a logger of go-redis that says nothing.
+// silent is a logger for go-redis that drops every line.
 type silent struct{}
 
 func (silent) Printf(context.Context, string, ...any) {}
@@ -102,7 +102,7 @@ func (l *lab) play(only []string, times int, confirm bool) error {
 	return broken
 }
 
-// topologyRounds plays rounds with servers that somebody else fails over.
+// topologyRounds plays rounds with servers that Sentinels or a Cluster fail over.
 func topologyRounds(l *lab, start func(*lab, bool) (topology, error), count int, confirm bool) error {
 	t, err := start(l, confirm)
 	if err != nil {
@@ -120,8 +120,7 @@ func movingRounds(l *lab, secure bool, count int, confirm bool) error {
 	return matrix(l, t, t.moves(), count, confirm, t.serviceFlags()...)
 }
 
-// singleRounds plays rounds with one Redis that takes its time. It has no replica to
-// confirm anything.
+// singleRounds plays rounds with one slow Redis. It has no replica to confirm writes.
 func singleRounds(l *lab, times int) error {
 	t, err := startSingle(l)
 	if err != nil {

@@ -184,8 +184,8 @@ func (t *moving) moves() []fault {
 			_, err := t.move()
 			return err
 		}},
-		// Nothing passes between the old master and the others any more. For it they are
-		// still there, and silent.
+		// The old master and the others no longer reach each other. It still has the
+		// connections to them, but hears nothing.
 		{"moved, cut off", func(l *lab, _ topology, _ *caller) error {
 			t.master.front.stop(serverSource)
 			if err := l.await("the master hears nothing of its replica", t.master.silent); err != nil {

@@ -10,10 +10,9 @@ import (
 	"time"
 )
 
-// A proxy stands before a server, at an address that stays. It tells by the address of
-// the client who connects: Redis servers and Sentinels have addresses of their own,
-// and what they send can be delayed, or stopped as a network does that delivers
-// nothing. What everybody else sends passes at once.
+// A proxy is in front of a server, at an address that does not change. It knows its
+// clients by their addresses. It can delay or stop what Redis servers and Sentinels
+// send, as a slow or broken network does. What other clients send passes at once.
 type proxy struct {
 	address string
 	done    context.Context
@@ -232,6 +231,6 @@ func (p *proxy) carry(to, from net.Conn, source string) {
 	}
 	// The reader ends when its connection is closed; it may wait for room until then.
 	p.forget(to, from)
-	for range parcels { // discard what nobody takes
+	for range parcels { // discard what was not delivered
 	}
 }

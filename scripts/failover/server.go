@@ -19,7 +19,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// The passwords of the users at Redis and at the Sentinels. They guard nothing.
+// The passwords of the users at Redis and at the Sentinels. They need not be secret.
 const (
 	servicePassword  = "service"
 	replicaPassword  = "replica"
@@ -110,8 +110,8 @@ func hash(password string) string {
 }
 
 // A server is a Redis with the shipped configuration and access rules, behind a proxy.
-// Everybody knows it by the proxy's address. The administrator, whom only the tests
-// have, passes by the proxy.
+// All others know it by the proxy's address. The administrator, a user for the tests
+// only, connects to the server itself.
 type server struct {
 	lab     *lab
 	name    string
@@ -181,7 +181,7 @@ func (s *server) start() error {
 	return nil
 }
 
-// kill ends the server, and everybody's connections to it.
+// kill ends the server, and all connections to it.
 func (s *server) kill() {
 	s.process.kill()
 	s.front.down()

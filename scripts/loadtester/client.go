@@ -29,7 +29,7 @@ func newClients(prefix netip.Prefix, config *tls.Config) *clients {
 }
 
 // address returns the next address, not the first or the last of the prefix,
-// which in some networks are nobody's.
+// which in some networks belong to no machine.
 func (c *clients) address() netip.Addr {
 	base := c.prefix.Addr().As4()
 	hosts := uint32(1)<<(32-c.prefix.Bits()) - 2

@@ -120,7 +120,7 @@ func (f *flow) count(o outcome) (n int) {
 }
 
 // allowed is how many whole requests the policy allows. The time is from the
-// first to the last: before, the bucket was full, and after, nobody asked.
+// first to the last: before, the bucket was full, and after, no request came.
 func (f *flow) allowed() float64 {
 	if len(f.samples) == 0 {
 		return 0

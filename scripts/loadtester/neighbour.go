@@ -35,10 +35,10 @@ func (t *test) neighbourly() int {
 	return int(t.time.Seconds()) * (neighboursCount*t.calmRate() + (t.floodRate()+t.largeRate())/2)
 }
 
-// largeRate is what a client may read if nobody counts bytes.
+// largeRate is what a client may read without a limit of bytes.
 func (t *test) largeRate() int { return min(max(int(t.policies["read"].rate()), 1), mostFlood) }
 
-// neighbours checks that a flood harms nobody but its sender: clients that keep to
+// neighbours checks that a flood harms only its sender: clients that keep to
 // their budget are never refused, and are answered about as fast.
 //
 // Other programs on the machine slow some moments down. So each loaded phase is

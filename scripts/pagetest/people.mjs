@@ -112,7 +112,7 @@ export class Person {
     });
   }
 
-  /** press clicks a button, once it stands still. */
+  /** press clicks a button, once it no longer moves. */
   async press(name) {
     await this.page.bringToFront();
     await this.find("button", name);

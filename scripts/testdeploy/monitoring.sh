@@ -18,7 +18,7 @@ test_monitoring() {
   test_way_out_of_monitoring
   confined_as prometheus 65534:65534
   confined_as grafana 472:0
-  ok "Prometheus and Grafana run as nobody in particular, without capabilities, and cannot write to /"
+  ok "Prometheus and Grafana run as unprivileged users, without capabilities, and cannot write to /"
   follow docs/OPERATIONS.md "rm -sf prometheus grafana"
   wait_healthy api
   test_no_monitoring

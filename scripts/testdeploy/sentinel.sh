@@ -64,7 +64,7 @@ master() {
 }
 not_master() { [ "$(master)" != "$1" ]; }
 
-# followed_by SERVICE NUMBER: so many replicas follow it.
+# followed_by SERVICE NUMBER succeeds if this number of replicas follows the service.
 followed_by() {
   # shellcheck disable=SC2016 # the container expands it
   [ "$(docker exec "$(container "$1")" sh -c 'REDISCLI_AUTH=$(cat /run/secrets/redis_password) redis-cli --user messaging_api info replication' |

@@ -64,7 +64,7 @@ type writer struct {
 }
 
 // write posts messages until ctx ends. Requests under way then are finished: an
-// outcome that nobody waited for would be neither.
+// outcome that was not awaited would be neither.
 func write(ctx context.Context, to target, journal string, workers int, interval time.Duration) (*tally, error) {
 	file, err := os.OpenFile(journal, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // the caller names it
 	if err != nil {
