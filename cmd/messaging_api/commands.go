@@ -56,7 +56,7 @@ func health(ctx context.Context, o *options) error {
 // takedown removes a message, named by its link or its id, from the service on this machine.
 func takedown(ctx context.Context, o *options, link string) error {
 	id := link[strings.LastIndex(link, "/")+1:]
-	id, _, _ = strings.Cut(id, "#") // the key, which is nobody's business
+	id, _, _ = strings.Cut(id, "#") // the key, which the service must not get
 	body, err := o.askOps(ctx, http.MethodDelete, "/msg/"+url.PathEscape(id), http.StatusNoContent)
 	if err != nil {
 		return fmt.Errorf("not removed: %w", err)

@@ -83,7 +83,7 @@ func (l limiter) Stored(c web.Client, n int, answer http.Header) {
 	limit.AddHeaders(answer, l.budgets.Charge(limit.Client(c), limit.Bytes, int64(n), time.Now()))
 }
 
-// judge writes the first so many budgets into the answer's header. If a budget is spent, it
+// judge writes the first shown budgets into the answer's header. If a budget is spent, it
 // reports the one with the longest wait instead, so that a retry after that time succeeds.
 func judge(answer http.Header, decisions []limit.Decision, shown int) *web.Denial {
 	longest := slices.MaxFunc(decisions, func(a, b limit.Decision) int { return cmp.Compare(a.RetryAfter, b.RetryAfter) })

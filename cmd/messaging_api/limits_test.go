@@ -389,7 +389,7 @@ func (s *service) expectProbes(t *testing.T) {
 	}
 }
 
-// Who has guessed too often is refused without the store: one that stands still
+// A client that has guessed too often is refused without the store: one that hangs
 // is not noticed.
 func TestMissesRefuseReadsBeforeTheStoreIsAsked(t *testing.T) {
 	redis := startRedis(t)

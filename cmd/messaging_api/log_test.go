@@ -65,7 +65,7 @@ func TestLogOfAFlood(t *testing.T) {
 	expectFewLines(t, s, requests, 405, start)
 }
 
-// expectFewLines checks that so many requests of one client since start, all with
+// expectFewLines checks that this many requests of one client since start, all with
 // this status, are in the log, most of them in a number.
 func expectFewLines(t *testing.T, s *service, requests int, status float64, start time.Time) {
 	t.Helper()

@@ -114,7 +114,7 @@ func (s *service) refusesBody(c *http.Client, body io.Reader, size int64) bool {
 	return answer.StatusCode == http.StatusServiceUnavailable
 }
 
-// Answers that nobody takes are bounded too, also small ones: per client
+// Answers that clients do not read are bounded too, also small ones: per client
 // and in all. The streams of a client over its bound are refused, and connections
 // of clients that hold most are closed for an honest one.
 func TestParkedAnswers(t *testing.T) {

@@ -42,7 +42,7 @@ func TestIdleOpsConnections(t *testing.T) {
 	s.stop()
 }
 
-// The operations listener answers no name of somebody else's, such as one that a
+// The operations listener answers to no foreign name, such as one that a
 // foreign page has made resolve to this machine.
 func TestOpsHosts(t *testing.T) {
 	s := start(t)

@@ -122,7 +122,7 @@ func (b *trickle) Read(p []byte) (int, error) {
 // buffers and HTTP/2's windows take at once, and than their graces allow.
 const slowSize = 250 << 10
 
-// A slow client is served and one that stands still is cut, over both protocols. What
+// A slow client is served and one that stops is cut off, over both protocols. What
 // it held is free again.
 func TestSlowClients(t *testing.T) {
 	if testing.Short() {
@@ -215,11 +215,11 @@ func takesTooLittle(t *testing.T, s *service, protocol int, line slowLine) {
 		result <- err
 	}()
 	eventually(t, time.Minute, "a connection", func() bool { return s.scrape()["connections_open"] == 1 })
-	s.free("the client stands still", cutWithin)
+	s.free("the client has stopped", cutWithin)
 	cut(t, start, answerGrace)
 	close(over)
 	if err := <-result; err != nil {
-		t.Errorf("a client that stood still got %v", err)
+		t.Errorf("a client that stopped got %v", err)
 	}
 	c.CloseIdleConnections()
 }

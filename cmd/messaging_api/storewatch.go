@@ -23,13 +23,13 @@ type countedStore struct {
 	outages *outageLog
 }
 
-// A written is how a write ended.
+// A written tells how a write ended.
 type written struct {
-	refusal error // nil: the store took it, or had what it was compared with
+	refusal error // nil: the store took the write, or compared it and it did not match
 	at      time.Time
 }
 
-// writeLife is how long a write tells that the store takes writes.
+// writeLife is how long a write counts as proof that the store takes writes.
 const writeLife = time.Minute
 
 // noteWrite keeps how a write ended, for readiness.
@@ -42,8 +42,8 @@ func (c countedStore) noteWrite(err error) {
 	c.outages.written.Store(&written{err, time.Now()})
 }
 
-// refusal returns why the store takes no writes, nil if it does. The last write tells. If
-// that failed, or was long ago, one is tried.
+// refusal returns why the store takes no writes, nil if it does. The last write decides. If
+// that failed, or was longer ago than writeLife, a write is tried.
 func (c countedStore) refusal(ctx context.Context) error {
 	if last := c.outages.written.Load(); last == nil || last.refusal != nil || time.Since(last.at) > writeLife {
 		if err := c.store.TryWrite(ctx); ctx.Err() == nil {
@@ -124,8 +124,8 @@ const (
 	storeSwap = "swap"
 )
 
-// outcomes are how such calls end, as the metrics name that. The first counts whose error
-// it is and whose text is in it: what Redis says, or the store where Redis says nothing.
+// outcomes name, for the metrics, how such calls end. The first one counts that matches the
+// error and the text in it. The text is Redis's, or the store's if Redis did not answer.
 var outcomes = [...]struct {
 	err  error
 	text string
@@ -149,7 +149,7 @@ var outcomes = [...]struct {
 	{nil, "", "failed"}, // none of them
 }
 
-// Outcomes that say nothing of other calls.
+// Outcomes of writes, which do not mean that the store is down.
 const (
 	outcomeReplicas = "no_replicas" // too few
 	outcomeMisconf  = "misconf"     // Redis cannot write to its disk
@@ -220,10 +220,9 @@ type storeMonitor struct {
 	last   atomic.Pointer[store.Info] // the last answer of Redis; nil: none yet
 }
 
-// check is for [ops.Check]. The service is ready if reads work: where writes do not, the
-// detail says so, as it names the risks. They are logged if they have changed, or after an
-// outage, because it may be another Redis then. Without the right to INFO, only what that
-// tells is missing.
+// check is for [ops.Check]. The service is ready if reads work. The detail says if writes do
+// not, and names the risks. These are logged if they have changed, and after an outage,
+// because it may be another Redis then. Without the right to INFO the rest still works.
 func (m *storeMonitor) check(ctx context.Context) (detail string, err error) {
 	if err := m.ping(ctx); err != nil {
 		m.logged = ""
@@ -261,7 +260,7 @@ func (m *storeMonitor) check(ctx context.Context) (detail string, err error) {
 }
 
 // space returns the bytes that the store uses and that it may use, as
-// [store.Bolt.Space]: both are zero where that is not known.
+// [store.Bolt.Space]. Both are zero if they are not known.
 func (m *storeMonitor) space() (used, limit uint64) {
 	if b, ok := m.store.(*store.Bolt); ok {
 		return b.Space()

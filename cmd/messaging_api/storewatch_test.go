@@ -17,8 +17,8 @@ import (
 	"messaging_api/internal/store"
 )
 
-// How full Redis is shows, as it fills up to where it refuses: what the alert
-// before that is made of.
+// The metrics show how full Redis is until it refuses writes. The alert before that uses
+// them.
 func TestMetricsOfRedisSpace(t *testing.T) {
 	t.Parallel()
 	const room = 16 << 20
@@ -45,7 +45,7 @@ func TestMetricsOfRedisSpace(t *testing.T) {
 	s.stop()
 }
 
-// A Redis that does not let its user ask leaves the figures out, and nothing else.
+// If Redis does not let its user run INFO, only the figures are missing.
 func TestMetricsWithoutRedisSpace(t *testing.T) {
 	redis := startRedis(t)
 	redis.Do("acl", "setuser", redisUser, "-info")
@@ -66,8 +66,8 @@ func TestMetricsWithoutRedisSpace(t *testing.T) {
 	s.stop()
 }
 
-// What Redis reports is logged once, until it changes or Redis was lost. How full it was
-// stays known, so that one round without an answer ends no alert.
+// What Redis reports is logged once, until it changes or Redis was lost. The last figures
+// stay, so that one check without an answer ends no alert.
 func TestStoreMonitor(t *testing.T) {
 	redis := startRedis(t)
 	var out bytes.Buffer
@@ -241,7 +241,7 @@ func TestCreationsWaitForReplicas(t *testing.T) {
 	if a := confirmed.must(c, http.MethodGet, "/msg/"+id, ""); a.status != http.StatusOK {
 		t.Errorf("reading without the replica: got %d", a.status)
 	}
-	eventually(t, time.Minute, "nobody knows what is not there", func() bool {
+	eventually(t, time.Minute, "misses are not reported", func() bool {
 		return confirmed.must(c, http.MethodGet, unknown, "").status == http.StatusServiceUnavailable
 	})
 	eventually(t, time.Minute, "readiness tells", func() bool {

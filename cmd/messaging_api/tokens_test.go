@@ -124,8 +124,8 @@ func (s *service) creation(c *http.Client, token string) answer {
 	return s.must(c, http.MethodPost, "/", "x", "Authorization", "Bearer "+token)
 }
 
-// With tokens, who shows one creates. A missing one costs creations and never reads, a
-// wrong one misses. The log and the metrics have names of tokens and no tokens.
+// With tokens, a client that shows one creates. A missing token costs a creation and no
+// read, a wrong one costs a miss. The log and the metrics have names of tokens and no tokens.
 func TestTokens(t *testing.T) {
 	file := tokensIn(t, "alice:"+aliceToken+"\nbob:"+bobToken+"\n")
 	s := startLimited(t, "--create-token-file="+file, "--limit-create=1/h:3", "--limit-miss=1/h:4")
@@ -212,8 +212,8 @@ func TestCreateFrom(t *testing.T) {
 	s.stop()
 }
 
-// A token with a budget of its own pays with that, at any address, and leaves the
-// address's to others.
+// If tokens have budgets, a creation is charged to its token at any address, and not to
+// the address.
 func TestTokenBudget(t *testing.T) {
 	redis := startRedis(t)
 	for name, args := range map[string][]string{

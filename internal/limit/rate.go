@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// A Rate describes a token bucket: so many tokens come back in each unit of time,
+// A Rate describes a token bucket: a number of tokens comes back in each unit of time,
 // and the bucket holds at most a burst of them. The zero Rate is off: it limits
 // nothing.
 // Its text form is RATE/UNIT:BURST, as in "12/m:30" or "64KiB/s:4MiB", with the
@@ -89,20 +89,20 @@ func (r Rate) Window() int64 {
 
 func (r Rate) perSecond() float64 { return float64(r.tokens) / r.per.Seconds() }
 
-// seconds returns the whole seconds after which so many tokens are back, rounded
+// seconds returns the whole seconds after which this many tokens are back, rounded
 // up so that waiting for them is enough, and at least 1, because a client that
 // is told 0 retries at once.
 func (r Rate) seconds(tokens float64) int64 {
 	return int64(min(max(math.Ceil(r.wait(tokens)), 1), maxCount))
 }
 
-// wait returns the seconds after which so many tokens are back, rounded to the
+// wait returns the seconds after which this many tokens are back, rounded to the
 // nanosecond as rate.Limiter does, so that both agree about when they are there.
 func (r Rate) wait(tokens float64) float64 {
 	return math.Round(tokens/r.perSecond()*1e9) / 1e9
 }
 
-// decide says whether a bucket that holds so many tokens has those of a cost.
+// decide says whether a bucket with this number of tokens can pay a cost.
 func (r Rate) decide(cost Cost, tokens float64) Decision {
 	d := r.decision(cost.Budget, tokens)
 	missing := float64(cost.N) - tokens
@@ -112,7 +112,7 @@ func (r Rate) decide(cost Cost, tokens float64) Decision {
 	return d
 }
 
-// decision describes a bucket that holds so many tokens.
+// decision describes a bucket with this number of tokens.
 func (r Rate) decision(b Budget, tokens float64) Decision {
 	if r.Off() {
 		return Decision{Budget: b, Allowed: true}

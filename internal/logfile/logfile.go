@@ -26,7 +26,7 @@ import (
 var ErrInUse = errors.New("another process logs to this folder")
 
 // Open opens or creates the log called name in the folder dir, and renames it if its day
-// has ended. It deletes logs that are older than so many days by the date in their name,
+// has ended. It deletes logs that are more than days days old by the date in their name,
 // or none if days is 0.
 //
 // Open creates the folder and locks it. It returns [ErrInUse] if another process has it, and

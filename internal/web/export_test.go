@@ -7,7 +7,7 @@ func Answer(x *Exchange, r *http.Request, status int, body []byte) {
 	x.send(r, status, textType, body)
 }
 
-// AnswerWith is Answer with this Content-Security-Policy in the place of the
+// AnswerWith is Answer with this Content-Security-Policy instead of the
 // default one.
 func AnswerWith(x *Exchange, r *http.Request, policy string) {
 	fields := securityHeaders()

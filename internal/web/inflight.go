@@ -26,8 +26,8 @@ type InFlight struct {
 }
 
 // NewInFlight returns a bound of n slots, at least one. As many requests may wait
-// for a slot, each for at most maxWait. Bodies have at most maxBytes. Client says
-// which client has an address.
+// for a slot, each for at most maxWait. Bodies have at most maxBytes. Client returns
+// the client that an address belongs to.
 func NewInFlight(n int, maxWait time.Duration, maxBytes int64, client func(netip.Addr) Client) *InFlight {
 	return &InFlight{memory: newMemory(maxBytes), client: client, slots: make(chan struct{}, n), maxWait: maxWait}
 }
@@ -105,15 +105,15 @@ func (f *InFlight) Now() int { return len(f.slots) }
 // 1 GiB, a usual limit of a container: the collector and copies need room too.
 const (
 	memoryLimit = 128 << 20
-	clientPart  = 8        // a client holds at most this part of the limit, and one answer
+	clientPart  = 8        // a client holds at most 1/clientPart of the limit, and one answer
 	requestCost = 16 << 10 // a request's goroutine, buffers and header
-	roomPart    = 64       // making room frees this part of the limit
+	roomPart    = 64       // making room frees 1/roomPart of the limit
 )
 
 // A memory is the account of what requests under way hold, each from its header to
-// the last byte of its answer. A client over its part is refused. When all clients
-// hold the limit, requests that wait for their client are cut: first those of the
-// clients that hold most, and of these the oldest.
+// the last byte of its answer. A client over its part is refused. When the
+// limit is reached, requests that wait for their client are cut off: first those of
+// the clients that hold the most, and of these the oldest.
 type memory struct {
 	limit, clientLimit int
 
@@ -226,8 +226,8 @@ func (x *Exchange) interrupt(w wait) {
 	case w == forBody:
 		_ = http.NewResponseController(x.w).SetReadDeadline(longAgo)
 	case x.transport != nil && x.transport.isOf(x.sender):
-		// To end the stream alone takes a frame, which waits where the client does not
-		// read the connection.
+		// To end only the stream takes a frame, which has to wait if the client does
+		// not read the connection.
 		_ = x.transport.Close()
 	default:
 		_ = http.NewResponseController(x.w).SetWriteDeadline(longAgo)

@@ -35,7 +35,7 @@ type memoryStore struct {
 	mu     sync.Mutex
 	values map[message.Key][]byte
 	texts  map[message.Key][]byte
-	fault  func() error // where set, it runs in the place of Put and Get
+	fault  func() error // if set, it runs instead of Put and Get
 	calls  int
 }
 
