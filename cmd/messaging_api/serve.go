@@ -222,8 +222,8 @@ func (s *servers) startJobs(ctx context.Context, hangups <-chan os.Signal) (stop
 // readyEvery is how often readiness is checked without a probe.
 const readyEvery = 15 * time.Second
 
-// checkReadiness has an outage of the store, and the risks that Redis reports, logged
-// without a request or a probe.
+// checkReadiness logs an outage of the store, and the risks that Redis reports, without a
+// request or a probe.
 func (s *servers) checkReadiness(ctx context.Context) {
 	for ctx.Err() == nil {
 		_ = s.monitor.ping(ctx) // has more time than a check, so that its error has the cause
@@ -232,8 +232,8 @@ func (s *servers) checkReadiness(ctx context.Context) {
 	}
 }
 
-// followHangups reloads the certificates and the tokens at each SIGHUP. If the log was renamed, the line
-// written here already goes to a new file.
+// followHangups reloads the certificates and the tokens at each SIGHUP. If the log was
+// renamed, the line written here already goes to a new file.
 func (s *servers) followHangups(ctx context.Context, hangups <-chan os.Signal) {
 	for {
 		select {

@@ -14,7 +14,7 @@ type Creators struct {
 	From   []netip.Prefix // of clients that need no token
 }
 
-// Tokens are what clients show to create messages. They are safe for concurrent use.
+// Tokens are the tokens with which clients may create messages. They are safe for concurrent use.
 type Tokens interface {
 	// Name returns the name of a token. How long it takes says nothing about the tokens.
 	Name(token string) (name string, known bool)
@@ -48,7 +48,7 @@ func (s *routes) authorize(x *Exchange, r *http.Request, size int) error {
 	case !shown:
 		refused = errNoToken
 	default:
-		// Before the token is looked at: otherwise a right one would show by its answer.
+		// Before the token is compared: otherwise the answer would show a right one.
 		if denial := s.limiter.Guess(x.client, x.w.Header()); denial != nil {
 			return x.tooMany(denial)
 		}

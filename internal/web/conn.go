@@ -82,8 +82,8 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// A tlsConn tells net/http its TLS state. It is no *tls.Conn, because net/http
-// writes directly to one.
+// A tlsConn shows net/http its TLS state. It is not a *tls.Conn, because net/http
+// would write directly to that.
 type tlsConn struct{ conn }
 
 // ConnectionState is what net/http fills Request.TLS from.
@@ -195,8 +195,8 @@ func (l *Listener) refuse(c net.Conn, status int, detail string) error {
 
 // A firstHead keeps the head of the first request on a connection. net/http hides
 // the fields that frame a body: it ignores Transfer-Encoding in HTTP/1.0, and
-// Content-Length beside it. A proxy in front may judge otherwise, and take what
-// follows for another request (request smuggling).
+// Content-Length beside it. A proxy in front may read them in another way, and take
+// the rest for another request (request smuggling).
 type firstHead struct {
 	read  []byte // in lower case, without carriage returns
 	whole bool
@@ -213,9 +213,9 @@ func (h *firstHead) add(p []byte) {
 // has reports whether the head has a field.
 func (h *firstHead) has(name string) bool { return bytes.Contains(h.read, []byte("\n"+name+":")) }
 
-// framing closes the connection after a request whose framing other programs judge
-// in different ways, and refuses it where that can be seen (RFC 9112, section 6.1).
-// Only the first head is looked at: only net/http knows where a later one begins.
+// framing closes the connection after a request that other programs may frame in
+// another way, and refuses the request if its head shows that (RFC 9112, section 6.1).
+// It reads the first head only, because only net/http knows where a later one begins.
 func (c *conn) framing(x *Exchange, r *http.Request, next Handler) Handler {
 	first := c.first
 	c.first.read = nil

@@ -139,7 +139,7 @@ func (l *Listener) prepare(raw net.Conn) {
 	}
 	select {
 	case l.results <- result{ready, nil}:
-	case <-ctx.Done(): // nobody accepts any more
+	case <-ctx.Done(): // Accept is no longer called
 		_ = ready.Close()
 	}
 }

@@ -1,4 +1,4 @@
-// A journey: people, their browsers and a service of their own. What holds for every journey is checked here, so that none is without it.
+// A journey: people, their browsers and a service for this journey only. Checks that hold for every journey are here, so that none lacks them.
 
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -16,8 +16,8 @@ const history = /^(Default\/)?(History|Sessions|Favicons|Shortcuts|Top Sites|pla
 export const journey = (what, options, run) => test(what, (t) => follow(t, options, run));
 
 /**
- * follow runs a journey. Afterwards it looks for what must not have happened and must not be left: in each state that
- * was left, in all that the browser has sent, in the store, in the log, in the browsers' profiles.
+ * follow runs a journey. Then it checks what must not have happened and what must not remain: in the state of each page,
+ * in all that the browser has sent, in the store, in the log, in the browsers' profiles.
  */
 export async function follow(t, { browser = "Chromium", store = "file", flags, direct = false }, run) {
   const secrets = new Secrets();

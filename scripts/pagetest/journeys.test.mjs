@@ -137,7 +137,7 @@ each("saves the text as a file", async ({ service, meet }) => {
   assert.equal(saved, "a\r\nb");
 });
 
-/** dropAnswers lets the requests of openings through, and their answers not, for the time of a visit. */
+/** dropAnswers passes requests to open a message, and drops their answers, during a visit. */
 async function dropAnswers({ page }, visit) {
   const drop = async (request) => {
     if (request.method() !== "POST") return request.continue();

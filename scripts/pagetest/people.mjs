@@ -1,4 +1,4 @@
-// People at their browsers: what they see, write and press, and what is checked of every page meanwhile.
+// People at their browsers: what they see, write and press, and the checks of every page that they see.
 
 import assert from "node:assert/strict";
 import { mkdirSync, readFileSync } from "node:fs";
@@ -162,7 +162,7 @@ export class Person {
     return (await this.find("pre")).evaluate((element) => element.textContent);
   }
 
-  /** check holds the page to what is promised of every state of it. */
+  /** check tests what is promised of every state of the page. */
   async check() {
     assert.deepEqual(await this.faults(), []);
   }
@@ -174,7 +174,7 @@ export class Person {
     await this.check();
   }
 
-  /** noteFields adds to the secrets what stands in the fields of the page. */
+  /** noteFields adds the contents of the page's fields to the secrets. */
   async noteFields() {
     const [typed, links] = await this.page.evaluate(() => ["textarea:not([readonly]), input:not([type=password])", "textarea[readonly]"].map((fields) =>
       [...document.querySelectorAll(fields)].map(({ value }) => value)));
@@ -191,7 +191,7 @@ export class Person {
     return [...this.problems, ...await this.barriers(), ...await this.stored()];
   }
 
-  /** given returns the requests that hold secrets, as far as the browser's protocol tells what is sent. */
+  /** given returns the requests that hold secrets, if the browser's protocol shows what is sent. */
   given() {
     return this.requests.flatMap((request) => this.secrets.inBytes(Buffer.from(JSON.stringify(request))).map((secret) => `a request for ${request.url} holds ${secret}`));
   }

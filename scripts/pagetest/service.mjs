@@ -30,7 +30,7 @@ export async function freePort() {
   return port;
 }
 
-/** A Redis of a test's own, which it can kill, launch again and fill. */
+/** A Redis for one test, which can kill it, launch it again and fill it. */
 async function ownRedis(t, home) {
   const port = await freePort();
   let process;
@@ -122,8 +122,8 @@ export async function start(t, { store = "file", flags = unlimited, direct = fal
 }
 
 /**
- * record listens for browsers, passes on all bytes to the service, and keeps what they send, a buffer a connection:
- * no protocol of a browser tells everything that it sends. It speaks HTTP/1.1, where every byte can be read.
+ * record listens for browsers, passes all bytes to the service, and keeps what they send, in one buffer for each
+ * connection, because no protocol of a browser shows everything that it sends. It speaks HTTP/1.1, where every byte can be read.
  */
 function record(service, recorded) {
   const pem = readFileSync(RECORDER_PEM);

@@ -8,7 +8,7 @@ import { ask, post, start } from "./service.mjs";
 const languages = ["en", "de", "fr", "es", "ja", "zh"];
 const text = "The keys are under the third flowerpot from the left.\n\nCome in by the back door, please: the front one creaks, and the baby sleeps until four.";
 
-/** look holds what a person sees now to everything that is promised of its looks. */
+/** look checks everything that is promised about how the page looks now. */
 async function look(person, name) {
   const { page } = person;
   await page.bringToFront();

@@ -53,7 +53,7 @@ func cost(ctx context.Context, c *client, direct string, stdout io.Writer) error
 	return nil
 }
 
-// timed returns how long a request takes that is answered with 200.
+// timed returns the time of a request. The answer has to be a 200.
 func (c *client) timed(ctx context.Context, over *http.Client, q request) (time.Duration, error) {
 	for {
 		begun := time.Now()

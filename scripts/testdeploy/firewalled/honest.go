@@ -89,7 +89,7 @@ type created struct {
 	Text  string `json:"message"`
 }
 
-// honest sends what has to pass, and compares what comes back.
+// honest sends requests that have to pass, and compares the answers.
 func honest(ctx context.Context, c *client, secretsFile string, stdout io.Writer) error {
 	secrets, err := os.OpenFile(secretsFile, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600) //nolint:gosec // the caller names it
 	if err != nil {
@@ -229,7 +229,7 @@ func passClient(ctx context.Context, c *client, over *http.Client, contentType s
 	return nil
 }
 
-// passLinks asks with what chat programs glue to a link, opens limited messages, and
+// passLinks asks for links with the characters that chat programs append, opens limited messages, and
 // reads over both protocols.
 func passLinks(ctx context.Context, c *client, keep func(...string)) (string, error) {
 	m, err := create(ctx, c, c.h2, [][2]string{{"Content-Type", "text/plain"}}, "hello")

@@ -1,5 +1,5 @@
-// Command firewalled holds the firewall of deploy/docker-compose.firewall.yml to what
-// docs/OPERATIONS.md says of it, as the clients of a running service.
+// Command firewalled tests, as clients of a running service, that the firewall of
+// deploy/docker-compose.firewall.yml does what docs/OPERATIONS.md says.
 //
 //	firewalled [flags] honest     messages and clients that have to pass unchanged
 //	firewalled [flags] attacks    requests that the firewall has to refuse itself
