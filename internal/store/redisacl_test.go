@@ -30,11 +30,11 @@ func TestRedisUserMayDoNoMoreThanTheStoreDoes(t *testing.T) {
 		"single": {func(t *testing.T) (*redisServer, string) {
 			s := startRedis(t, redisSetup{})
 			return s, s.url()
-		}, storeCommands, []string{"ping"}}, // a container's health check
+		}, storeCommands, notRun},
 		"Cluster": {func(t *testing.T) (*redisServer, string) {
 			cluster := startCluster(t, 1)
 			return cluster[0], clusterURL(cluster)
-		}, append([]string{"cluster|slots"}, storeCommands...), []string{"ping", "asking"}}, // while a slot moves
+		}, append([]string{"cluster|slots"}, storeCommands...), append([]string{"asking"}, notRun...)}, // while a slot moves
 	} {
 		t.Run(name, func(t *testing.T) {
 			server, url := test.open(t)
@@ -62,6 +62,10 @@ func TestRedisUserMayDoNoMoreThanTheStoreDoes(t *testing.T) {
 
 // storeCommands are what the store runs, in scripts and outside.
 var storeCommands = []string{"del", "eval", "get", "info", "pexpire", "role", "set", "wait"}
+
+// notRun are what others run: a container's health check, and the version before this one.
+// After an upgrade both versions may run for a while, and a rollback keeps the rules.
+var notRun = []string{"ping", "mget", "evalsha"}
 
 // limitedMessage does all that there is to do with the text of a limited message.
 func limitedMessage(t *testing.T, s messageStore) {
