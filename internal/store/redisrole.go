@@ -184,18 +184,21 @@ type dialTime struct {
 // now returns the time for a connection that is dialed now.
 func (d *dialTime) now() int64 { return int64(time.Since(d.start)) }
 
-// redial drops all connections that exist now, unless it did so less than redialEvery ago.
-func (d *dialTime) redial() {
+// redial drops all connections that exist now. It reports false, and drops none, if it
+// did so less than redialEvery ago.
+func (d *dialTime) redial() bool {
 	now, last := d.now(), d.after.Load()
-	if now-last >= int64(redialEvery) || last == 0 {
-		d.after.CompareAndSwap(last, now)
-	}
+	return (now-last >= int64(redialEvery) || last == 0) && d.after.CompareAndSwap(last, now)
 }
 
 // redialAfter drops all connections if err may mean that another server is the master
-// now. New connections go to the current target of the address, or of the Sentinels.
+// now. New connections go to the current target of the address, or of the Sentinels. A
+// Cluster is asked for its slots, because a server that is gone answers no MOVED.
 func (r *Redis) redialAfter(err error) {
-	if err != nil && !errors.Is(err, redis.Nil) && !redis.IsOOMError(err) && !redis.IsPermissionError(err) {
-		r.dialed.redial()
+	if err == nil || errors.Is(err, redis.Nil) || redis.IsOOMError(err) || redis.IsPermissionError(err) || !r.dialed.redial() {
+		return
+	}
+	if cluster, ok := r.client.(*redis.ClusterClient); ok {
+		cluster.ReloadState(context.Background()) // does not wait for the answer
 	}
 }

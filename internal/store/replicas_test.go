@@ -393,16 +393,15 @@ func TestMasterThatComesBackIsNotBelieved(t *testing.T) {
 	}
 }
 
-// What a replica of a Cluster's master confirmed survives its promotion.
-func TestClusterFailsOver(t *testing.T) {
-	t.Parallel()
+// startReplicatedCluster starts a Cluster of so many masters, and a replica of each behind
+// them.
+func startReplicatedCluster(t *testing.T, masters int) (nodes []*redisServer) {
+	t.Helper()
 	node := func() *redisServer {
 		return startRedis(t, redisSetup{grant: clusterGrant, args: append([]string{
 			"--cluster-enabled", "yes", "--cluster-config-file", "nodes.conf", "--cluster-node-timeout", "2000",
 		}, replicaArgs...)})
 	}
-	const masters = 3
-	var nodes []*redisServer
 	for i := range 2 * masters {
 		nodes = append(nodes, node())
 		if i > 0 {
@@ -421,6 +420,14 @@ func TestClusterFailsOver(t *testing.T) {
 		})
 		nodes[i].awaitReplicas(1)
 	}
+	return nodes
+}
+
+// What a replica of a Cluster's master confirmed survives its promotion.
+func TestClusterFailsOver(t *testing.T) {
+	t.Parallel()
+	const masters = 3
+	nodes := startReplicatedCluster(t, masters)
 	s := openReplicated(t, clusterURL(nodes), 1)
 	readAcknowledged(t, s)
 	for _, promoted := range nodes[masters : masters+2] {
@@ -443,6 +450,34 @@ func TestClusterFailsOver(t *testing.T) {
 			eventually(t, "Get", func() error { return mustNotBeAbsent(t, s, key) })
 		}
 		readAcknowledged(t, s)
+	}
+}
+
+// The slots of a Cluster's dead master are found at its successor, though nobody answers
+// MOVED.
+func TestClusterMasterDies(t *testing.T) {
+	t.Parallel()
+	const masters = 3
+	nodes := startReplicatedCluster(t, masters)
+	s := openReplicated(t, clusterURL(nodes), 1)
+	key := acknowledged(t, s)
+	for nodes[0].do("cluster", "keyslot", "msg:"+key.Hex()).(int64) > lastSlot/masters {
+		key = acknowledged(t, s) // until it is the first master's
+	}
+	nodes[0].kill()
+	read := func() error { _, err := s.Get(t.Context(), key); return err }
+	successor := nodes[masters]
+	eventually(t, "the replica is the master", func() error {
+		_ = read() // so that the store meets the failure before
+		if info := fmt.Sprint(successor.do("role"), successor.do("cluster", "info")); !strings.HasPrefix(info, "[master") || !strings.Contains(info, "cluster_state:ok") {
+			return errors.New(info)
+		}
+		return nil
+	})
+	promoted := time.Now()
+	eventually(t, "Get", read)
+	if took := time.Since(promoted); took > 20*time.Second { // go-redis asks once a minute
+		t.Errorf("the message is read %v after its server has a successor, want a few seconds", took)
 	}
 }
 
