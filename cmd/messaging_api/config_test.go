@@ -229,14 +229,14 @@ func TestFlagsWinOverTheEnvironment(t *testing.T) {
 
 // What people write is understood.
 func TestFlagsThatAreUnderstood(t *testing.T) {
-	o, _, err := parse([]string{"--ttl-max=1d", "--trusted-proxy=10.0.0.1,2001:db8::1", "--trusted-proxy=10.1.0.0/16", "--drain=1m"}, nil, nil)
+	o, _, err := parse([]string{"--ttl-max=1d", "--trusted-proxy=10.0.0.1,2001:db8::1", "--trusted-proxy=10.1.2.3/16,::ffff:172.16.0.0/108", "--drain=1m"}, nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if o.TTL.Hours() != 24 || o.TTLMax.Hours() != 24 || o.Drain.Minutes() != 1 {
 		t.Errorf("--ttl-max=1d: got ttl %v and ttl-max %v, want 24h for both", o.TTL, o.TTLMax)
 	}
-	if got := o.TrustedProxy.String(); got != "10.0.0.1/32,2001:db8::1/128,10.1.0.0/16" {
+	if got := o.TrustedProxy.String(); got != "10.0.0.1/32,2001:db8::1/128,10.1.0.0/16,172.16.0.0/12" {
 		t.Errorf("--trusted-proxy: got %s", got)
 	}
 }

@@ -180,7 +180,11 @@ func (p *prefixes) Set(s string) error {
 		if err != nil {
 			return fmt.Errorf("%q must be an address or a range, such as 10.0.0.1 or 10.0.0.0/8", one)
 		}
-		*p = append(*p, prefix)
+		// Clients' addresses are unmapped, which a mapped prefix would never contain.
+		if prefix.Addr().Is4In6() && prefix.Bits() >= 96 {
+			prefix = netip.PrefixFrom(prefix.Addr().Unmap(), prefix.Bits()-96)
+		}
+		*p = append(*p, prefix.Masked())
 	}
 	return nil
 }

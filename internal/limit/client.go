@@ -53,7 +53,7 @@ type Resolver struct {
 // NewResolver returns a Resolver for which an IPv4 client is a prefix of
 // v4Prefix bits (1 to 32), an IPv6 client one of v6Prefix bits (1 to 128): most
 // hosts have a whole /64 to take their addresses from. X-Forwarded-For counts only
-// in requests from the proxies.
+// in requests from the proxies, which are in their unmapped form.
 func NewResolver(proxies []netip.Prefix, v4Prefix, v6Prefix int) (*Resolver, error) {
 	if v4Prefix < 1 || v4Prefix > 32 {
 		return nil, fmt.Errorf("limit: IPv4 prefix of %d bits: want 1 to 32", v4Prefix)
@@ -61,16 +61,7 @@ func NewResolver(proxies []netip.Prefix, v4Prefix, v6Prefix int) (*Resolver, err
 	if v6Prefix < 1 || v6Prefix > 128 {
 		return nil, fmt.Errorf("limit: IPv6 prefix of %d bits: want 1 to 128", v6Prefix)
 	}
-	r := &Resolver{v4Prefix: v4Prefix, v6Prefix: v6Prefix}
-	for _, p := range proxies {
-		// Addresses are compared in their unmapped form, which a mapped prefix
-		// would never contain.
-		if p.Addr().Is4In6() && p.Bits() >= 96 {
-			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
-		}
-		r.proxies = append(r.proxies, p.Masked())
-	}
-	return r, nil
+	return &Resolver{proxies: proxies, v4Prefix: v4Prefix, v6Prefix: v6Prefix}, nil
 }
 
 // Sender returns the address that sent a request from remoteAddr

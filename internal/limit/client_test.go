@@ -127,7 +127,7 @@ func TestForgedHeadersChangeNothing(t *testing.T) {
 }
 
 func TestForwardedFor(t *testing.T) {
-	r := newResolver(t, "10.0.0.0/8", "192.0.2.1/32", "fd00::/8", "::ffff:172.16.0.0/108")
+	r := newResolver(t, "10.0.0.0/8", "192.0.2.1/32", "fd00::/8")
 	const proxy = "10.0.0.1"
 	for _, test := range []struct {
 		name  string
@@ -144,7 +144,6 @@ func TestForwardedFor(t *testing.T) {
 		{"an empty element", []string{"1.2.3.4, 203.0.113.9, ,"}, "203.0.113.9"},
 		{"past trusted ones", []string{"1.2.3.4, 203.0.113.9, 192.0.2.1, 10.9.9.9"}, "203.0.113.9"},
 		{"past a mapped one", []string{"203.0.113.9, ::ffff:10.2.3.4"}, "203.0.113.9"},
-		{"past one of a mapped prefix", []string{"203.0.113.9, 172.16.5.5"}, "203.0.113.9"},
 		{"past IPv6", []string{"203.0.113.9, [fd00::1]:80, fd00::2"}, "203.0.113.9"},
 		{"a trusted one behind a client", []string{"10.0.0.7, 203.0.113.9"}, "203.0.113.9"},
 		{"only trusted ones", []string{"10.0.0.9, 10.0.0.2"}, "10.0.0.9"},
