@@ -168,18 +168,24 @@ func BenchmarkLoggedReadWholeProcess(b *testing.B) {
 // budget, in turn with a bare server: one that answers with a word, and one that
 // answers just what ours does, as a constant.
 func BenchmarkRefuseWholeProcess(b *testing.B) {
-	const path = "/msg/6ba7b810-9dad-41d1-80b4-00c04fd430c8"
 	for _, yardstick := range []string{"word", "same-answer"} {
 		b.Run(yardstick, func(b *testing.B) {
 			address, pid := ours(b, "--limit-read=1/d:1")
-			refusals := newLoad(b, pid, address, path, http.StatusTooManyRequests)
+			refused := refusedReads(b, address, pid)
 			what, status := "constant", http.StatusOK
 			if yardstick == "same-answer" {
-				what, status = sameAnswer(b, refusals), http.StatusTooManyRequests
+				what, status = sameAnswer(b, refused), http.StatusTooManyRequests
 			}
-			compare(b, refusals, bare(b, what, status))
+			compare(b, refused, bare(b, what, status))
 		})
 	}
+}
+
+// refusedReads is a load of reads by a client that has spent its budget.
+func refusedReads(b *testing.B, address string, pid int) *load {
+	b.Helper()
+	const path = "/msg/6ba7b810-9dad-41d1-80b4-00c04fd430c8"
+	return newLoad(b, pid, address, path, http.StatusTooManyRequests)
 }
 
 // BenchmarkPageWholeProcess measures the page as browsers get it, in turn with a bare

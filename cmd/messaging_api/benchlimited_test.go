@@ -15,28 +15,36 @@ import (
 // with this one.
 const otherBuild = "OTHER_BUILD"
 
-// BenchmarkNextToAnotherBuild measures reads and creations of plain messages, with
-// Redis and with the embedded file, in turn with the build that OTHER_BUILD names.
+// BenchmarkNextToAnotherBuild measures reads of plain messages, with and without a log
+// line each, creations and refusals, in turn with the build that OTHER_BUILD names.
 func BenchmarkNextToAnotherBuild(b *testing.B) {
 	other := os.Getenv(otherBuild)
 	if other == "" {
 		b.Skip(otherBuild + " names no program")
 	}
-	for name, request := range map[string]func(*testing.B, string, int) *load{"reads": reads, "creations": creations} {
-		for _, kind := range []string{"redis", "file"} {
-			b.Run(name+"/"+kind, func(b *testing.B) {
-				var loads []*load
-				for _, command := range []*exec.Cmd{program(b, nil), exec.Command(other)} {
-					store := "file:" + filepath.Join(b.TempDir(), "messages.db")
-					if kind == "redis" {
-						store = startRedis(b).URL(true)
-					}
-					address, pid := launch(b, command, "--log-level=error", "--store="+store)
-					loads = append(loads, request(b, address, pid))
+	for _, test := range []struct {
+		name, store, arg string
+		load             func(b *testing.B, address string, pid int) *load
+	}{
+		{"reads/redis", "redis", "--log-level=error", reads},
+		{"reads/file", "file", "--log-level=error", reads},
+		{"logged-reads/file", "file", "--log-level=info", reads},
+		{"creations/redis", "redis", "--log-level=error", creations},
+		{"creations/file", "file", "--log-level=error", creations},
+		{"refusals", "file", "--limit-read=1/d:1", refusedReads},
+	} {
+		b.Run(test.name, func(b *testing.B) {
+			var loads []*load
+			for _, command := range []*exec.Cmd{program(b, nil), exec.Command(other)} {
+				store := "file:" + filepath.Join(b.TempDir(), "messages.db")
+				if test.store == "redis" {
+					store = startRedis(b).URL(true)
 				}
-				compare(b, loads[0], loads[1])
-			})
-		}
+				address, pid := launch(b, command, test.arg, "--store="+store)
+				loads = append(loads, test.load(b, address, pid))
+			}
+			compare(b, loads[0], loads[1])
+		})
 	}
 }
 

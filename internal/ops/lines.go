@@ -1,15 +1,10 @@
 package ops
 
 import (
-	"fmt"
 	"io"
 	"log/slog"
 	"net/netip"
 	"os"
-	"slices"
-	"time"
-	"unicode/utf16"
-	"unicode/utf8"
 
 	"golang.org/x/term"
 )
@@ -31,20 +26,13 @@ const (
 //     durations are seconds;
 //   - a netip.Addr is a client's address, shown in the given form;
 //   - "user_agent" is cut to 120 bytes;
-//   - all characters but printable ASCII are escaped, so that no line controls a terminal.
+//   - all characters but printable ASCII are escaped, so that no line controls a terminal;
+//   - a group is a prefix of its attributes' names: "tls.version".
+//
+// The standard library's handler can do this through ReplaceAttr, at five times the cost:
+// with a line each, reads were a tenth slower.
 func NewLines(w io.Writer, level slog.Leveler, client ClientForm) slog.Handler {
-	return slog.NewJSONHandler(asciiWriter{w}, &slog.HandlerOptions{
-		Level: level,
-		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-			switch a.Value.Kind() {
-			case slog.KindTime:
-				return slog.String(a.Key, a.Value.Time().UTC().Format("2006-01-02T15:04:05.000Z"))
-			case slog.KindDuration:
-				return slog.Float64(a.Key, a.Value.Duration().Round(time.Microsecond).Seconds())
-			}
-			return client.clean(a)
-		},
-	})
+	return &lines{out: &output{w: w}, level: level, client: client}
 }
 
 // NewConsole returns a handler for a person at a terminal: text, with only the time of
@@ -98,27 +86,5 @@ func (f ClientForm) attr(key string, addr netip.Addr) slog.Attr {
 		bits = 24
 	}
 	prefix, _ := addr.Prefix(bits) // both lengths are valid
-	return slog.String(key, prefix.String())
-}
-
-// An asciiWriter writes JSON with each character that is not printable ASCII as \uXXXX.
-// The standard library escapes neither C1 controls nor what reverses the direction of text.
-type asciiWriter struct{ w io.Writer }
-
-func (a asciiWriter) Write(line []byte) (int, error) {
-	if !slices.ContainsFunc(line, func(c byte) bool { return c > '~' }) {
-		return a.w.Write(line)
-	}
-	var out []byte
-	for _, r := range string(line) { // JSON has such characters only in strings
-		if r <= '~' {
-			out = utf8.AppendRune(out, r)
-			continue
-		}
-		for _, unit := range utf16.AppendRune(nil, r) {
-			out = fmt.Appendf(out, `\u%04x`, unit)
-		}
-	}
-	_, err := a.w.Write(out)
-	return len(line), err
+	return slog.String(key, string(prefix.AppendTo(make([]byte, 0, 48))))
 }
