@@ -164,3 +164,15 @@ func TestSetupChangesTheHostOrSaysThatItDidNot(t *testing.T) {
 		t.Errorf("secrets/: got %v %v, want mode 0700", info, err)
 	}
 }
+
+// The firewall's memory is enough for all connections that it takes. One that begins a
+// handshake and does not end it costs 66 KiB.
+func TestFirewallHasMemoryForItsConnections(t *testing.T) {
+	const file = "deploy/firewall/nginx.conf"
+	processes := bytesOf(t, file, `worker_processes (\d+);`) >> 20
+	connections := processes * (bytesOf(t, file, `worker_connections (\d+);`) >> 20)
+	memory := bytesOf(t, "deploy/docker-compose.firewall.yml", `\$\{FIREWALL_MEMORY:-(\d+)m\}`)
+	if need := connections * 66 << 10; need > memory*3/4 { // the rules and the sockets take the rest
+		t.Errorf("%d connections take %d bytes of %d", connections, need, memory)
+	}
+}
