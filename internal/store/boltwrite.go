@@ -38,8 +38,6 @@ type change struct {
 	done  chan error // gets the outcome, once
 }
 
-func (c *change) cost() int { return c.size + changeCost }
-
 // change has the writer apply a change that adds size bytes and leaves so many of
 // the disk. nil means that it is on disk. After ErrUnavailable it may still be made.
 func (b *Bolt) change(ctx context.Context, size, leave int, apply func(*bolt.Tx) error) error {
@@ -55,7 +53,7 @@ func (b *Bolt) write() {
 	for {
 		select {
 		case c := <-b.changes:
-			b.commit(gather(c, b.changes, commitBytes, (*change).cost))
+			b.commit(b.gather(c))
 		case <-timer.C:
 			var wait time.Duration
 			batch, wait = b.trySweep(batch)
@@ -64,6 +62,21 @@ func (b *Bolt) write() {
 			return
 		}
 	}
+}
+
+// gather returns first and the changes that wait behind it, as many as share a commit.
+func (b *Bolt) gather(first *change) []*change {
+	batch := []*change{first}
+	for cost := first.size + changeCost; cost < commitBytes; {
+		select {
+		case next := <-b.changes:
+			batch = append(batch, next)
+			cost += next.size + changeCost
+		default:
+			return batch
+		}
+	}
+	return batch
 }
 
 // errUnchanged ends a transaction that has nothing to write.

@@ -126,11 +126,11 @@ func (r *Redis) sendWrites(ctx context.Context, server *redis.Client, batch []*c
 	if r.replicas == 0 {
 		failed = exec(ctx, conn, batch, nil)
 	} else {
-		patience := waitTime
+		timeout := waitTime
 		if t := server.Options().ReadTimeout; t > 0 {
-			patience = max(min(patience, t*3/4), time.Millisecond) // 0 would be for ever
+			timeout = max(min(timeout, t*3/4), time.Millisecond) // 0 would be for ever
 		}
-		wait := redis.NewIntCmd(ctx, "wait", r.replicas, patience.Milliseconds())
+		wait := redis.NewIntCmd(ctx, "wait", r.replicas, timeout.Milliseconds())
 		failed = cmp.Or(exec(ctx, conn, batch, wait), wait.Err(), r.tooFew(int(wait.Val())))
 		r.held.note(server, errors.Is(failed, errTooFew))
 	}

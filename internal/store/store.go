@@ -30,19 +30,3 @@ func withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
 func unavailable(cause error) error {
 	return fmt.Errorf("%w: %s", message.ErrUnavailable, cause.Error())
 }
-
-// gather returns first and the jobs that wait behind it in queue, as many as a
-// budget covers.
-func gather[J any](first J, queue <-chan J, budget int, cost func(J) int) []J {
-	batch := []J{first}
-	for spent := cost(first); spent < budget; {
-		select {
-		case next := <-queue:
-			batch = append(batch, next)
-			spent += cost(next)
-		default:
-			return batch
-		}
-	}
-	return batch
-}
