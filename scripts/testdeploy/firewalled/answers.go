@@ -43,7 +43,7 @@ func answers(ctx context.Context, c *client, plain string, stdout io.Writer) err
 		return err
 	}
 	want := securityHeaders(service)
-	if len(want) < 10 || service.status != http.StatusOK {
+	if len(want) < 10 || service.status != http.StatusOK || want.Get("Server") != "" {
 		return fmt.Errorf("the service answers %d with the headers %v", service.status, service.header)
 	}
 	for text, status := range own {
@@ -76,7 +76,7 @@ func answers(ctx context.Context, c *client, plain string, stdout io.Writer) err
 // securityHeaders are an answer's fields without those of this one answer.
 func securityHeaders(a answer) http.Header {
 	h := a.header.Clone()
-	for _, name := range []string{"Content-Type", "Content-Length", "Date", "Server", "Connection", "Retry-After", "X-Request-Id", "Vary"} {
+	for _, name := range []string{"Content-Type", "Content-Length", "Date", "Connection", "Retry-After", "X-Request-Id", "Vary"} {
 		h.Del(name)
 	}
 	return h
