@@ -87,7 +87,7 @@ func (o *options) addressFlags(f *pflag.FlagSet) {
 	f.BoolVar(&o.Page, "page", true, "Answer browsers with a page to write and read messages. If false, there is only the API.")
 	f.StringVar(&o.CreateTokenFile, "create-token-file", "", "File with a line NAME:TOKEN for each client that may create messages; without it and --create-from, everybody may. SIGHUP reads it again.")
 	f.Var(&o.CreateFrom, "create-from", "Address or range (10.0.0.0/8) of clients that may create messages without a token; repeatable.")
-	f.Var(&o.TrustedProxy, "trusted-proxy", "Address or range (10.0.0.0/8) of proxies whose X-Forwarded-For is used; repeatable. Required with --tls off, unless --listen is loopback.")
+	f.Var(&o.TrustedProxy, "trusted-proxy", "Address or range (10.0.0.0/8) of trusted proxies; their X-Forwarded-For is used; repeatable. Required with --tls off, unless --listen is loopback.")
 }
 
 func (o *options) storeFlags(f *pflag.FlagSet) {

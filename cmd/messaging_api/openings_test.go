@@ -127,8 +127,8 @@ func TestKilledWhileOpening(t *testing.T) {
 	})
 }
 
-// A killing is a service on a fixed port whose messages are opened while it is
-// killed and started again.
+// A killing is a service on a fixed port. It is killed and started again while its
+// messages are opened.
 type killing struct {
 	*service
 	client *http.Client

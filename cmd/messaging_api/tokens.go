@@ -143,7 +143,7 @@ func parseTokens(text []byte) (*tokenSet, error) {
 	}
 	_, _ = rand.Read(set.key[:]) // never fails
 	number := 0
-	for line := range bytes.Lines(text) {
+	for line := range bytes.Lines(bytes.TrimPrefix(text, []byte("\ufeff"))) { // editors on Windows write the mark
 		number++
 		line := strings.TrimSpace(string(line))
 		if line == "" || strings.HasPrefix(line, "#") {

@@ -29,6 +29,7 @@ func TestParseTokens(t *testing.T) {
 	}{
 		"two":                  {"alice:0123456789abcdef\nbob:fedcba9876543210==\n", 2, ""},
 		"no newline, Windows":  {"alice:0123456789abcdef\r\nbob:fedcba9876543210", 2, ""},
+		"a byte order mark":    {"\ufeffalice:0123456789abcdef\r\n", 1, ""},
 		"comments":             {"# who may create\n\n  alice:0123456789abcdef  \n", 1, ""},
 		"the whole alphabet":   {"a.B_c-9:AZaz09-._~+/AZaz==\n", 1, ""},
 		"the longest":          {strings.Repeat("n", 64) + ":" + long, 1, ""},

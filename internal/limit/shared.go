@@ -22,8 +22,8 @@ import (
 // time. A key exists only while its bucket is not full. Its name is "rl:", the
 // budget, the rate, and in braces 128 bits of the client's SHA-256: a Cluster keeps
 // all buckets of a client in one slot. The hash keeps addresses out of sight; it
-// does not hide them from an attacker who hashes every IPv4 address. A bucket whose
-// rate was changed starts anew.
+// does not hide them from an attacker who hashes every IPv4 address. After a change of
+// the rate a bucket starts anew.
 //
 // The Redis user needs "+eval +evalsha +get +set +time" and "~rl:*", and nothing
 // else.

@@ -165,7 +165,7 @@ func TestSharedLeavesNothingBehind(t *testing.T) {
 	}
 }
 
-// Replicas share a bucket if their rates are equal, in whatever units they are written.
+// Replicas share a bucket if their rates are equal, also when they are written in different units.
 func TestKeysOfEqualRates(t *testing.T) {
 	key := func(rate string) string { return mustRate(t, rate).key(client(1), Bytes) }
 	for a, b := range map[string]string{"1/s:30": "60/m:030", "1/m:30": "1440/d:30", "1MiB/s:4MiB": "1024KiB/s:4194304"} {

@@ -240,8 +240,8 @@ func (m *Metrics) counterVec(name, help string, labels ...string) *prometheus.Co
 	return v
 }
 
-// seconds makes histograms, both classic, for every Prometheus, and native, whose buckets
-// are 10 % apart at any value.
+// seconds makes histograms that are classic, for every Prometheus, and native too. The
+// native buckets are 10 % apart at any value.
 func (m *Metrics) seconds(name, help, label string) *prometheus.HistogramVec {
 	v := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Namespace: namespace, Name: name, Help: help,

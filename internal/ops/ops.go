@@ -61,7 +61,7 @@ func answersTo(host, listener string) bool {
 	return err == nil || host == "" || strings.EqualFold(name, "localhost") || strings.EqualFold(name, listener)
 }
 
-// ServeHTTP removes the message whose id is the rest of the path.
+// ServeHTTP removes a message. Its id is the rest of the path.
 func (remove Remove) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch found, err := remove(r.Context(), r.PathValue("id")); {
 	case err != nil:
